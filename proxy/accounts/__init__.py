@@ -1,0 +1,1 @@
+"""May you? Keys and, with the ledger, credit and limits. Pure: no clock, no chance, no I/O."""

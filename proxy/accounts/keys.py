@@ -1,0 +1,94 @@
+"""The keys callers authenticate with: their form, their fingerprint, and the one way to find one.
+
+A key is `sk-or-v1-` and 64 hexadecimal digits. Only its SHA-256 is kept; with 256 bits of chance
+in it no salt or slow hash is needed, and a look-up by hash gives timing nothing to measure.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+import msgspec
+
+from proxy.errors import GatewayError
+
+PREFIX = "sk-or-v1-"
+_FORM = re.compile(r"sk-or-v1-[0-9a-f]{64}")
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as the store keeps it. `label` is its masked form; times are seconds since 1970."""
+
+    hash: str
+    name: str
+    label: str
+    account: str = "default"
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+
+def mint(
+    name: str, *, token_hex: Callable[[int], str], now: float, expires_at: float | None = None
+) -> tuple[str, Key]:
+    """A new secret and the record to keep of it; `token_hex` is that of `secrets`."""
+    secret = PREFIX + token_hex(32)
+    key = Key(
+        hash=fingerprint(secret),
+        name=name,
+        label=mask(secret),
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return secret, key
+
+
+def fingerprint(secret: str) -> str:
+    """The public id of a key: SHA-256 of the whole of it, in hexadecimal."""
+    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def mask(secret: str) -> str:
+    """The form that may be shown: prefix, three digits, three digits."""
+    return f"{PREFIX}{secret[len(PREFIX) :][:3]}...{secret[-3:]}"
+
+
+def credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The one secret a request carries, wherever it stands; None where it carries none.
+
+    Carriers are `Authorization: Bearer` and Anthropic's `x-api-key`. All of them pass through
+    here, so that no carrier can escape a check. Two that differ are refused: which one another
+    program in front of us looked at can not be known.
+    """
+    found: set[str] = set()
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == b"authorization":
+            scheme, _, secret = value.decode("latin-1").strip().partition(" ")
+            if scheme.lower() == "bearer" and secret.strip():
+                found.add(secret.strip())
+        elif lowered == b"x-api-key" and value.strip():
+            found.add(value.decode("latin-1").strip())
+    if len(found) > 1:
+        raise GatewayError(
+            "credentials_differ", "The request carries two credentials that differ; send one."
+        )
+    return found.pop() if found else None
+
+
+def well_formed(secret: str) -> bool:
+    """Whether `secret` can be a key of ours at all."""
+    return _FORM.fullmatch(secret) is not None
+
+
+def check(key: Key | None, *, now: float) -> Key:
+    """The key, if it may be used at `now`.
+
+    Raises GatewayError `unauthenticated`. An unknown and a revoked key get the same answer; only
+    who holds an expired one is told that it expired.
+    """
+    if key is None or key.revoked_at is not None:
+        raise GatewayError("unauthenticated", "User not found.")
+    if key.expires_at is not None and now >= key.expires_at:
+        raise GatewayError("unauthenticated", "API key expired.")
+    return key

@@ -1,0 +1,1 @@
+"""The callers: listening, guarding, and speaking ASGI."""

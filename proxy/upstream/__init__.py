@@ -1,0 +1,1 @@
+"""The providers: every byte to and from them passes here."""

@@ -1,0 +1,136 @@
+"""The canonical events: what any provider can say, in one vocabulary.
+
+Every outbound dialect decodes its provider's bytes into these, every inbound dialect encodes them
+for its caller, so N callers and M providers need N + M translations. A whole answer is the same
+events as a streamed one, only fewer and larger. `choice` counts from 0.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts in OpenRouter's counting: cached and written tokens are part of the prompt,
+    reasoning tokens are part of the completion. All are counts of the model's own tokenizer.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    prompt_audio_tokens: int = 0
+    prompt_video_tokens: int = 0
+    reasoning_tokens: int = 0
+    completion_audio_tokens: int = 0
+    completion_image_tokens: int = 0
+    estimated: bool = False  # the provider gave none; `pipeline/settle.py` says how it was guessed
+
+
+class Event(msgspec.Struct, frozen=True, tag=True):
+    """The base of all events; never made itself."""
+
+
+class Started(Event, frozen=True):
+    """The provider began to answer. Any field may be missing from what it sent."""
+
+    upstream_id: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+
+
+class Text(Event, frozen=True):
+    """A piece of the answer's text. `logprobs` is OpenAI's object for exactly this piece."""
+
+    choice: int
+    text: str
+    logprobs: dict[str, Any] | None = None
+
+
+class Refusal(Event, frozen=True):
+    """A piece of a refusal, which OpenAI sends beside the content."""
+
+    choice: int
+    text: str
+    logprobs: dict[str, Any] | None = None
+
+
+class Reasoning(Event, frozen=True):
+    """A piece of the model's reasoning: plain text, and OpenRouter's `reasoning_details` entries
+    where the provider gave structure (signatures, encrypted parts, summaries).
+    """
+
+    choice: int
+    text: str
+    details: tuple[dict[str, Any], ...] = ()
+
+
+class ToolCall(Event, frozen=True):
+    """A piece of a tool call. The first piece of `index` has the name; `arguments` concatenate."""
+
+    choice: int
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+class Audio(Event, frozen=True):
+    """A piece of audio output: OpenAI's keys `id`, `data` (base64), `transcript`, `expires_at`."""
+
+    choice: int
+    audio: dict[str, Any]
+
+
+class Attachments(Event, frozen=True):
+    """Items beside the text: `annotations` (citations) or `images`, in OpenRouter's form."""
+
+    choice: int
+    name: str
+    items: tuple[dict[str, Any], ...]
+
+
+class Finished(Event, frozen=True):
+    """A choice is complete. `reason` is OpenRouter's word, `native` the provider's own."""
+
+    choice: int
+    reason: str
+    native: str | None
+
+
+class UsageReport(Event, frozen=True):
+    """What the provider counted so far; the last report holds."""
+
+    usage: Usage
+
+
+class Failed(Event, frozen=True):
+    """The provider reported an error inside an answer that began well."""
+
+    status: int | None
+    message: str
+    code: str | None
+    raw: str
+
+
+class Ended(Event, frozen=True):
+    """The dialect's own end mark. The end of the bytes alone is not one."""
+
+
+CONTENT = (Text, Refusal, Reasoning, ToolCall, Audio, Attachments)
+
+
+def is_content(event: Event) -> bool:
+    """Whether the caller receives something for this event, so that no other endpoint may follow.
+
+    An empty piece is no content, whatever its kind: many providers open with one.
+    """
+    match event:
+        case Text() | Refusal():
+            return event.text != ""
+        case Reasoning():
+            return event.text != "" or event.details != ()
+        case ToolCall() | Audio() | Attachments():
+            return True
+        case _:
+            return False

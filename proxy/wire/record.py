@@ -1,0 +1,57 @@
+"""What is kept of a finished request: the generation row, without prompt or answer."""
+
+import msgspec
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at one endpoint. `status` is the provider's, None where it never answered;
+    `error` is a kind of `proxy.errors.KINDS`, None for the attempt that answered.
+    """
+
+    provider: str
+    provider_name: str
+    model: str
+    status: int | None
+    latency_ms: int
+    error: str | None = None
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished request. Times are seconds since 1970 or milliseconds, as named; tokens are in
+    OpenRouter's counting; `cost_nano` is None where the endpoint has no price.
+    """
+
+    id: str
+    created_at: float
+    key_hash: str | None = None
+    account: str = "default"
+    model: str = ""
+    requested_model: str = ""
+    provider: str = ""
+    provider_name: str = ""
+    endpoint_model: str = ""
+    upstream_id: str | None = None
+    streamed: bool = False
+    cancelled: bool = False
+    status: int = 200
+    error: str | None = None
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    latency_ms: int | None = None
+    generation_time_ms: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    image_tokens: int = 0
+    usage_estimated: bool = False
+    cost_nano: int | None = 0
+    service_tier: str | None = None
+    media_prompt: int = 0
+    audio_prompt: int = 0
+    session_id: str | None = None
+    http_referer: str | None = None
+    title: str | None = None
+    user_agent: str | None = None
+    attempts: tuple[Try, ...] = ()
