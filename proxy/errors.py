@@ -98,5 +98,5 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
 
 
-class CallerGone(Exception):  # noqa: N818 - it is an event, not an error
+class CallerGone(Exception):
     """The caller hung up or stopped reading: nothing can be said to it any more."""

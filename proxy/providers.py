@@ -51,6 +51,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     author: str | None = None
     """Who wrote models whose own name does not tell; the slug when left out."""
 
+    names_are_slugs: bool = False
+    """Its own model names are OpenRouter's slugs already, `:free` and all."""
+
     local: bool = False
     """Runs on the operator's machines: costs nothing, starts slowly, needs no key."""
 

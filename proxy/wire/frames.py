@@ -23,7 +23,7 @@ class Frame(NamedTuple):
     data: bytes
 
 
-class FrameTooLong(Exception):  # noqa: N818 - a fact about the provider, made an error upstairs
+class FrameTooLong(Exception):
     """A single event is longer than `FRAME_BYTES_MAX`."""
 
 

@@ -1,0 +1,147 @@
+"""The ASGI application: which path goes where, and what every answer carries.
+
+Two prefixes, `/api/v1` and `/v1`, lead to the same routes, so that both habits of base URL work.
+Inference paths are raw ASGI; all else goes through Starlette's router. Errors have the contract's
+shape everywhere, and browsers may read everything: a page on any origin can use a key its user
+typed in, and no cookie is ever a credential.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.dialects.chat_errors import encode_error
+from proxy.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+PREFIXES = ("/api/v1", "/v1")
+
+CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"X-Generation-Id,X-Provider-Name,cf-ray"),
+]
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, PUT, DELETE, OPTIONS",
+    "Access-Control-Max-Age": "86400",
+}
+ALLOWED_HEADERS = (
+    "Authorization, Content-Type, HTTP-Referer, X-Title, X-OpenRouter-Title, X-Api-Key"
+)
+
+Probe = Callable[[], tuple[int, dict[str, Any]]]
+
+
+class App:
+    """Routes requests of type `http`; what it is given is asked anew for every one of them."""
+
+    def __init__(
+        self,
+        *,
+        inference: Mapping[str, ASGIApp],
+        routes: Sequence[BaseRoute],
+        health: Probe,
+        ready: Probe,
+        metrics: Callable[[], bytes],
+    ) -> None:
+        self._inference = inference
+        self._router = Router(routes, redirect_slashes=False, default=_nowhere)
+        self._probes = {"/health": health, "/ready": ready}
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        for prefix in PREFIXES:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("/", ""):
+                await self._api(path[len(prefix) :], scope, receive, send)
+                return
+        await self._plain(scope, receive, send)
+
+    async def _api(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Below the prefixes: preflight, inference, or a control route, with CORS on all."""
+        if scope["method"] == "OPTIONS":
+            await _preflight(scope)(scope, receive, _with_cors(send))
+            return
+        handler = self._inference.get(path)
+        if handler is None:
+            await self._control({**scope, "path": path, "app": self}, receive, _with_cors(send))
+        elif scope["method"] == "POST":
+            await handler(scope, receive, _with_cors(send))
+        else:
+            await refusal(_not_allowed(scope["method"], "POST"))(scope, receive, _with_cors(send))
+
+    async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response: Response
+        try:
+            await self._router(scope, receive, send)
+            return
+        except GatewayError as error:
+            response = refusal(error)
+        except HTTPException as error:
+            allowed = (error.headers or {}).get("Allow", "")
+            response = refusal(_not_allowed(scope["method"], allowed))
+        except Exception:
+            log.exception("internal error")
+            response = refusal(GatewayError("internal", "Internal Server Error"))
+        await response(scope, receive, send)
+
+    async def _plain(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Outside the API: probes and metrics."""
+        probe = self._probes.get(scope["path"])
+        response: Response
+        if scope["path"] != "/metrics" and probe is None:
+            response = refusal(GatewayError("not_found", "Not Found"))
+        elif scope["method"] not in ("GET", "HEAD"):
+            response = refusal(_not_allowed(scope["method"], "GET, HEAD"))
+        elif probe is not None:
+            status, body = probe()
+            response = Response(orjson.dumps(body), status, media_type="application/json")
+        else:
+            media_type = "text/plain; version=0.0.4; charset=utf-8"
+            response = Response(self._metrics(), media_type=media_type)
+        await response(scope, receive, send)
+
+
+def refusal(error: GatewayError) -> Response:
+    """An error as an answer in the contract's shape."""
+    body = encode_error(error)
+    return Response(body, error.status, headers=error.headers, media_type="application/json")
+
+
+def refuse(error: GatewayError) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The same as header pairs and a body, for whoever stands outside the application."""
+    response = refusal(error)
+    return [*response.raw_headers, *CORS], bytes(response.body)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise GatewayError("not_found", "Not Found")
+
+
+def _not_allowed(method: str, allowed: str) -> GatewayError:
+    return GatewayError(
+        "method_not_allowed", f"Method not allowed: {method}", headers={"Allow": allowed}
+    )
+
+
+def _preflight(scope: Scope) -> Response:
+    """Any header a page wishes to send is allowed: nothing is decided by a header but the key."""
+    headers = dict(scope["headers"])
+    wished = headers.get(b"access-control-request-headers", b"").decode("latin-1")
+    allowed = wished if wished.isascii() and wished.isprintable() and wished else ALLOWED_HEADERS
+    return Response(status_code=204, headers={**PREFLIGHT, "Access-Control-Allow-Headers": allowed})
+
+
+def _with_cors(send: Send) -> Send:
+    async def send_with_cors(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *CORS]}
+        await send(message)
+
+    return send_with_cors

@@ -1,0 +1,158 @@
+"""The newcomer's first minute: a simulated provider and a gateway in one process."""
+
+import asyncio
+import secrets
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import orjson
+
+from proxy import hosting
+from proxy.accounts.keys import mint
+from proxy.serving.listener import listen
+from proxy.stores.sql import SqlStore
+from proxy.upstream.fake import fake
+from proxy.upstream.fetch import fetch
+from proxy.upstream.scenario import Scenario
+from proxy.upstream.transport import AiohttpTransport, Call
+from proxy.wire.frames import Splitter
+
+Say = Callable[[str], None]
+
+QUESTION = orjson.dumps(
+    {
+        "model": "weir/lorem",
+        "stream": True,
+        "messages": [{"role": "user", "content": "What does a weir do?"}],
+    }
+)
+
+CONFIG = """
+[server]
+bind = ["{bind}"]
+
+[store]
+url = "sqlite:///{store}"
+
+[[providers]]
+slug = "fake"
+name = "Simulated"
+base_url = "{provider}/v1"
+api_key = "not-a-secret"
+author = "weir"
+
+[[models]]
+id = "weir/lorem"
+name = "Lorem (simulated)"
+context_length = 32768
+
+  [[models.endpoints]]
+  provider = "fake"
+  model = "weir/lorem"
+  pricing = {{ prompt = "0.000001", completion = "0.000002" }}
+"""
+
+
+async def run_fake(bind: str, scenario: Scenario, *, say: Say) -> None:
+    """The simulated provider alone, until it is told to stop."""
+    stop = _stop_on_signals()
+
+    def listening(urls: list[str]) -> None:
+        for url in urls:
+            say(f"The simulated provider listens on {url}/v1")
+
+    await listen(fake(scenario), bind=[bind], stopping=_until(stop), on_listening=listening)
+
+
+async def run(bind: str, *, once: bool, say: Say) -> None:
+    """Provider and gateway with a throw-away store, until told to stop; `once` asks one question
+    through the gateway's own port, prints the answer and ends.
+    """
+    with tempfile.TemporaryDirectory(prefix="weir-demo-") as folder:
+        ended = asyncio.Event()
+        provider: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        upstream = asyncio.create_task(
+            listen(
+                fake(),
+                bind=["127.0.0.1:0"],
+                stopping=_until(ended),
+                on_listening=lambda urls: provider.set_result(urls[0]),
+            )
+        )
+        try:
+            address = await provider
+            await _run_gateway(bind, address, Path(folder), once=once, say=say)
+        finally:
+            ended.set()
+            await asyncio.gather(upstream, return_exceptions=True)
+
+
+async def _run_gateway(bind: str, provider: str, folder: Path, *, once: bool, say: Say) -> None:
+    store = folder / "demo.db"
+    secret, key = mint("demo", token_hex=secrets.token_hex, now=time.time())
+    opened = SqlStore.open(f"sqlite:///{store}")
+    opened.add_key(key)
+    opened.close()
+    file = folder / "config.toml"
+    file.write_text(CONFIG.format(bind=bind, store=store, provider=provider), encoding="utf-8")
+    config = hosting.load(file, {})
+    stop = asyncio.Event()
+    asked: list[asyncio.Task[None]] = []
+
+    def listening(urls: list[str]) -> None:
+        base = f"{urls[0]}/api/v1"
+        if once:
+            asked.append(asyncio.create_task(_ask_once(base, secret, stop, say)))
+            return
+        say(f"Base URL  {base}\nKey       {secret}\n")
+        say(
+            f"curl -N {base}/chat/completions -H 'Authorization: Bearer {secret}' "
+            f"-H 'Content-Type: application/json' -d '{QUESTION.decode()}'\n"
+        )
+        say("GET /models lists models that fail in scripted ways, too. Ctrl-C ends the demo.")
+
+    hosted = hosting.Hosted(config, lambda: hosting.load(file, {}))
+    await hosting.serve(hosted, config, watched=None, on_listening=listening, stop=stop)
+    for task in asked:
+        await task
+
+
+async def _ask_once(base: str, secret: str, stop: asyncio.Event, say: Say) -> None:
+    """One streamed question, answered and shown as a client would."""
+    transport = AiohttpTransport()
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    call = Call(f"{base}/chat/completions", headers, QUESTION, 5.0)
+    try:
+        status, body = await fetch(transport, call, timeout_s=30.0)
+    finally:
+        stop.set()
+        await transport.close()
+    if status != 200:
+        raise OSError(f"the gateway answered {status}: {body.decode()}")
+    frames = Splitter().feed(body)
+    chunks = [orjson.loads(frame.data) for frame in frames if frame.data != b"[DONE]"]
+    deltas = (choice["delta"] for chunk in chunks for choice in chunk["choices"])
+    usage = chunks[-1]["usage"]
+    say("".join(delta.get("content") or "" for delta in deltas))
+    say(
+        f"\n{chunks[-1]['model']} by {chunks[-1]['provider']}, {len(chunks)} events: "
+        f"{usage['prompt_tokens']} prompt + {usage['completion_tokens']} completion tokens, "
+        f"{usage['cost']:.9f} USD"
+    )
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _until(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def wait() -> None:
+        await event.wait()
+
+    return wait

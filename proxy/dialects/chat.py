@@ -1,0 +1,182 @@
+"""Chat completions, the request: from OpenRouter's callers, and to providers of dialect `openai`.
+
+Decoding checks the types of known fields and takes the gateway's own fields out; what it does not
+know travels on untouched. Encoding says it as one provider takes it, by the flags of its row.
+Contract: OpenRouter's ChatRequest, "Send a chat completion request" in its API reference.
+"""
+
+from typing import Any
+
+import msgspec
+
+from proxy.dialects.fields import OWN_FIELDS, Fields, check_ranges, refuse_unbuilt
+from proxy.errors import GatewayError
+from proxy.providers import Quirks
+from proxy.wire.request import Ask, Effort, Thinking
+
+EFFORT_RATIOS: dict[Effort, float] = {
+    "max": 0.95,
+    "xhigh": 0.95,
+    "high": 0.8,
+    "medium": 0.5,
+    "low": 0.2,
+    "minimal": 0.1,
+}
+"""Share of the completion that each effort may spend on reasoning (OpenRouter, "Reasoning")."""
+
+OPENROUTER_ADDITIONS = ("reasoning", "reasoning_content", "reasoning_details", "annotations")
+
+
+def decode_request(body: bytes) -> Ask:
+    """What the caller asks for.
+
+    Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
+    """
+    fields = decode_object(body)
+    try:
+        known = msgspec.convert(fields, Fields)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        path = path.strip("`").removeprefix("$.")
+        raise GatewayError("invalid_request", f"{path or 'body'}: {reason}") from None
+    refuse_unbuilt(fields)
+    messages = _messages(fields, known)
+    check_ranges(known)
+    travelling = {"messages": messages}
+    travelling |= {name: value for name, value in fields.items() if name not in OWN_FIELDS}
+    types = [
+        part.type
+        for message in known.messages or ()
+        if isinstance(message.content, list)
+        for part in message.content
+    ]
+    return Ask(
+        models=_models(known),
+        body=travelling,
+        stream=known.stream is True,
+        choices=known.n or 1,
+        max_tokens=known.max_completion_tokens or known.max_tokens,
+        thinking=_thinking(fields, known),
+        session_id=known.session_id,
+        media_prompt=sum(type_ in ("image_url", "video_url", "file") for type_ in types),
+        audio_prompt=types.count("input_audio"),
+    )
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """A JSON object out of a caller's bytes; of a doubled key the last one counts, as the provider
+    is sent only what is encoded again from here.
+
+    Raises GatewayError `invalid_request` for all that is not one, however deep or broken.
+    """
+    try:
+        fields = msgspec.json.decode(body)
+        # What can be decoded but not encoded again (lone surrogates, integers beyond 64 bits)
+        # would fail only when a provider is already chosen.
+        msgspec.json.encode(fields)
+    except RecursionError:
+        raise GatewayError("invalid_request", "The body is nested too deeply.") from None
+    except OverflowError:
+        raise GatewayError("invalid_request", "An integer is beyond 64 bits.") from None
+    except (msgspec.DecodeError, UnicodeError, ValueError) as error:
+        raise GatewayError("invalid_request", f"The body is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise GatewayError("invalid_request", "The body is not a JSON object.")
+    return fields
+
+
+def _messages(fields: dict[str, Any], known: Fields) -> list[dict[str, Any]]:
+    if known.messages:
+        messages: list[dict[str, Any]] = fields["messages"]
+        return messages
+    if known.messages is None and known.prompt is not None:
+        return [{"role": "user", "content": known.prompt}]
+    reason = "messages: must not be empty" if known.messages == [] else "messages: required"
+    raise GatewayError("invalid_request", reason)
+
+
+def _models(known: Fields) -> tuple[str, ...]:
+    names = ([known.model] if known.model else []) + (known.models or [])
+    if not names:
+        raise GatewayError("invalid_request", "No models provided")
+    return tuple(dict.fromkeys(names))
+
+
+def _thinking(fields: dict[str, Any], known: Fields) -> Thinking | None:
+    wish = known.reasoning
+    hidden = known.include_reasoning is False or (wish is not None and wish.exclude is True)
+    if wish is None:
+        return Thinking(wish={"exclude": True}, hidden=True) if hidden else None
+    if known.reasoning_effort and wish.effort and known.reasoning_effort != wish.effort:
+        raise GatewayError("invalid_request", "reasoning_effort: differs from reasoning.effort")
+    effort = wish.effort
+    if effort is None and wish.enabled is False:
+        effort = "none"
+    elif effort is None and wish.enabled is True and wish.max_tokens is None:
+        effort = "medium"
+    return Thinking(
+        wish=fields["reasoning"], effort=effort, max_tokens=wish.max_tokens, hidden=hidden
+    )
+
+
+def encode_request(ask: Ask, *, model: str, quirks: Quirks) -> bytes:
+    """The request as this provider takes it; `model` is the provider's own name."""
+    body: dict[str, Any] = {"model": model} | ask.body
+    body["messages"] = [_spoken(message, quirks) for message in body["messages"]]
+    if quirks.max_tokens != "as_sent":
+        other = {"max_tokens", "max_completion_tokens"} - {quirks.max_tokens}
+        limit = body.pop(other.pop(), None)
+        if limit is not None:
+            body.setdefault(quirks.max_tokens, limit)
+    if ask.thinking is not None:
+        _encode_thinking(body, ask, quirks)
+    if ask.stream:
+        body["stream"] = True
+        options = {"include_usage": True} if quirks.usage_option else {}
+        if quirks.obfuscation_option:
+            options["include_obfuscation"] = False
+        if options:
+            body["stream_options"] = options
+    return msgspec.json.encode(body)
+
+
+def _encode_thinking(body: dict[str, Any], ask: Ask, quirks: Quirks) -> None:
+    thinking = ask.thinking
+    assert thinking is not None
+    if quirks.reasoning_control == "object":
+        body["reasoning"] = thinking.wish
+    elif quirks.reasoning_control == "effort" and "reasoning_effort" not in body:
+        effort = thinking.effort
+        if effort is None and thinking.max_tokens is not None:
+            effort = _nearest_effort(thinking.max_tokens, ask.max_tokens)
+        if effort is not None:
+            body["reasoning_effort"] = effort
+
+
+def _nearest_effort(budget: int, limit: int | None) -> Effort:
+    """The effort whose share of the completion comes nearest to a budget of tokens."""
+    if not limit:
+        return "medium"
+    levels: tuple[Effort, ...] = ("high", "medium", "low", "minimal")
+    return min(levels, key=lambda level: abs(EFFORT_RATIOS[level] - budget / limit))
+
+
+def _spoken(message: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
+    """One message without OpenRouter's additions, which most providers answer with a 400."""
+    if quirks.reasoning_replay == "details":
+        return message
+    content = message.get("content")
+    if isinstance(content, list) and any("cache_control" in part for part in content):
+        parts = [{k: v for k, v in part.items() if k != "cache_control"} for part in content]
+        message = message | {"content": parts}
+    if message["role"] != "assistant":
+        return message
+    reasoning = message.get("reasoning") or message.get("reasoning_content")
+    message = {k: v for k, v in message.items() if k not in OPENROUTER_ADDITIONS}
+    if reasoning and quirks.reasoning_replay != "none":
+        message[quirks.reasoning_replay] = reasoning
+    if message.get("tool_calls"):
+        # A whole answer numbers its calls; sent back, OpenAI-like providers refuse the number.
+        calls = [{k: v for k, v in c.items() if k != "index"} for c in message["tool_calls"]]
+        message["tool_calls"] = calls
+    return message

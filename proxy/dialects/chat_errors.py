@@ -1,0 +1,189 @@
+"""Errors of chat completions: what providers answer, and OpenRouter's envelope for callers.
+
+Providers of dialect `openai` agree on nothing here: an `error` object, an `error` string, a flat
+object, `detail` as text or as a list, HTML. All become one GatewayError. What they say is shown to
+the caller, without anything that looks like a credential, except where it is about our own key.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from proxy.errors import GatewayError
+from proxy.wire.events import Failed
+from proxy.wire.request import Head
+
+RAW_CHARS_MAX = 2000
+MESSAGE_CHARS_MAX = 500
+
+_SECRET = re.compile(
+    r"\b(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|csk|hf|nvapi|pplx|tgp|fw|key|org|proj|user|team|req)"
+    r"[-_][A-Za-z0-9*_.-]{6,})"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
+_BAD_KEY = re.compile(r"(?i)(incorrect|invalid|wrong|missing|bad)\s+(x-)?api[\s_-]?key|api key not")
+
+_BY_STATUS = {
+    401: "provider_credential",
+    402: "provider_credential",
+    403: "provider_credential",
+    404: "provider_lacks_model",
+    408: "provider_timeout",
+    429: "provider_rate_limited",
+    503: "provider_overloaded",
+    504: "provider_timeout",
+    524: "provider_timeout",
+    529: "provider_overloaded",
+}
+_PASSED_ON = (413, 422)  # statuses that tell the caller more than 400
+
+
+def scrub(text: str, *, secrets: Iterable[str] = (), chars_max: int = RAW_CHARS_MAX) -> str:
+    """A provider's text as a caller may see it: no secret, no control character, no novel."""
+    for secret in secrets:
+        text = text.replace(secret, "[hidden]")
+    return _CONTROL.sub(" ", _SECRET.sub("[hidden]", text))[:chars_max]
+
+
+def decode_error(
+    status: int,
+    body: bytes,
+    *,
+    provider: str,
+    secrets: Iterable[str] = (),
+    retry_after: str | None = None,
+) -> GatewayError:
+    """A provider's refusal as ours; `provider` is its display name, `secrets` our keys at it."""
+    text = body.decode("utf-8", "replace")
+    message, code = _message(text)
+    return provider_error(
+        Failed(status=status, message=message, code=code, raw=text),
+        provider=provider,
+        secrets=secrets,
+        retry_after=retry_after,
+    )
+
+
+def provider_error(
+    failed: Failed,
+    *,
+    provider: str,
+    secrets: Iterable[str] = (),
+    retry_after: str | None = None,
+) -> GatewayError:
+    """The same for a failure inside an answer; without a status it counts as a 502."""
+    status = failed.status or 502
+    metadata: dict[str, Any] = {"provider_name": provider, "is_byok": False}
+    if status in (401, 402, 403) or (status == 400 and _BAD_KEY.search(failed.message)):
+        # The text is about our key, or has parts of it: the log's business, not the caller's.
+        return GatewayError(
+            "provider_credential",
+            f"Provider returned error: {provider} refused the gateway's credentials",
+            metadata=metadata,
+        )
+    secrets = tuple(secrets)
+    metadata["raw"] = scrub(failed.raw or failed.message, secrets=secrets)
+    if failed.code:
+        metadata["provider_code"] = scrub(failed.code, secrets=secrets, chars_max=100)
+    said = scrub(failed.message, secrets=secrets, chars_max=MESSAGE_CHARS_MAX).strip()
+    headers = {}
+    if retry_after is not None and re.fullmatch(r"\d{1,6}", retry_after.strip()):
+        headers["Retry-After"] = retry_after.strip()
+    if 400 <= status < 500:
+        kind = _BY_STATUS.get(status, "provider_rejected")
+    else:
+        kind = _BY_STATUS.get(status, "provider_unavailable")
+    if not said.startswith("Provider returned error"):  # OpenRouter's own words, as a provider
+        said = f"Provider returned error: {said}" if said else "Provider returned error"
+    return GatewayError(
+        kind,
+        said,
+        status=status if status in _PASSED_ON else None,
+        metadata=metadata,
+        headers=headers,
+    )
+
+
+def failure(chunk: dict[str, Any]) -> Failed | None:
+    """The error in a chunk or an answer that came with a status of success, if there is one.
+
+    It may stand at the top (OpenAI, Groq, OpenRouter) or in a choice (OpenRouter's older form).
+    """
+    error = chunk.get("error")
+    if not error:
+        choices = chunk.get("choices")
+        nested = [c.get("error") for c in choices or () if isinstance(c, dict)]
+        error = next((e for e in nested if e), None)
+    if not error:
+        return None
+    raw = orjson.dumps(error, default=str).decode()  # never what else stands there: the answer
+    if not isinstance(error, dict):
+        return Failed(None, str(error), None, raw)
+    code = error.get("code")
+    status = next(
+        (s for s in (error.get("status_code"), code) if isinstance(s, int) and 400 <= s < 600), None
+    )
+    return Failed(status, _text(error.get("message")), str(code) if code else None, raw)
+
+
+def _message(text: str) -> tuple[str, str | None]:
+    """What a provider says went wrong, and its code for it."""
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        title = re.search(r"(?is)<title>(.*?)</title>", text)
+        return (title.group(1) if title else text).strip(), None
+    if isinstance(body, list) and body:  # Google's compatible endpoint wraps its errors in a list
+        body = body[0]
+    if not isinstance(body, dict):
+        return _text(body), None
+    error = body.get("error")
+    found = error if isinstance(error, dict) else body
+    if isinstance(error, str):
+        said: object = error
+    else:
+        said = found.get("message") or found.get("detail") or found.get("msg")
+    code = found.get("code") or found.get("type") or found.get("reason")
+    return _text(said), str(code) if code is not None else None
+
+
+def _text(said: object) -> str:
+    if isinstance(said, list):  # Mistral: one entry for each thing wrong
+        return "; ".join(_text(entry) for entry in said)
+    if isinstance(said, dict):
+        where = ".".join(str(step) for step in said.get("loc", ()))
+        return f"{where}: {said.get('msg')}" if where else _text(said.get("message"))
+    return said if isinstance(said, str) else ""
+
+
+def envelope(error: GatewayError) -> dict[str, Any]:
+    """OpenRouter's error object; `error_type` is always there for clients that switch on it."""
+    metadata = {**error.metadata, "error_type": error.error_type}
+    return {"error": {"message": error.message, "code": error.status, "metadata": metadata}}
+
+
+def encode_error(error: GatewayError) -> bytes:
+    """The body of an answer that failed before anything of it was sent."""
+    return orjson.dumps(envelope(error), default=str)
+
+
+def encode_failed_event(error: GatewayError, head: Head) -> dict[str, Any]:
+    """The event that ends a stream which failed after its head was sent (contract, 2.4)."""
+    delta = {"content": "", "role": "assistant"}
+    choice = {
+        "index": 0,
+        "delta": delta,
+        "finish_reason": "error",
+        "native_finish_reason": None,
+    }
+    return {
+        "id": head.id,
+        "object": "chat.completion.chunk",
+        "created": head.created,
+        "model": head.model,
+        "provider": head.provider,
+        **envelope(error),
+        "choices": [choice],
+    }

@@ -1,0 +1,225 @@
+"""Chat completions, the answer of a provider: bytes in, canonical events out.
+
+Providers that call themselves compatible differ in all that OpenAI left optional. Recorded traffic
+of thirteen of them shaped this reader; where they contradict each other, a flag of the provider's
+row decides. It is tolerant of what is missing and strict about what is broken: an event that is no
+JSON is an error, never skipped.
+"""
+
+from typing import Any
+
+import msgspec
+import orjson
+
+from proxy.dialects.chat_errors import failure
+from proxy.dialects.compat import (
+    Calls,
+    citations,
+    content_parts,
+    decode_usage,
+    objects,
+    string,
+)
+from proxy.errors import GatewayError
+from proxy.providers import Quirks
+from proxy.wire.events import (
+    Attachments,
+    Audio,
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    Reasoning,
+    Refusal,
+    Started,
+    Text,
+    UsageReport,
+)
+from proxy.wire.frames import Frame, FrameTooLong, Splitter
+
+REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "function_call": "tool_calls",
+    "model_length": "length",  # Mistral, when the context is full
+    "max_tokens": "length",
+    "eos": "stop",  # Together's older models
+    "sensitive": "content_filter",  # Z.AI
+    "network_error": "error",  # Z.AI
+    "insufficient_system_resource": "error",  # DeepSeek
+    "error": "error",
+}
+"""A provider's finish reason in OpenRouter's words; an unknown one reads as `stop`."""
+
+
+class Decoder:
+    """A stream of one provider. The events do not depend on how the bytes were sliced.
+
+    Raises GatewayError `provider_malformed` for what is no event stream of this dialect.
+    """
+
+    def __init__(self, quirks: Quirks) -> None:
+        self._reader = Reader(quirks)
+        self._splitter = Splitter()
+        self._ended = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        try:
+            frames = self._splitter.feed(data)
+        except FrameTooLong:
+            raise GatewayError(
+                "provider_malformed", "An event of the answer is too long."
+            ) from None
+        return self._decode(frames)
+
+    def end(self) -> list[Event]:
+        """What stood in the last lines when the bytes ended, if it was whole."""
+        frames = self._splitter.end()
+        try:
+            return self._decode(frames)
+        except GatewayError:
+            return []  # Half an event is no event; whether the answer was whole shows without it.
+
+    def _decode(self, frames: list[Frame]) -> list[Event]:
+        events: list[Event] = []
+        for frame in frames:
+            if self._ended:
+                break
+            if frame.data.strip() == b"[DONE]":
+                self._ended = True
+                events.append(Ended())
+            elif frame.data.strip():
+                self._reader.read(_parse(frame.data), events)
+        return events
+
+
+def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
+    """The events of a whole answer; a whole JSON object is its own end mark.
+
+    Raises GatewayError `provider_malformed` for what is no answer.
+    """
+    answer = _parse(body)
+    events: list[Event] = []
+    Reader(quirks, whole=True).read(answer, events)
+    if not any(isinstance(event, Finished | Failed) for event in events):
+        raise GatewayError("provider_malformed", "The answer has no choices.")
+    events.append(Ended())
+    return events
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # orjson refuses integers beyond 64 bits and lone surrogates, which are valid JSON.
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise GatewayError("provider_malformed", "The answer is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise GatewayError("provider_malformed", "The answer is not a JSON object.")
+    return value
+
+
+class Reader:
+    """Turns objects into events and remembers what later ones need: calls, finishes, citations."""
+
+    def __init__(self, quirks: Quirks, *, whole: bool = False) -> None:
+        self._quirks = quirks
+        self._whole = whole
+        self._started: Started | None = None
+        self._finished: set[int] = set()
+        self._calls: dict[int, Calls] = {}
+        self._cited: tuple[dict[str, Any], ...] = ()
+
+    def read(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        """Appends the events of one object: a chunk of a stream, or a whole answer."""
+        if failed := failure(chunk):
+            self._usage(chunk, events)
+            events.append(failed)
+            return
+        self._start(chunk, events)
+        self._cited = citations(chunk) or self._cited
+        for choice in objects(chunk.get("choices")):
+            self._choice(choice, events)
+        self._usage(chunk, events)
+
+    def _start(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        before = self._started or Started()
+        started = Started(
+            upstream_id=string(chunk.get("id")) or before.upstream_id,
+            system_fingerprint=string(chunk.get("system_fingerprint")) or before.system_fingerprint,
+            service_tier=string(chunk.get("service_tier")) or before.service_tier,
+        )
+        # Groq tells the tier only at the end, some change the fingerprint with every event.
+        if self._started is None or started.service_tier != before.service_tier:
+            self._started = started
+            events.append(started)
+
+    def _choice(self, choice: dict[str, Any], events: list[Event]) -> None:
+        index = choice.get("index")
+        index = index if isinstance(index, int) else 0
+        said = choice.get("message") if self._whole else choice.get("delta")
+        logprobs = choice.get("logprobs")
+        self._said(
+            index,
+            said if isinstance(said, dict) else {},
+            logprobs if isinstance(logprobs, dict) else None,
+            events,
+        )
+        native = string(choice.get("finish_reason"))
+        if (native is None and not self._whole) or index in self._finished:
+            return
+        self._finished.add(index)
+        if self._cited and index == 0:
+            events.append(Attachments(index, "annotations", self._cited))
+        reason = REASONS.get(native or "stop", "stop")
+        if reason == "error":
+            message = f"The provider ended the answer with {native!r}."
+            events.append(Failed(None, message, native, ""))
+            return
+        if reason == "stop" and index in self._calls:
+            reason = "tool_calls"  # as OpenRouter does where a call is present
+        own = choice.get("native_finish_reason")
+        events.append(Finished(index, reason, own if isinstance(own, str) else native))
+
+    def _said(
+        self,
+        index: int,
+        said: dict[str, Any],
+        logprobs: dict[str, Any] | None,
+        events: list[Event],
+    ) -> None:
+        """The events of one message, or of one piece of it."""
+        # Some say the same reasoning under both names (NVIDIA NIM), so only one is read.
+        text = string(said.get("reasoning")) or string(said.get("reasoning_content")) or ""
+        details = tuple(objects(said.get("reasoning_details")))
+        if text or details:
+            events.append(Reasoning(index, text, details))
+        content, refusal = said.get("content"), string(said.get("refusal"))
+        if isinstance(content, list):
+            events.extend(content_parts(index, content))
+        elif string(content) or (logprobs and not refusal):
+            events.append(Text(index, string(content) or "", logprobs))
+        if refusal:
+            events.append(Refusal(index, refusal, logprobs))
+        calls = objects(said.get("tool_calls"))
+        if isinstance(legacy := said.get("function_call"), dict):
+            calls = [{"index": 0, "function": legacy}]
+        if calls:
+            events.extend(self._calls.setdefault(index, Calls()).read(index, calls))
+        if isinstance(audio := said.get("audio"), dict) and audio:
+            events.append(Audio(index, audio))
+        beside = ((name, objects(said.get(name))) for name in ("annotations", "images"))
+        events.extend(Attachments(index, name, tuple(items)) for name, items in beside if items)
+
+    def _usage(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        usage = chunk.get("usage")
+        if not isinstance(usage, dict):
+            groq = chunk.get("x_groq")
+            usage = groq.get("usage") if isinstance(groq, dict) else None
+        if isinstance(usage, dict):
+            events.append(UsageReport(decode_usage(usage, self._quirks)))

@@ -1,0 +1,268 @@
+"""Chat completions, the answer for a caller: canonical events in, OpenRouter's wire form out.
+
+The shape is that of OpenRouter's recorded traffic, not of its prose: every event repeats id, model
+and provider, every delta has `role` and `content`, the finish comes twice, the second time with
+`usage` in the same event. Clients that were written against it crash on less (an empty `choices`)
+and some on more (`system_fingerprint: null` in a stream), so keys and their order are kept.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from proxy.dialects.chat_errors import encode_failed_event
+from proxy.errors import GatewayError
+from proxy.money import Cost, to_usd
+from proxy.wire.events import (
+    Attachments,
+    Audio,
+    Event,
+    Finished,
+    Reasoning,
+    Refusal,
+    Started,
+    Text,
+    ToolCall,
+    Usage,
+)
+from proxy.wire.frames import DONE, encode_data
+from proxy.wire.request import Head
+
+
+class Encoder:
+    """One answer, streamed. Each method gives the bytes to send, which may be none."""
+
+    def __init__(self, head: Head, *, hide_reasoning: bool = False) -> None:
+        self._head = head
+        self._hide_reasoning = hide_reasoning
+        self._started = Started()
+        self._finished: dict[int, dict[str, Any]] = {}
+
+    def encode(self, event: Event) -> bytes:
+        """One event. A finish ends its choice; the end of the answer is `encode_end`."""
+        match event:
+            case Started():
+                self._started = event
+                return b""
+            case Finished():
+                finished = _choice(event.choice, {"content": "", "role": "assistant"})
+                finished["finish_reason"] = event.reason
+                finished["native_finish_reason"] = event.native
+                self._finished[event.choice] = finished
+                return self._chunk([finished])
+            case Text() | Refusal():
+                choice = _choice(event.choice, _delta(event))
+                if event.logprobs is not None:
+                    choice["logprobs"] = event.logprobs
+                return self._chunk([choice])
+            case Reasoning() if self._hide_reasoning:
+                return b""
+            case Reasoning() | ToolCall() | Audio() | Attachments():
+                return self._chunk([_choice(event.choice, _delta(event))])
+            case _:
+                return b""
+
+    def encode_end(self, usage: dict[str, Any]) -> bytes:
+        """The finish again with `usage` (an object of `encode_usage`), and the end mark."""
+        choices = list(self._finished.values())
+        return self._chunk(choices, {"usage": usage}) + DONE
+
+    def encode_failure(self, error: GatewayError) -> bytes:
+        """The error event after which nothing more comes, and the end mark."""
+        return encode_data(orjson.dumps(encode_failed_event(error, self._head), default=str)) + DONE
+
+    def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
+        head, started = self._head, self._started
+        chunk: dict[str, Any] = {
+            "id": head.id,
+            "object": "chat.completion.chunk",
+            "created": head.created,
+            "model": head.model,
+            "provider": head.provider,
+        }
+        if started.system_fingerprint is not None:
+            chunk["system_fingerprint"] = started.system_fingerprint
+        if started.service_tier is not None:
+            chunk["service_tier"] = started.service_tier
+        chunk["choices"] = choices
+        if more:
+            chunk |= more
+        return encode_data(orjson.dumps(chunk))
+
+
+def _choice(index: int, delta: dict[str, Any]) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": None, "native_finish_reason": None}
+
+
+def _delta(event: Event) -> dict[str, Any]:
+    match event:
+        case Text():
+            return {"content": event.text, "role": "assistant"}
+        case Refusal():
+            return {"content": "", "role": "assistant", "refusal": event.text}
+        case Reasoning():
+            return {
+                "content": "",
+                "role": "assistant",
+                "reasoning": event.text or None,
+                "reasoning_details": list(event.details) or [_plain_detail(event.text)],
+            }
+        case ToolCall():
+            return {"content": None, "role": "assistant", "tool_calls": [_call_piece(event)]}
+        case Audio():
+            return {"content": "", "role": "assistant", "audio": event.audio}
+        case Attachments():
+            return {"content": "", "role": "assistant", event.name: list(event.items)}
+    raise AssertionError(event)
+
+
+def _call_piece(event: ToolCall) -> dict[str, Any]:
+    function = {"arguments": event.arguments}
+    if event.name is None and event.id is None:
+        return {"index": event.index, "function": function}
+    # Every client joins pieces by index, yet some providers send a call without an id, and a
+    # result must be able to name its call.
+    return {
+        "index": event.index,
+        "id": event.id or f"call_{event.choice}_{event.index}",
+        "type": "function",
+        "function": {"name": event.name or "", **function},
+    }
+
+
+def _plain_detail(text: str) -> dict[str, Any]:
+    """Reasoning without structure; `unknown` is the format OpenRouter gives it."""
+    return {"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}
+
+
+def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
+    """OpenRouter's `usage`; without a price the cost is 0 and the provider's charge unknown."""
+    total = to_usd(cost.total_nano) if cost else None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "cost": total or 0,
+        "is_byok": False,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "audio_tokens": usage.prompt_audio_tokens,
+            "video_tokens": usage.prompt_video_tokens,
+        },
+        "cost_details": {
+            "upstream_inference_cost": total,
+            "upstream_inference_prompt_cost": to_usd(cost.prompt_nano) if cost else 0,
+            "upstream_inference_completions_cost": to_usd(cost.completion_nano) if cost else 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "image_tokens": usage.completion_image_tokens,
+            "audio_tokens": usage.completion_audio_tokens,
+        },
+    }
+
+
+def encode_answer(
+    events: Iterable[Event], head: Head, usage: dict[str, Any], *, hide_reasoning: bool = False
+) -> bytes:
+    """A whole answer out of its events."""
+    started = Started()
+    choices: dict[int, _Message] = {}
+    for event in events:
+        if isinstance(event, Started):
+            started = event
+        elif isinstance(index := getattr(event, "choice", None), int):
+            choices.setdefault(index, _Message(hide_reasoning)).add(event)
+    answer = {
+        "id": head.id,
+        "object": "chat.completion",
+        "created": head.created,
+        "model": head.model,
+        "provider": head.provider,
+        "system_fingerprint": started.system_fingerprint,
+    }
+    if started.service_tier is not None:
+        answer["service_tier"] = started.service_tier
+    answer["choices"] = [choices[index].render(index) for index in sorted(choices)]
+    answer["usage"] = usage
+    return orjson.dumps(answer)
+
+
+class _Message:
+    """One choice of a whole answer, put together piece by piece."""
+
+    def __init__(self, hide_reasoning: bool) -> None:
+        self._hide_reasoning = hide_reasoning
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._reasoning: list[str] = []
+        self._details: list[dict[str, Any]] = []
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._audio: dict[str, Any] = {}
+        self._attachments: dict[str, list[dict[str, Any]]] = {}
+        self._logprobs: dict[str, Any] | None = None
+        self._finished: Finished | None = None
+
+    def add(self, event: Event) -> None:
+        match event:
+            case Text() | Refusal():
+                (self._text if isinstance(event, Text) else self._refusal).append(event.text)
+                if event.logprobs is not None:
+                    self._logprobs = _joined(self._logprobs, event.logprobs)
+            case Reasoning():
+                self._reasoning.append(event.text)
+                self._details.extend(event.details)
+            case ToolCall():
+                if event.index in self._calls:
+                    self._calls[event.index]["function"]["arguments"] += event.arguments
+                else:
+                    self._calls[event.index] = _call_piece(event)
+            case Audio():
+                self._audio = _joined(self._audio, event.audio)
+            case Attachments():
+                self._attachments.setdefault(event.name, []).extend(event.items)
+            case Finished():
+                self._finished = event
+
+    def render(self, index: int) -> dict[str, Any]:
+        text, refusal = "".join(self._text), "".join(self._refusal)
+        silent = self._calls or refusal or self._audio
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if silent and not text else text,
+            "refusal": refusal or None,
+        }
+        reasoning = "".join(self._reasoning)
+        if not self._hide_reasoning:
+            message["reasoning"] = reasoning or None
+            if details := self._details or ([_plain_detail(reasoning)] if reasoning else []):
+                message["reasoning_details"] = details
+        if self._calls:
+            message["tool_calls"] = list(self._calls.values())
+        message |= self._attachments
+        if self._audio:
+            message["audio"] = self._audio
+        finished = self._finished
+        return {
+            "index": index,
+            "logprobs": self._logprobs,
+            "finish_reason": finished.reason if finished else None,
+            "native_finish_reason": finished.native if finished else None,
+            "message": message,
+        }
+
+
+def _joined(known: dict[str, Any] | None, piece: dict[str, Any]) -> dict[str, Any]:
+    """Two pieces of one object: lists and the texts that grow are joined, the rest is the newer."""
+    joined = dict(known or {})
+    for name, value in piece.items():
+        before = joined.get(name)
+        if isinstance(before, list) and isinstance(value, list):
+            joined[name] = [*before, *value]
+        elif isinstance(before, str) and isinstance(value, str) and name in ("data", "transcript"):
+            joined[name] = before + value
+        elif value is not None or name not in joined:
+            joined[name] = value
+    return joined

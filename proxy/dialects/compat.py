@@ -1,0 +1,128 @@
+"""Where providers of dialect `openai` go their own ways: counts, call numbers, parts, sources.
+
+Each function takes what a provider sent, in whatever of the recorded shapes, and gives it in the
+one form of `proxy.wire.events`. Nothing here is an error: what has the wrong type counts as absent.
+"""
+
+from typing import Any
+
+import orjson
+
+from proxy.providers import Quirks
+from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
+
+
+class Calls:
+    """The tool calls of one choice, numbered by us.
+
+    Mistral leaves `index` out, and some servers send 0 for every call: a piece belongs to the call
+    whose index and id it names, and a new id begins a new call.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._ids: dict[object, str | None] = {}
+        self._next = 0
+
+    def read(self, choice: int, pieces: list[dict[str, Any]]) -> list[ToolCall]:
+        events = []
+        for piece in pieces:
+            function = _object(piece.get("function"))
+            id_, name = string(piece.get("id")), string(function.get("name"))
+            arguments = function.get("arguments")
+            if isinstance(arguments, dict):  # llama.cpp and older Ollama send an object
+                arguments = orjson.dumps(arguments).decode()
+            number, first = self._number(piece.get("index"), id_)
+            events.append(
+                ToolCall(
+                    choice=choice,
+                    index=number,
+                    id=id_ if first else None,
+                    name=name if first else None,
+                    arguments=arguments if isinstance(arguments, str) else "",
+                )
+            )
+        return events
+
+    def _number(self, index: object, id_: str | None) -> tuple[int, bool]:
+        place: object = index if isinstance(index, int) else (id_ or "only")
+        known = place in self._numbers
+        if known and (id_ is None or self._ids[place] in (None, id_)):
+            return self._numbers[place], False
+        self._numbers[place], self._ids[place] = self._next, id_
+        self._next += 1
+        return self._numbers[place], True
+
+
+def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage:
+    """A provider's counts in OpenRouter's counting; what is missing, negative or no number is 0."""
+    prompt = _object(usage.get("prompt_tokens_details"))
+    completion = _object(usage.get("completion_tokens_details"))
+    reasoning = _count(completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens"))
+    completion_tokens = _count(usage.get("completion_tokens"))
+    prompt_tokens = _count(usage.get("prompt_tokens"))
+    apart = _count(usage.get("total_tokens")) >= prompt_tokens + completion_tokens + reasoning
+    if quirks.reasoning_apart and apart:
+        completion_tokens += reasoning
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cached_tokens=_count(prompt.get("cached_tokens"))
+        or _count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+        or _count(usage.get("cached_tokens")),  # Moonshot
+        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
+        prompt_audio_tokens=_count(prompt.get("audio_tokens")),
+        prompt_video_tokens=_count(prompt.get("video_tokens")),
+        reasoning_tokens=reasoning,
+        completion_audio_tokens=_count(completion.get("audio_tokens")),
+        completion_image_tokens=_count(completion.get("image_tokens")),
+    )
+
+
+def content_parts(choice: int, content: list[Any]) -> list[Event]:
+    """The events of content that is a list: Mistral's models while they think."""
+    events: list[Event] = []
+    for part in objects(content):
+        if text := string(part.get("text")):
+            events.append(Text(choice, text))
+        thoughts = (string(thought.get("text")) for thought in objects(part.get("thinking")))
+        events.extend(Reasoning(choice, thought) for thought in thoughts if thought)
+    return events
+
+
+def citations(chunk: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Perplexity's sources, which stand beside the choices, as OpenRouter annotates them."""
+    results = chunk.get("search_results") or chunk.get("citations")
+    results = results if isinstance(results, list) else []
+    sources = [result if isinstance(result, dict) else {"url": result} for result in results]
+    return tuple(
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "url": source["url"],
+                "title": source.get("title") or source["url"],
+                "start_index": 0,
+                "end_index": 0,
+            },
+        }
+        for source in sources
+        if isinstance(source.get("url"), str)
+    )
+
+
+def string(value: object) -> str | None:
+    """The text, if there is one."""
+    return value if isinstance(value, str) and value else None
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

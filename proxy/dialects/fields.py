@@ -1,0 +1,133 @@
+"""The fields of a chat request: their types, their ranges, and whose they are.
+
+Types are checked here for every field that OpenRouter's ChatRequest names and the gateway, or any
+provider, acts on; what is not named travels on untouched.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from proxy.errors import GatewayError
+from proxy.wire.request import Effort
+
+CHOICES_MAX = 128  # OpenAI's own limit on `n`
+STOP_MAX = 4  # OpenAI's and OpenRouter's limit on stop sequences
+
+# fmt: off
+OWN_FIELDS = frozenset({
+    "model", "models", "route", "provider", "plugins", "preset", "transforms", "usage",
+    "include_reasoning", "reasoning", "session_id", "trace", "debug", "cache_control",
+    "max_tool_calls", "stop_server_tools_when", "stream", "stream_options", "prompt",
+})
+# fmt: on
+"""What the gateway reads, or writes anew, and never passes on."""
+
+HARMLESS: dict[str, tuple[object, ...]] = {
+    "route": ("fallback",),
+    "plugins": ([],),
+    "transforms": ([],),
+    "debug": ({}, {"echo_upstream_body": False}),
+    "stop_server_tools_when": ([],),
+    "preset": (),
+    "trace": ({},),
+    "provider.allow_fallbacks": (True,),
+    "provider.require_parameters": (False,),
+    "provider.data_collection": ("allow",),
+    "provider.zdr": (False,),
+    "provider.enforce_distillable_text": (False,),
+}
+"""Wishes for parts that are not built yet, with the values that ask for nothing."""
+
+
+class Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+
+
+class Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class _Reasoning(msgspec.Struct):
+    effort: Effort | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+    enabled: bool | None = None
+
+
+class _Typed(msgspec.Struct):
+    type: str = "function"  # Mistral's own clients leave it out
+
+
+class Fields(msgspec.Struct):
+    """The known fields, for their types alone."""
+
+    messages: list[Message] | None = None
+    prompt: str | None = None
+    model: str | None = None
+    models: list[str] | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    top_a: float | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | int | None = None  # a number at Together
+    top_logprobs: int | None = None
+    n: int | None = None
+    response_format: _Typed | None = None
+    tools: list[_Typed] | None = None
+    tool_choice: str | _Typed | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: _Reasoning | None = None
+    reasoning_effort: Effort | None = None
+    include_reasoning: bool | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
+    session_id: str | None = None
+    provider: dict[str, Any] | None = None
+
+
+def refuse_unbuilt(fields: dict[str, Any]) -> None:
+    """Raises GatewayError `not_supported` for a wish that would otherwise be met with silence."""
+    wishes = {name: fields.get(name) for name in HARMLESS if "." not in name}
+    wishes |= {f"provider.{name}": value for name, value in (fields.get("provider") or {}).items()}
+    for name, value in wishes.items():
+        if value is not None and value not in HARMLESS.get(name, ()):
+            raise GatewayError("not_supported", f"{name}: not supported yet")
+    for number, tool in enumerate(fields.get("tools") or ()):
+        if tool.get("type", "").startswith("openrouter:"):
+            raise GatewayError("not_supported", f"tools[{number}].type: not supported yet")
+
+
+def check_ranges(known: Fields) -> None:
+    """The ranges on which all providers agree; what depends on the model is the provider's word."""
+    bounds: tuple[tuple[str, float | None, float, float], ...] = (
+        ("n", known.n, 1, CHOICES_MAX),
+        ("max_tokens", known.max_tokens, 1, 2**31),
+        ("max_completion_tokens", known.max_completion_tokens, 1, 2**31),
+        ("top_logprobs", known.top_logprobs, 0, 20),
+        ("temperature", known.temperature, 0, 2),
+        ("top_p", known.top_p, 0, 1),
+    )
+    for name, value, low, high in bounds:
+        if value is not None and not low <= value <= high:
+            raise GatewayError("invalid_request", f"{name}: must be between {low} and {high}")
+    if isinstance(known.stop, list) and len(known.stop) > STOP_MAX:
+        raise GatewayError("invalid_request", f"stop: at most {STOP_MAX} sequences")

@@ -1,0 +1,287 @@
+"""The wiring: one gateway built from its configuration, and rebuilt while it runs.
+
+Everything that a reload may change stands in one snapshot, swapped by one assignment; requests keep
+the one they began with. What can not change while it runs (addresses, store, who may call) makes a
+reload fail as a whole.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+
+from proxy import logs
+from proxy.accounts.keys import Key
+from proxy.api import account, catalogue, inference
+from proxy.app import App, refuse
+from proxy.config import Config, difference
+from proxy.metrics import Metrics
+from proxy.pipeline.exchange import Snapshot
+from proxy.pipeline.flow import Flow
+from proxy.providers import Provider
+from proxy.routing.catalogue import Catalogue
+from proxy.serving.caller import Caller
+from proxy.serving.guard import Guard
+from proxy.settings import ConfigError
+from proxy.stores.memory import Keyring
+from proxy.stores.writer import Writer
+from proxy.supply import AGENT, build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.upstream.listing import Listings
+from proxy.upstream.signing import Signing
+from proxy.upstream.transport import AiohttpTransport
+from proxy.wire.listing import Listing
+from proxy.wire.record import Generation, Try
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 5.0  # for answers to end with an error, after the drain's time is up
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+Reread = Callable[[], Config]
+
+
+def generation_id(wall: float) -> str:
+    """OpenRouter's form: `gen-`, the second, twenty digits of base 62 (119 bits of chance)."""
+    number = int.from_bytes(os.urandom(16), "big")
+    digits = []
+    for _ in range(20):
+        number, digit = divmod(number, 62)
+        digits.append(_DIGITS[digit])
+    return f"gen-{int(wall)}-{''.join(digits)}"
+
+
+class Gateway:
+    """A running gateway: made by `open`, ended by `close`, both on one loop."""
+
+    def __init__(self, config: Config, writer: Writer, keyring: Keyring, reread: Reread) -> None:
+        self.config = config
+        self._writer = writer
+        self._keyring = keyring
+        self._reread = reread
+        self._transport = AiohttpTransport()
+        self.metrics = Metrics()
+        self.listings = self._new_listings(config)
+        self.snapshot = self._new_snapshot(config, Catalogue(()))
+        self._stale = asyncio.Event()
+        self._rebuilder: asyncio.Task[None] | None = None
+        self._flow = Flow(
+            snapshot=lambda: self.snapshot,
+            books=self,
+            transport=self._transport,
+            clock=asyncio.get_running_loop().time,
+            wall=time.time,
+            new_id=generation_id,
+            agent=AGENT,
+        )
+        self.app = Guard(
+            App(
+                inference=inference.handlers(self._flow),
+                routes=[
+                    *catalogue.routes(
+                        lambda: self.snapshot.catalogue,
+                        lambda: [one.provider for one in self.config.resolved],
+                    ),
+                    *account.routes(
+                        authenticate=self._authenticate,
+                        spent=self._spent,
+                        find=self._find,
+                        now=time.time,
+                    ),
+                ],
+                health=lambda: (200, {"status": "ok"}),
+                ready=self.ready,
+                metrics=lambda: self.metrics.render(self._gauges()),
+            ),
+            refuse=refuse,
+            client_stall_s=lambda: self.snapshot.client_stall_s,
+        )
+
+    @classmethod
+    async def open(cls, config: Config, reread: Reread) -> "Gateway":
+        """A gateway that is ready to serve.
+
+        Raises StoreError where the store can not be opened.
+        """
+        writer = await asyncio.to_thread(Writer.open, config.store.url)
+        keyring = Keyring()
+        try:
+            await keyring.start(writer)
+            gateway = cls(config, writer, keyring, reread)
+            gateway.listings.load(await writer.call(lambda store: store.listings()))
+            await gateway._rebuild()
+            await gateway.listings.start()
+        except BaseException:
+            await keyring.stop()
+            await writer.close()
+            raise
+        gateway._rebuilder = asyncio.create_task(gateway._keep_fresh())
+        return gateway
+
+    async def close(self) -> None:
+        """Ends all that runs and writes what is still to be written."""
+        if self._rebuilder is not None:
+            self._rebuilder.cancel()
+            await asyncio.gather(self._rebuilder, return_exceptions=True)
+        await self.listings.stop()
+        await self._keyring.stop()
+        await self._transport.close()
+        await self._writer.close()
+
+    # Changes while running.
+
+    async def reload(self) -> bool:
+        """Takes the configuration anew, whole or not at all; the latter is logged, and False."""
+        try:
+            config = await asyncio.to_thread(self._reread)
+            if fixed := difference(self.config, config):
+                raise ConfigError(fixed[0], "can only be changed by a restart")
+        except ConfigError as error:
+            log.error("reload refused", extra={"path": error.path, "reason": error.reason})
+            return False
+        before = self.listings
+        listings = self._new_listings(config)
+        listings.load(before.known)
+        await before.stop()
+        self.config, self.listings = config, listings
+        await self._rebuild()
+        await listings.start()
+        log.info("reloaded", extra={"models": len(self.snapshot.catalogue.models)})
+        return True
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            await self._rebuild()
+
+    async def _rebuild(self) -> None:
+        """In a thread, because a thousand models take a tenth of a second."""
+        config, listings = self.config, dict(self.listings.rows)
+        built = await asyncio.to_thread(build_catalogue, config, listings)
+        if config is self.config:
+            self.snapshot = self._new_snapshot(config, built)
+
+    def _new_snapshot(self, config: Config, built: Catalogue) -> Snapshot:
+        keys = {
+            one.provider.slug: [key.reveal() for key in one.keys]
+            for one in config.resolved
+            if one.keys
+        }
+        logs.hide(key for values in keys.values() for key in values)
+        return Snapshot(
+            catalogue=built,
+            signing=Signing(keys),
+            anonymous=config.auth.mode == "none",
+            body_bytes_max=config.limits.body_bytes_max,
+            client_stall_s=config.timeouts.client_stall_s,
+        )
+
+    def _new_listings(self, config: Config) -> Listings:
+        return Listings(
+            [one.provider for one in config.resolved],
+            fetch=self._fetch_listing,
+            decode=decode_listing,
+            fallback=fallback_listing,
+            put=self._put_listing,
+            on_change=lambda _: self._stale.set(),
+            clock=time.time,
+            jitter=lambda: random.uniform(0.9, 1.0),
+            refresh_s=config.catalogue.refresh_s,
+        )
+
+    async def _fetch_listing(self, provider: Provider) -> bytes:
+        return await fetch_listing(
+            self._transport,
+            provider,
+            self.snapshot.signing,
+            connect_s=self.config.timeouts.connect_s,
+        )
+
+    async def _put_listing(self, slug: str, rows: Sequence[Listing], fetched_at: float) -> None:
+        await self._writer.call(lambda store: store.put_listing(slug, rows, fetched_at=fetched_at))
+
+    # The end.
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Takes no new work and returns when the old is done, at the latest after `drain_s`, or
+        `LAST_WORDS_S` after `hurry`; what is left then ends with an error.
+        """
+        self.app.draining = self._flow.draining = True
+        done = asyncio.create_task(self.app.drained())
+        hurried = asyncio.create_task(hurry.wait())
+        try:
+            await asyncio.wait(
+                {done, hurried},
+                timeout=self.config.timeouts.drain_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not done.done():
+                self._flow.stop()
+                await asyncio.wait({done}, timeout=LAST_WORDS_S)
+        finally:
+            done.cancel()
+            hurried.cancel()
+            await asyncio.gather(done, hurried, return_exceptions=True)
+
+    def ready(self) -> tuple[int, dict[str, str]]:
+        """Whether the gateway takes work, as status and body of `/ready`."""
+        if self.app.draining:
+            return 503, {"status": "draining"}
+        if not self.config.resolved:
+            return 503, {"status": "no provider is configured"}
+        if not (self._writer.healthy and self._keyring.healthy):
+            return 503, {"status": "the store does not answer"}
+        return 200, {"status": "ready"}
+
+    # What the story of a request is given (`pipeline.flow.Books`), and what the routes ask.
+
+    def key(self, hash: str) -> Key | None:
+        """The key of that fingerprint, as of a quarter of a second ago."""
+        return self._keyring.find(hash)
+
+    def tried(self, note: Try) -> None:
+        """Counts one call to a provider."""
+        self.metrics.attempts[note.provider, note.error or "ok"] += 1
+
+    def finished(self, row: Generation) -> None:
+        """Keeps and counts one finished request."""
+        self._writer.submit(row)
+        self.metrics.record(row)
+
+    def _authenticate(self, request: Request) -> Key | None:
+        caller = Caller(request.scope, request.receive, _no_send)
+        return self._flow.authenticate(self.snapshot, caller)
+
+    async def _spent(self, key: Key | None, since: account.Periods) -> account.Spent:
+        if key is None:
+            return account.Spent(0, 0, 0, 0)
+        used = await self._writer.call(
+            lambda store: store.key_usage(
+                key.hash, day_start=since.day, week_start=since.week, month_start=since.month
+            )
+        )
+        return account.Spent(used.total_nano, used.daily_nano, used.weekly_nano, used.monthly_nano)
+
+    async def _find(self, id_: str, key: Key | None) -> Generation | None:
+        key_hash = key.hash if key else None
+        row = self._writer.pending_generation(id_)
+        if row is not None and (key is None or row.account == key.account):
+            return row
+        return await self._writer.call(lambda store: store.generation(id_, key_hash=key_hash))
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "weir_requests_in_progress": self.app.under_way,
+            "weir_store_pending_rows": self._writer.pending,
+            "weir_store_dropped_rows_total": self._writer.dropped,
+            "weir_store_healthy": float(self._writer.healthy),
+            "weir_ready": float(self.ready()[0] == 200),
+        }
+
+
+async def _no_send(_message: object) -> None:
+    raise AssertionError("a request that is only looked at is not answered")

@@ -1,0 +1,143 @@
+"""The log: one JSON object per line on standard error, and no secret in any of them.
+
+Redaction is the last step before a line is written, over every string of it: message, extra
+fields, their names, the text of an exception. So no caller of a logger has to think of it, other
+libraries' loggers included. Known secrets go by value (`hide`), unknown ones by their usual form.
+
+A line escapes everything that is not printable ASCII: a caller's text can neither start a line of
+its own nor move the cursor of the terminal that shows it. Writing never raises.
+"""
+
+import json
+import logging
+import math
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+HIDDEN: Final = "[hidden]"
+
+# Shorter ones ("none", "ollama") are placeholders and words: hiding them would garble the log.
+_SECRET_CHARACTERS_MIN = 8
+# A traceback is some KB; a provider's page of HTML in an error must not fill the disk.
+_TEXT_CHARACTERS_MAX = 16_384
+_DEPTH_MAX = 6
+# A masked key (`sk-or-v1-abc...def`) is shorter than this and stays readable.
+_FORMS = re.compile(r"\bsk-[\w-]{16,}|(?<=\bbearer)(\s+)[\w.~+/=-]{8,}", re.IGNORECASE | re.ASCII)
+_USUAL_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_known: set[str] = set()
+_known_form: re.Pattern[str] | None = None
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Never show these values in a log again, nor their forms in a URL, in JSON and in `repr`."""
+    global _known_form
+    for secret in secrets:
+        if len(secret) >= _SECRET_CHARACTERS_MIN:
+            escaped = quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]
+            _known.update((secret, *escaped))
+    # The longest first: where one secret begins with another, nothing of it is left over.
+    longest_first = sorted(_known, key=lambda secret: (-len(secret), secret))
+    _known_form = re.compile("|".join(map(re.escape, longest_first))) if _known else None
+
+
+def redact(text: str) -> str:
+    """`text` without known secrets and without what looks like one."""
+    if _known_form is not None:
+        text = _known_form.sub(HIDDEN, text)
+    return _FORMS.sub(lambda found: f"{found[1] or ''}{HIDDEN}", text)
+
+
+def setup(level: str) -> None:
+    """Send all loggers of the process to standard error, from `level` ("INFO", …) on.
+
+    Raises ValueError for an unknown level. Other libraries are heard from INFO on at most: at
+    DEBUG, HTTP/2's header coding logs every header, credentials included.
+    """
+    handler = _Lines(sys.stderr)
+    handler.setFormatter(_Json())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    logging.getLogger("proxy").setLevel(level.upper())
+    root.setLevel(max(logging.INFO, logging.getLogger("proxy").level))
+    for name in ("hypercorn.error", "hypercorn.access", "aiohttp", "asyncio", "py.warnings"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.captureWarnings(True)
+
+
+class _Lines(logging.StreamHandler[Any]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Standard error is gone or full: there is no place left to say so."""
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return json.dumps(_plain(_fields(record), depth=0))
+        except Exception as error:  # a log line is never worth a request
+            lost = f"(a record could not be written: {type(error).__name__})"
+            return json.dumps({"level": record.levelname, "logger": record.name, "message": lost})
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "time": _time(record.created),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": _message(record),
+    }
+    if isinstance(record.exc_info, tuple):
+        fields["exception"] = "".join(traceback.format_exception(*record.exc_info))
+    if record.stack_info:
+        fields["stack"] = record.stack_info
+    for name, value in vars(record).items():
+        if name not in _USUAL_FIELDS:
+            fields.setdefault(name, value)
+    return fields
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # the arguments do not fit the text
+        return f"{_said(record.msg)} {_said(record.args)}"
+
+
+def _time(created: float) -> str:
+    stamp = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
+def _plain(value: object, *, depth: int) -> Any:
+    """`value` as JSON has it, every string redacted and bounded; what JSON lacks by its text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth < _DEPTH_MAX:
+        if isinstance(value, Mapping):
+            return {_text(k): _plain(v, depth=depth + 1) for k, v in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_plain(one, depth=depth + 1) for one in value]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    text = redact(_said(value))
+    if len(text) > _TEXT_CHARACTERS_MAX:
+        return f"{text[:_TEXT_CHARACTERS_MAX]}… ({len(text)} characters)"
+    return text
+
+
+def _said(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"(not shown: {type(error).__name__})"

@@ -1,0 +1,138 @@
+"""One caller: its request's head and body, its answer, and the moment it goes away.
+
+Something sits in `receive()` from the end of the body to the end of the answer: Hypercorn's `send`
+says nothing when the caller has hung up, and a provider nobody listens to costs money.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.errors import CallerGone, GatewayError
+
+BODY_IDLE_S = 10.0  # between two pieces of a body
+BODY_TOTAL_S = 60.0  # for all of it: 32 MiB in a minute is a slow home connection
+LINGER_S = 2.0
+LINGER_BYTES = 64 * 1024 * 1024
+
+HeaderPairs = Iterable[tuple[bytes, bytes]]
+
+
+class Caller:
+    """The caller of one request, over plain ASGI."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._watch: asyncio.Task[None] | None = None
+        self.started = False  # the head of the answer is out
+        self.finished = False
+        self.gone = False
+
+    def header(self, name: bytes) -> str | None:
+        """The first header of that (lower-case) name."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return str(value.decode("latin-1"))
+        return None
+
+    async def read_body(self, bytes_max: int) -> bytes:
+        """The whole body.
+
+        Raises GatewayError `body_too_large`, `body_too_slow` or `encoding_unsupported`, each after
+        a moment of reading on, so that the answer is not lost in a reset; CallerGone.
+        """
+        encoding = self.header(b"content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
+            await self._linger()
+            raise GatewayError("encoding_unsupported", "A compressed body is not supported.")
+        declared = self.header(b"content-length") or ""
+        if declared.isdigit() and int(declared) > bytes_max:
+            await self._linger()
+            raise _too_large(bytes_max)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_TOTAL_S):
+                while True:
+                    async with asyncio.timeout(BODY_IDLE_S):
+                        message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise CallerGone
+                    size += len(message.get("body", b""))
+                    if size > bytes_max:
+                        break
+                    pieces.append(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            raise GatewayError("body_too_slow", "The body came too slowly.") from None
+        pieces.clear()
+        await self._linger()
+        raise _too_large(bytes_max)
+
+    async def _linger(self) -> None:
+        """Reads on for a moment: closing on unread bytes resets the connection, and the reset may
+        overtake the answer (nginx, `lingering_close`).
+        """
+        size = 0
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while size < LINGER_BYTES:
+                    message = await self._receive()
+                    size += len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            return
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Calls `on_gone`, once, when the caller hangs up before `finish`. Body read by then."""
+        self._watch = asyncio.get_running_loop().create_task(self._await_disconnect(on_gone))
+
+    async def _await_disconnect(self, on_gone: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self.finished:
+            self.gone = True
+            on_gone()
+
+    async def start(self, status: int, headers: HeaderPairs) -> None:
+        """The head. Raises CallerGone, as do all that follow."""
+        self.started = True
+        await self._say({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def write(self, data: bytes) -> None:
+        """A piece of the answer; returns when the server took it, so that we can not outrun it."""
+        await self._say({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes = b"") -> None:
+        """The last piece."""
+        self.finished = True
+        await self._say({"type": "http.response.body", "body": data})
+
+    async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """A whole answer."""
+        pairs = [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        await self.start(status, [*pairs, (b"content-length", str(len(body)).encode())])
+        await self.finish(body)
+
+    async def _say(self, message: dict[str, object]) -> None:
+        if self.gone:
+            raise CallerGone
+        await self._send(message)
+
+    async def close(self) -> None:
+        """Stops watching. Safe at any time, any number of times."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+def _too_large(bytes_max: int) -> GatewayError:
+    return GatewayError("body_too_large", f"The body is larger than {bytes_max} bytes.")

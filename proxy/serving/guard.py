@@ -1,0 +1,147 @@
+"""What stands between the server and the application: hostile requests out, bounded waits in.
+
+The servers this application runs on accept requests that a gateway must refuse, wait for ever for
+a body and block for ever in `send`. Wrapped around the application once, the guard
+
+* refuses both lengths at once, `Transfer-Encoding` in HTTP/1.0, CONNECT and other methods, targets
+  that are no path, and a `Host` that is none (request smuggling, RFC 9112, section 6.1);
+* bounds how long a send may block, and then resets the connection;
+* counts what is under way, so that a drain knows when it is done, and marks answers
+  `connection: close` meanwhile.
+
+Nothing here reads a body: see `proxy.serving.caller`.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.errors import CallerGone, GatewayError
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
+_HOST = re.compile(rb"[A-Za-z0-9.\-_:\[\]%]+")
+
+ABORT = "weir.abort"
+"""ASGI scope extension: a plain call that resets the connection. `serving.listener` offers it."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Guard:
+    """The outermost ASGI application. `refuse` renders an error as (headers, body)."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        refuse: Callable[[GatewayError], tuple[Headers, bytes]],
+        client_stall_s: Callable[[], float],
+    ) -> None:
+        self._app = app
+        self._refuse = refuse
+        self._client_stall_s = client_stall_s
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.under_way = 0
+        self.draining = False
+
+    async def drained(self) -> None:
+        """Returns as soon as no request is under way."""
+        await self._idle.wait()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        self.under_way += 1
+        self._idle.clear()
+        try:
+            bounded = _Bounded(scope, send, self)
+            error = inspect(scope)
+            if error is None:
+                await self._app(scope, receive, bounded.send)
+            else:
+                headers, body = self._refuse(error)
+                bounded.close = True
+                await bounded.answer(error.status, headers, body)
+        except CallerGone:
+            pass
+        finally:
+            self.under_way -= 1
+            if self.under_way == 0:
+                self._idle.set()
+
+    @property
+    def client_stall_s(self) -> float:
+        """The bound on one send, as it is configured now."""
+        return self._client_stall_s()
+
+
+class _Bounded:
+    """`send` with a bound, for one request."""
+
+    def __init__(self, scope: Scope, send: Send, guard: Guard) -> None:
+        self._scope = scope
+        self._send = send
+        self._guard = guard
+        self.close = False
+
+    async def send(self, message: Message) -> None:
+        """Raises CallerGone, after resetting the connection, when the caller does not read."""
+        if message["type"] == "http.response.start" and (self.close or self._guard.draining):
+            message = {**message, "headers": [*message["headers"], *self._closing()]}
+        try:
+            async with asyncio.timeout(self._guard.client_stall_s):
+                await self._send(message)
+        except TimeoutError:
+            abort(self._scope)
+            raise CallerGone from None
+        except OSError:  # Uvicorn raises where Hypercorn is silent (ASGI, "send" after disconnect)
+            raise CallerGone from None
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _closing(self) -> Headers:
+        """HTTP/2 has no such header (RFC 9113, section 8.2.2)."""
+        return [(b"connection", b"close")] if self._scope["http_version"].startswith("1") else []
+
+
+def abort(scope: Scope) -> None:
+    """Resets the connection where the server lets us; elsewhere it ends with the application."""
+    reset: Any = (scope.get("extensions") or {}).get(ABORT)
+    if reset is not None:
+        reset()
+
+
+def inspect(scope: Scope) -> GatewayError | None:
+    """What is wrong with a request's head; None for a sound one."""
+    if scope["method"] not in METHODS:
+        return GatewayError(
+            "method_not_allowed",
+            f"Method not allowed: {scope['method'][:20]!a}",
+            headers={"Allow": ", ".join(sorted(METHODS))},
+        )
+    # Hypercorn takes the absolute form of a target for a path.
+    if not scope["path"].startswith("/"):
+        return GatewayError("invalid_request", "The request target is not a path.")
+    names = [name for name, _ in scope["headers"]]
+    if b"transfer-encoding" in names:
+        if b"content-length" in names:
+            return GatewayError("invalid_request", "Content-Length and Transfer-Encoding together.")
+        if scope["http_version"] == "1.0":
+            return GatewayError("invalid_request", "Transfer-Encoding in HTTP/1.0.")
+    if any(not _HOST.fullmatch(host) for host in _values(scope, b"host")):
+        return GatewayError("invalid_request", "The Host header is not a host.")
+    return None
+
+
+def _values(scope: Scope, wanted: bytes) -> Iterable[bytes]:
+    return (value for name, value in scope["headers"] if name == wanted)

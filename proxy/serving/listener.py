@@ -1,0 +1,146 @@
+"""Weir's own start: sockets, connections, and an orderly end.
+
+Hypercorn gives the sockets, TLS, the HTTP protocols and lifespan; accepting connections, draining
+and what an application may do to its connection are ours. Stock Hypercorn cuts every stream three
+seconds after SIGTERM, and has no way to reset the connection of a caller that stopped reading.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from starlette.types import ASGIApp
+
+from proxy.serving.guard import ABORT
+
+KEEP_ALIVE_S = 5.0  # also Hypercorn's bound on a request's head
+SEND_BUFFER_BYTES = 256 * 1024  # what the kernel may hold for a caller that does not read
+CLOSE_S = 3.0
+
+
+async def listen(
+    app: ASGIApp,
+    *,
+    bind: Sequence[str],
+    stopping: Callable[[], Awaitable[None]],
+    certificate: str | None = None,
+    key: str | None = None,
+    on_listening: Callable[[list[str]], None] = lambda _: None,
+) -> None:
+    """Serves `app` on every address of `bind` until `stopping` returns, which is awaited with the
+    doors still open: a drain answers `/ready` meanwhile. `on_listening` is told the URLs.
+
+    Raises OSError where an address can not be bound.
+    """
+    config = _config(bind, certificate, key)
+    wrapped: Any = _Application(app, abort=None)
+    loop = asyncio.get_running_loop()
+    state: dict[str, Any] = {}
+    lifespan = Lifespan(wrapped, config, loop, state)
+    lifespan_task = loop.create_task(lifespan.handle_lifespan())
+    try:
+        await lifespan.wait_for_startup()
+        if lifespan_task.done():
+            lifespan_task.result()
+        await _serve(app, config, state, stopping, on_listening)
+        await lifespan.wait_for_shutdown()
+    finally:
+        lifespan_task.cancel()
+        await asyncio.gather(lifespan_task, return_exceptions=True)
+
+
+async def _serve(
+    app: ASGIApp,
+    config: Config,
+    state: dict[str, Any],
+    stopping: Callable[[], Awaitable[None]],
+    on_listening: Callable[[list[str]], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    context = WorkerContext(None)
+    connections: set[asyncio.Task[None]] = set()
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+        wrapped: Any = _Application(app, abort=lambda: _reset(writer))
+        with contextlib.suppress(ConnectionError):
+            await TCPServer(wrapped, loop, config, context, state, reader, writer)
+
+    sockets = config.create_sockets()
+    tls = config.create_ssl_context() if config.ssl_enabled else None
+    servers, urls = [], []
+    for sock in [*sockets.secure_sockets, *sockets.insecure_sockets]:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        secure = tls if sock in sockets.secure_sockets else None
+        servers.append(await asyncio.start_server(accepted, sock=sock, ssl=secure, backlog=2048))
+        urls.append(_url(sock, secure is not None))
+    try:
+        on_listening(urls)
+        await stopping()
+    finally:
+        await context.terminated.set()  # idle connections close, answers under way are the last
+        for server in servers:
+            server.close()
+        if connections:
+            await asyncio.wait(connections, timeout=CLOSE_S)
+        for task in list(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+        for url in urls:
+            if url.startswith("unix:"):
+                with contextlib.suppress(OSError):
+                    os.unlink(url.removeprefix("unix:"))
+
+
+class _Application:
+    """The application in the form Hypercorn's protocols call, with our scope extension."""
+
+    def __init__(self, app: ASGIApp, abort: Callable[[], None] | None) -> None:
+        self._app = app
+        self._abort = abort
+
+    async def __call__(self, scope: Any, receive: Any, send: Any, *_: Any) -> None:
+        if self._abort is not None:
+            scope.setdefault("extensions", {})[ABORT] = self._abort
+        await self._app(scope, receive, send)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Closes with a reset, so that what the caller did not read does not linger in the kernel."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def _config(bind: Sequence[str], certificate: str | None, key: str | None) -> Config:
+    config = Config()
+    config.bind = list(bind)
+    config.certfile, config.keyfile = certificate, key
+    config.keep_alive_timeout = KEEP_ALIVE_S
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    return config
+
+
+def _url(sock: socket.socket, secure: bool) -> str:
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    host = f"[{host}]" if sock.family == socket.AF_INET6 else host
+    return f"{'https' if secure else 'http'}://{host}:{port}"

@@ -1,0 +1,90 @@
+"""How a SQLite file is found, made, connected to, and how its errors are told."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError
+
+from proxy.stores.schema import StoreError, StoreUnavailable
+
+# The store holds the hashes of keys and who used what: it is its owner's alone.
+FILE_MODE: Final = 0o600
+
+_BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+)
+
+
+def path_of(url: str) -> str:
+    """The file that `url` names. Raises StoreError where it names none."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError("The store's URL must look like sqlite:///weir.db.") from None
+    if parsed.drivername != "sqlite":
+        raise StoreError(f"Stores of the kind {parsed.drivername!r} are not supported.")
+    if parsed.database in (None, "", ":memory:") or parsed.host or parsed.query:
+        raise StoreError("The store's URL must name a file, such as sqlite:///weir.db.")
+    return str(parsed.database)
+
+
+def touch(path: str) -> None:
+    """Make the file with the right mode where it is missing; SQLite gives its side files the same.
+
+    Raises StoreError.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise StoreError(f"The store {path} can not be opened: {error.strerror}.") from error
+
+
+def connect(path: str, *, busy_timeout_ms: int) -> Engine:
+    """An engine whose transactions are SQLAlchemy's own, so that they also span DDL.
+
+    They begin with the execution option `begin`; a plain BEGIN takes no lock before it needs one.
+    """
+    engine = create_engine(
+        URL.create("sqlite", database=path),
+        connect_args={"timeout": busy_timeout_ms / 1000},  # the driver's name for busy_timeout
+        hide_parameters=True,  # else an error's text shows hashes and whatever else was bound
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing behind our back
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+def busy(error: OperationalError) -> bool:
+    """Whether another connection's lock is the reason."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turns what SQLite says of the database into StoreUnavailable.
+
+    What it says of a statement or of a value passes: that is a bug of ours, and no later attempt
+    will go better.
+    """
+    try:
+        yield
+    except DatabaseError as error:
+        if type(error) not in (OperationalError, InternalError, DatabaseError):
+            raise
+        raise StoreUnavailable(f"The store {path} can not be used: {error.orig}.") from error

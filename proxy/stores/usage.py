@@ -1,0 +1,85 @@
+"""What was used, added up by the database."""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, case, func, select
+
+from proxy.stores.schema import generations, keys
+
+By: TypeAlias = Literal["model", "provider", "key", "day"]
+
+
+class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was used under one `name`: a model, a provider, a key's name, or a day (UTC).
+
+    `errors` are the requests that ended in one; `cost_nano` leaves out what has no price.
+    """
+
+    name: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_nano: int
+    errors: int
+
+
+class KeyUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one key spent: ever, and since the three starts that were asked for."""
+
+    total_nano: int
+    daily_nano: int
+    weekly_nano: int
+    monthly_nano: int
+
+
+def by_name(by: By, *, since: float | None, until: float | None) -> Select[Any]:
+    """The query for `UsageRow`s; the order of days is time, of all else cost, the dearest first.
+
+    Keys of one name, such as a revoked one and its successor, are one row.
+    """
+    row = generations.c
+    names: dict[By, ColumnElement[Any]] = {
+        "model": row.model,
+        "provider": row.provider,
+        "key": func.coalesce(keys.c.name, row.key_hash, ""),
+        "day": func.date(row.created_at, "unixepoch"),
+    }
+    name, cost = names[by].label("name"), _sum(row.cost_nano).label("cost_nano")
+    query = select(
+        name,
+        func.count(row.id).label("requests"),
+        _sum(row.prompt_tokens).label("prompt_tokens"),
+        _sum(row.completion_tokens).label("completion_tokens"),
+        cost,
+        func.count(row.error).label("errors"),
+    ).group_by(name)
+    if by == "key":
+        query = query.select_from(generations.outerjoin(keys, keys.c.hash == row.key_hash))
+    if since is not None:
+        query = query.where(row.created_at >= since)
+    if until is not None:
+        query = query.where(row.created_at < until)
+    return query.order_by(name) if by == "day" else query.order_by(cost.desc(), name)
+
+
+def of_key(
+    key_hash: str, *, day_start: float, week_start: float, month_start: float
+) -> Select[Any]:
+    """The query for the one `KeyUsage`."""
+    cost = generations.c.cost_nano
+
+    def since(start: float, name: str) -> ColumnElement[Any]:
+        return _sum(case((generations.c.created_at >= start, cost))).label(name)
+
+    return select(
+        _sum(cost).label("total_nano"),
+        since(day_start, "daily_nano"),
+        since(week_start, "weekly_nano"),
+        since(month_start, "monthly_nano"),
+    ).where(generations.c.key_hash == key_hash)
+
+
+def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The sum, 0 where there is nothing to add up."""
+    return func.coalesce(func.sum(column), 0)

@@ -1,0 +1,70 @@
+"""Where the catalogue comes from: what providers list, the price table, and the configuration."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from proxy import __version__
+from proxy.config import Config
+from proxy.dialects import OUTBOUND
+from proxy.money import Pricing
+from proxy.providers import Provider
+from proxy.routing.catalogue import Catalogue, ModelRow, Timeouts, build
+from proxy.upstream import prices
+from proxy.upstream.fetch import fetch
+from proxy.upstream.signing import Signing
+from proxy.upstream.transport import Call, Transport
+from proxy.wire.listing import Listing
+
+AGENT = f"weir/{__version__}"
+LISTING_S = 20.0  # for one provider's whole list
+
+
+def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]]) -> Catalogue:
+    """The models that `config` and the providers' lists give, priced as of now."""
+    now = datetime.now(UTC)
+
+    def price_of(provider: Provider, model: str) -> Pricing | None:
+        return prices.price_of(provider.prices, model, now=now) if provider.prices else None
+
+    rows = msgspec.convert(config.models, tuple[ModelRow, ...], from_attributes=True)
+    waits = msgspec.structs.asdict(config.timeouts)
+    return build(
+        providers=[one.provider for one in config.resolved],
+        listings=listings,
+        configured=rows,
+        timeouts=Timeouts(**{name: waits[name] for name in Timeouts.__struct_fields__}),
+        timeouts_set=config.timeouts_set,
+        price_of=price_of,
+    )
+
+
+async def fetch_listing(
+    transport: Transport, provider: Provider, signing: Signing, *, connect_s: float
+) -> bytes:
+    """A provider's own list of models, as it sends it; raises GatewayError."""
+    dialect = OUTBOUND[provider.dialect]
+    credentials = next(iter(signing.headers(provider.slug)))
+    headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credentials}
+    url = provider.base_url.rstrip("/") + dialect.models_path
+    call = Call(url, headers, None, connect_s)
+    status, body = await fetch(transport, call, timeout_s=LISTING_S)
+    if status != 200:
+        raise dialect.decode_error(
+            status, body, provider=provider.name, secrets=signing.secrets(provider.slug)
+        )
+    return body
+
+
+def decode_listing(provider: Provider, body: bytes) -> tuple[Listing, ...]:
+    """A provider's list, with the context lengths that the price table knows."""
+    rows = OUTBOUND[provider.dialect].decode_listing(body)
+    if provider.prices is None:
+        return rows
+    return tuple(prices.described(row, provider.prices) for row in rows)
+
+
+def fallback_listing(provider: Provider) -> tuple[Listing, ...]:
+    """What the price table knows of a provider that never gave its list."""
+    return prices.rows(provider.prices, now=datetime.now(UTC)) if provider.prices else ()

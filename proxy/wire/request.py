@@ -1,0 +1,50 @@
+"""The canonical request: what a caller asks for, whatever words it used.
+
+OpenRouter's chat format is the widest of the formats callers speak, so `body` keeps its form; the
+fields that the gateway itself acts on stand beside it, decoded and checked.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Thinking(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller wishes of the model's reasoning; `wish` is its own object, unchanged.
+
+    `effort` is None where only a budget of tokens, or nothing, was named.
+    """
+
+    wish: dict[str, Any]
+    effort: Effort | None = None
+    max_tokens: int | None = None
+    hidden: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. `models` are the names to try, first wish first, as the caller wrote them.
+
+    `body` is what travels on to a provider in the caller's own order: every field that is not the
+    gateway's, known to us or not. `choices` is how many answers are asked for (`n`).
+    """
+
+    models: tuple[str, ...]
+    body: dict[str, Any]
+    stream: bool = False
+    choices: int = 1
+    max_tokens: int | None = None
+    thinking: Thinking | None = None
+    session_id: str | None = None
+    media_prompt: int = 0
+    audio_prompt: int = 0
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer to one request repeats: its id, its time, who serves it."""
+
+    id: str
+    created: int
+    model: str
+    provider: str
