@@ -6,6 +6,7 @@ reload fail as a whole.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -38,6 +39,7 @@ from proxy.wire.record import Generation, Try
 
 log = logging.getLogger(__name__)
 
+FIRST_LISTS_S = 1.0
 LAST_WORDS_S = 5.0  # for answers to end with an error, after the drain's time is up
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -114,12 +116,22 @@ class Gateway:
             gateway.listings.load(await writer.call(lambda store: store.listings()))
             await gateway._rebuild()
             await gateway.listings.start()
+            await gateway._first_lists()
         except BaseException:
             await keyring.stop()
             await writer.close()
             raise
         gateway._rebuilder = asyncio.create_task(gateway._keep_fresh())
         return gateway
+
+    async def _first_lists(self) -> None:
+        """Who was never asked before is given a moment, so that the first request finds models."""
+        if all(status.source in ("provider", "store") for status in self.listings.status.values()):
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LISTS_S):
+                await self.listings.asked()
+        await self._rebuild()
 
     async def close(self) -> None:
         """Ends all that runs and writes what is still to be written."""

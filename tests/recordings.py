@@ -1,4 +1,4 @@
-"""Recorded provider traffic, read from where it lies beside the project and never copied into it."""
+"""Recorded provider traffic, read from where it lies beside the project and never copied in."""
 
 import json
 import os

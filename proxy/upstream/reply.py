@@ -128,7 +128,7 @@ class Reply:
                         yield Event("opening", manner.opening(choice, calls=1, first_call=start))
                     else:
                         yield Event("token", manner.call(choice, start, several=calls > 1))
-                case "arguments":
+                case _:
                     piece = shapes.call_piece(token.call, token.text)
                     yield Event("token", manner.call(choice, piece, several=calls > 1))
         usage = manner.usage(self.count) if manner.thinks else None

@@ -125,8 +125,8 @@ def _number(schema: dict[str, Any], *, whole: bool) -> int | float:
     if step := schema.get("multipleOf") or (1 if whole else 0):
         value = step * _factor(schema, step)
         return int(value) if whole else value
-    low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
-    high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
+    low: float = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
+    high: float = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
     if math.isfinite(low) and math.isfinite(high):
         return (low + high) / 2
     return min(1, high - 1) if math.isfinite(high) else max(1, low + 1)

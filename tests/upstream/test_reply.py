@@ -89,7 +89,8 @@ def test_both_forms_say_the_same(body: dict[str, Any]) -> None:
 def test_the_default_answer_is_one_sentence() -> None:
     answer = reply().whole()
     text = answer["choices"][0]["message"]["content"]
-    assert text.startswith("Water meets the weir") and text.endswith("open sea.")
+    assert text.startswith("Water meets the weir")
+    assert text.endswith("open sea.")
     assert answer["usage"]["prompt_tokens"] == 2
     assert answer["usage"]["completion_tokens"] == 32 == len(text.split())
     assert answer["usage"]["total_tokens"] == 34
@@ -200,7 +201,8 @@ def test_a_big_answer_is_made_while_it_is_read() -> None:
     next(events)
     for _ in range(3):
         data = next(events).data
-        assert data and len(data["choices"][0]["delta"]["content"]) == 16384
+        assert data
+        assert len(data["choices"][0]["delta"]["content"]) == 16384
 
 
 def test_the_same_seed_says_the_same() -> None:
