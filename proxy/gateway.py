@@ -109,17 +109,15 @@ class Gateway:
         Raises StoreError where the store can not be opened.
         """
         writer = await asyncio.to_thread(Writer.open, config.store.url)
-        keyring = Keyring()
+        gateway = cls(config, writer, Keyring(), reread)
         try:
-            await keyring.start(writer)
-            gateway = cls(config, writer, keyring, reread)
+            await gateway._keyring.start(writer)
             gateway.listings.load(await writer.call(lambda store: store.listings()))
             await gateway._rebuild()
             await gateway.listings.start()
             await gateway._first_lists()
         except BaseException:
-            await keyring.stop()
-            await writer.close()
+            await gateway.close()
             raise
         gateway._rebuilder = asyncio.create_task(gateway._keep_fresh())
         return gateway

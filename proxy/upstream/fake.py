@@ -28,7 +28,10 @@ _CREATED_S: Final = 1_750_000_000
 
 
 class ConnectionCut(Exception):
-    """Raised in the middle of a response: the server closes the connection without an end mark."""
+    """Raised in the middle of a response: the server closes the connection without an end mark.
+
+    Where nothing was sent yet, servers answer 500 instead; only `weir.abort` can cut there.
+    """
 
 
 class Seen(NamedTuple):

@@ -81,6 +81,13 @@ class Listings:
         self._rows: dict[str, Rows] = {provider.slug: () for provider in providers}
         self._status = {provider.slug: Status() for provider in providers}
         self._tasks: list[asyncio.Task[None]] = []
+        self._unasked = {provider.slug for provider in providers}
+        self._asked = asyncio.Event()
+
+    async def asked(self) -> None:
+        """Returns when every provider was asked once, whatever it said."""
+        if self._unasked:
+            await self._asked.wait()
 
     @property
     def rows(self) -> Mapping[str, Rows]:
@@ -144,6 +151,9 @@ class Listings:
             self._fail(slug, type(error).__name__)
         else:
             await self._take(slug, rows)
+        self._unasked.discard(slug)
+        if not self._unasked:
+            self._asked.set()
         return self._status[slug]
 
     async def _keep(self, provider: Provider) -> None:

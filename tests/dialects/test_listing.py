@@ -401,7 +401,7 @@ _JSON = st.recursive(
         st.lists(inner, max_size=4)
         | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=8)
     ),
-    max_leaves=30,
+    max_leaves=15,
 )
 
 
