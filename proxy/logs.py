@@ -69,6 +69,7 @@ def setup(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plug-in it has
     logging.captureWarnings(True)
 
 

@@ -108,10 +108,12 @@ def check(
         ]
         for row in providers
     ]
+    if not asked:
+        return "no provider: none is configured, and no usual key variable is set"
     text = _table(["provider", "base URL", "keys", "models from", "data", "last error"], asked)
     text += f"\nauth: {config.auth.mode}   store: {config.store.url}   models: "
     text += f"{len(catalogue.models)}\n"
-    text += "   ".join(f"{name}: {value:g}" for name, value in limits.items())
+    text += "   ".join(f"{name}: {value}" for name, value in limits.items())
     if unpriced:
         shown = ", ".join(unpriced[:LISTED_MAX])
         more = f" and {len(unpriced) - LISTED_MAX} more" if len(unpriced) > LISTED_MAX else ""

@@ -103,26 +103,39 @@ def key_row(key: Key | None, spent: Spent) -> dict[str, Any]:
     return row
 
 
+UNKNOWN = dict.fromkeys(
+    (
+        "request_id",
+        "cache_discount",
+        "app_id",
+        "moderation_latency",
+        "router",
+        "preset_id",
+        "external_user",
+        "web_search_engine",
+        "response_cache_source_id",
+    )
+)
+"""Fields of a generation that clients insist on and that nothing here fills."""
+
+
 def generation_row(row: Generation) -> dict[str, Any]:
     """OpenRouter's `GET /generation`. Native counts are the only counts there are."""
     cost = to_usd(row.cost_nano or 0)
     return {
+        **UNKNOWN,
         "id": row.id,
-        "request_id": None,
         "upstream_id": row.upstream_id,
         "total_cost": cost,
         "usage": cost,
-        "cache_discount": None,
         "upstream_inference_cost": None if row.cost_nano is None else cost,
         "created_at": _rfc3339(row.created_at),
         "model": row.model,
-        "app_id": None,
         "api_type": "completions",
         "streamed": row.streamed,
         "cancelled": row.cancelled,
         "provider_name": row.provider_name or None,
         "latency": row.latency_ms,
-        "moderation_latency": None,
         "generation_time": row.generation_time_ms,
         "finish_reason": row.finish_reason,
         "native_finish_reason": row.native_finish_reason,
@@ -142,15 +155,10 @@ def generation_row(row: Generation) -> dict[str, Any]:
         "http_referer": row.http_referer,
         "user_agent": row.user_agent,
         "is_byok": False,
-        "router": None,
-        "preset_id": None,
         "session_id": row.session_id,
         "service_tier": row.service_tier,
         "data_region": "global",
-        "external_user": None,
-        "web_search_engine": None,
         "workspace_id": row.account,
-        "response_cache_source_id": None,
         "usage_estimated": row.usage_estimated,
         "provider_responses": [
             {

@@ -361,6 +361,6 @@ def test_every_model_is_found_by_its_slug_and_serves_what_was_listed(
 def test_ten_thousand_models_are_built_in_well_under_a_second() -> None:
     rows = [Listing(model=f"meta-llama/Model-{number}-Instruct") for number in range(10_000)]
     made({OPENAI: rows})  # slugs are remembered from one catalogue to the next
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(made({OPENAI: rows}).models) == 10_000
-    assert time.perf_counter() - began < 0.8
+    assert time.process_time() - began < 0.8

@@ -54,7 +54,6 @@ class World:
     def listings(
         self,
         refresh_s: float = 3600.0,
-        jitter: Callable[[], float] = lambda: 1.0,
         fetch: Callable[[Provider], Awaitable[bytes]] | None = None,
     ) -> Listings:
         return Listings(
@@ -65,7 +64,7 @@ class World:
             put=self.put,
             on_change=self.changed.append,
             clock=lambda: self.now,
-            jitter=jitter,
+            jitter=lambda: 1.0,
             refresh_s=refresh_s,
         )
 
