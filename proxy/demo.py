@@ -64,7 +64,9 @@ async def run_fake(bind: str, scenario: Scenario, *, say: Say) -> None:
         for url in urls:
             say(f"The simulated provider listens on {url}/v1")
 
-    await listen(fake(scenario), bind=[bind], stopping=_until(stop), on_listening=listening)
+    await listen(
+        fake(scenario, now=time.time), bind=[bind], stopping=_until(stop), on_listening=listening
+    )
 
 
 async def run(bind: str, *, once: bool, say: Say) -> None:
@@ -76,7 +78,7 @@ async def run(bind: str, *, once: bool, say: Say) -> None:
         provider: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         upstream = asyncio.create_task(
             listen(
-                fake(),
+                fake(now=time.time),
                 bind=["127.0.0.1:0"],
                 stopping=_until(ended),
                 on_listening=lambda urls: provider.set_result(urls[0]),

@@ -37,6 +37,9 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reasoning_apart: bool = False
     """`completion_tokens` leave `reasoning_tokens` out, though the total has them."""
 
+    audio_apart: bool = False
+    """`prompt_tokens` leave the tokens of audio out, though the total has them."""
+
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider. `None` for a policy means that the provider does not say."""

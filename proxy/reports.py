@@ -23,6 +23,7 @@ from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 
 LISTED_MAX = 20  # models named one by one in a sentence
+PIPED_WIDTH = 1000  # a line that goes into another program stays a line
 
 
 async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
@@ -212,7 +213,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
     with console.capture() as capture:
-        # Piped into another program a line stays a line, however narrow the terminal was.
-        console.print(table, soft_wrap=not console.is_terminal, crop=False)
-    return capture.get().rstrip("\n")
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -24,7 +24,14 @@ EFFORT_RATIOS: dict[Effort, float] = {
 }
 """Share of the completion that each effort may spend on reasoning (OpenRouter, "Reasoning")."""
 
-OPENROUTER_ADDITIONS = ("reasoning", "reasoning_content", "reasoning_details", "annotations")
+OPENROUTER_ADDITIONS = (
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "annotations",
+    "images",
+)
+DEPTH_RESERVE = 64  # of nesting, for what encodes the body later from deeper in the stack
 
 
 def decode_request(body: bytes) -> Ask:
@@ -42,8 +49,9 @@ def decode_request(body: bytes) -> Ask:
     refuse_unbuilt(fields)
     messages = _messages(fields, known)
     check_ranges(known)
-    travelling = {"messages": messages}
-    travelling |= {name: value for name, value in fields.items() if name not in OWN_FIELDS}
+    own = OWN_FIELDS | {"messages"}
+    travelling: dict[str, Any] = {"messages": messages}
+    travelling |= {name: value for name, value in fields.items() if name not in own}
     types = [
         part.type
         for message in known.messages or ()
@@ -71,14 +79,15 @@ def decode_object(body: bytes) -> dict[str, Any]:
     """
     try:
         fields = msgspec.json.decode(body)
-        # What can be decoded but not encoded again (lone surrogates, integers beyond 64 bits)
-        # would fail only when a provider is already chosen.
-        msgspec.json.encode(fields)
+        # What could be decoded here, but not encoded again from deeper in the stack, would fail
+        # only when a provider is already chosen.
+        wrapped: object = fields
+        for _ in range(DEPTH_RESERVE):
+            wrapped = [wrapped]
+        msgspec.json.encode(wrapped)
     except RecursionError:
         raise GatewayError("invalid_request", "The body is nested too deeply.") from None
-    except OverflowError:
-        raise GatewayError("invalid_request", "An integer is beyond 64 bits.") from None
-    except (msgspec.DecodeError, UnicodeError, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise GatewayError("invalid_request", f"The body is not valid JSON: {error}") from None
     if not isinstance(fields, dict):
         raise GatewayError("invalid_request", "The body is not a JSON object.")

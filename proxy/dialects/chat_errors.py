@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from proxy.dialects.compat import objects
 from proxy.errors import GatewayError
 from proxy.wire.events import Failed
 from proxy.wire.request import Head
@@ -113,19 +114,21 @@ def failure(chunk: dict[str, Any]) -> Failed | None:
     """
     error = chunk.get("error")
     if not error:
-        choices = chunk.get("choices")
-        nested = [c.get("error") for c in choices or () if isinstance(c, dict)]
+        nested = (choice.get("error") for choice in objects(chunk.get("choices")))
         error = next((e for e in nested if e), None)
     if not error:
         return None
-    raw = orjson.dumps(error, default=str).decode()  # never what else stands there: the answer
+    try:
+        raw = orjson.dumps(error).decode()  # never what else stands there: the answer
+    except orjson.JSONEncodeError:  # too deep
+        raw = ""
     if not isinstance(error, dict):
-        return Failed(None, str(error), None, raw)
+        return Failed(None, _text(error), None, raw)
     code = error.get("code")
     status = next(
         (s for s in (error.get("status_code"), code) if isinstance(s, int) and 400 <= s < 600), None
     )
-    return Failed(status, _text(error.get("message")), str(code) if code else None, raw)
+    return Failed(status, _text(error), _word(code), raw)
 
 
 def _message(text: str) -> tuple[str, str | None]:
@@ -141,21 +144,26 @@ def _message(text: str) -> tuple[str, str | None]:
         return _text(body), None
     error = body.get("error")
     found = error if isinstance(error, dict) else body
-    if isinstance(error, str):
-        said: object = error
-    else:
-        said = found.get("message") or found.get("detail") or found.get("msg")
-    code = found.get("code") or found.get("type") or found.get("reason")
-    return _text(said), str(code) if code is not None else None
+    codes = (_word(found.get(name)) for name in ("code", "type", "reason"))
+    return _text(error) or _text(body), next(filter(None, codes), None)
 
 
-def _text(said: object) -> str:
-    if isinstance(said, list):  # Mistral: one entry for each thing wrong
-        return "; ".join(_text(entry) for entry in said)
-    if isinstance(said, dict):
-        where = ".".join(str(step) for step in said.get("loc", ()))
-        return f"{where}: {said.get('msg')}" if where else _text(said.get("message"))
-    return said if isinstance(said, str) else ""
+def _word(said: object) -> str | None:
+    return str(said) if isinstance(said, str | int) else None
+
+
+def _text(said: object, depth_max: int = 4) -> str:
+    if isinstance(said, str):
+        return said
+    if depth_max and isinstance(said, list):  # Mistral: one entry for each thing wrong
+        return "; ".join(filter(None, (_text(entry, depth_max - 1) for entry in said)))
+    if depth_max and isinstance(said, dict):
+        place = said.get("loc")
+        where = ".".join(filter(None, map(_word, place))) if isinstance(place, list) else ""
+        told = said.get("msg") or said.get("message") or said.get("detail")
+        text = _text(told, depth_max - 1)
+        return f"{where}: {text}" if where else text
+    return ""
 
 
 def envelope(error: GatewayError) -> dict[str, Any]:

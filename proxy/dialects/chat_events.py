@@ -6,9 +6,9 @@ row decides. It is tolerant of what is missing and strict about what is broken: 
 JSON is an error, never skipped.
 """
 
+import re
 from typing import Any
 
-import msgspec
 import orjson
 
 from proxy.dialects.chat_errors import failure
@@ -52,6 +52,10 @@ REASONS = {
     "error": "error",
 }
 """A provider's finish reason in OpenRouter's words; an unknown one reads as `stop`."""
+
+_ESCAPE = re.compile(
+    rb"(?s)\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)"
+)
 
 
 class Decoder:
@@ -114,14 +118,18 @@ def _parse(data: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        # orjson refuses integers beyond 64 bits and lone surrogates, which are valid JSON.
         try:
-            value = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            value = orjson.loads(_ESCAPE.sub(_paired, data))
+        except orjson.JSONDecodeError:
             raise GatewayError("provider_malformed", "The answer is not valid JSON.") from None
     if not isinstance(value, dict):
         raise GatewayError("provider_malformed", "The answer is not a JSON object.")
     return value
+
+
+def _paired(escape: re.Match[bytes]) -> bytes:
+    """Half of a surrogate pair, where a provider cut a character in two, is no text."""
+    return rb"\ufffd" if escape["half"] else escape[0]
 
 
 class Reader:
@@ -171,6 +179,8 @@ class Reader:
             events,
         )
         native = string(choice.get("finish_reason"))
+        if native is None and isinstance(details := choice.get("finish_details"), dict):
+            native = string(details.get("type"))  # OpenAI's models of 2023 that see
         if (native is None and not self._whole) or index in self._finished:
             return
         self._finished.add(index)

@@ -29,6 +29,9 @@ from proxy.wire.events import (
 from proxy.wire.frames import DONE, encode_data
 from proxy.wire.request import Head
 
+GROWING = ("reasoning.text", "reasoning.summary")
+GROWING_TEXTS = ("data", "transcript", "text", "summary")
+
 
 class Encoder:
     """One answer, streamed. Each method gives the bytes to send, which may be none."""
@@ -70,7 +73,7 @@ class Encoder:
 
     def encode_failure(self, error: GatewayError) -> bytes:
         """The error event after which nothing more comes, and the end mark."""
-        return encode_data(orjson.dumps(encode_failed_event(error, self._head), default=str)) + DONE
+        return encode_data(_json(encode_failed_event(error, self._head))) + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
         head, started = self._head, self._started
@@ -88,7 +91,14 @@ class Encoder:
         chunk["choices"] = choices
         if more:
             chunk |= more
-        return encode_data(orjson.dumps(chunk))
+        return encode_data(_json(chunk))
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError:  # a provider's own objects travel in it, however deep
+        raise GatewayError("provider_malformed", "The answer can not be written as JSON.") from None
 
 
 def _choice(index: int, delta: dict[str, Any]) -> dict[str, Any]:
@@ -118,17 +128,23 @@ def _delta(event: Event) -> dict[str, Any]:
 
 
 def _call_piece(event: ToolCall) -> dict[str, Any]:
-    function = {"arguments": event.arguments}
+    type_, key = _call_words(event)
+    said = {key: event.arguments}
     if event.name is None and event.id is None:
-        return {"index": event.index, "function": function}
+        return {"index": event.index, type_: said}
     # Every client joins pieces by index, yet some providers send a call without an id, and a
     # result must be able to name its call.
     return {
         "index": event.index,
         "id": event.id or f"call_{event.choice}_{event.index}",
-        "type": "function",
-        "function": {"name": event.name or "", **function},
+        "type": type_,
+        type_: {"name": event.name or "", **said},
     }
+
+
+def _call_words(event: ToolCall) -> tuple[str, str]:
+    """The type of a call, which is also the key of its object, and the key of its arguments."""
+    return ("custom", "input") if event.custom else ("function", "arguments")
 
 
 def _plain_detail(text: str) -> dict[str, Any]:
@@ -187,7 +203,7 @@ def encode_answer(
         answer["service_tier"] = started.service_tier
     answer["choices"] = [choices[index].render(index) for index in sorted(choices)]
     answer["usage"] = usage
-    return orjson.dumps(answer)
+    return _json(answer)
 
 
 class _Message:
@@ -213,10 +229,13 @@ class _Message:
                     self._logprobs = _joined(self._logprobs, event.logprobs)
             case Reasoning():
                 self._reasoning.append(event.text)
-                self._details.extend(event.details)
+                for detail in event.details:
+                    self._add_detail(detail)
             case ToolCall():
-                if event.index in self._calls:
-                    self._calls[event.index]["function"]["arguments"] += event.arguments
+                if call := self._calls.get(event.index):
+                    type_, key = _call_words(event)
+                    said = call.setdefault(type_, {})
+                    said[key] = said.get(key, "") + event.arguments
                 else:
                     self._calls[event.index] = _call_piece(event)
             case Audio():
@@ -225,6 +244,15 @@ class _Message:
                 self._attachments.setdefault(event.name, []).extend(event.items)
             case Finished():
                 self._finished = event
+
+    def _add_detail(self, detail: dict[str, Any]) -> None:
+        """Streamed text is many entries with one index, the signature a last one."""
+        last = self._details[-1] if self._details else {}
+        grows = detail.get("type") in GROWING and isinstance(detail.get("index"), int)
+        if grows and all(last.get(key) == detail.get(key) for key in ("type", "index")):
+            self._details[-1] = _joined(last, detail)
+        else:
+            self._details.append(detail)
 
     def render(self, index: int) -> dict[str, Any]:
         text, refusal = "".join(self._text), "".join(self._refusal)
@@ -255,13 +283,13 @@ class _Message:
 
 
 def _joined(known: dict[str, Any] | None, piece: dict[str, Any]) -> dict[str, Any]:
-    """Two pieces of one object: lists and the texts that grow are joined, the rest is the newer."""
+    """Two pieces of one object: lists and texts that grow are joined, the rest is the newer."""
     joined = dict(known or {})
     for name, value in piece.items():
         before = joined.get(name)
         if isinstance(before, list) and isinstance(value, list):
             joined[name] = [*before, *value]
-        elif isinstance(before, str) and isinstance(value, str) and name in ("data", "transcript"):
+        elif isinstance(before, str) and isinstance(value, str) and name in GROWING_TEXTS:
             joined[name] = before + value
         elif value is not None or name not in joined:
             joined[name] = value

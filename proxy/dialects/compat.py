@@ -6,7 +6,7 @@ one form of `proxy.wire.events`. Nothing here is an error: what has the wrong ty
 
 from typing import Any
 
-import orjson
+import msgspec
 
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
@@ -16,7 +16,8 @@ class Calls:
     """The tool calls of one choice, numbered by us.
 
     Mistral leaves `index` out, and some servers send 0 for every call: a piece belongs to the call
-    whose index and id it names, and a new id begins a new call.
+    whose index and id it names, and a new id begins a new call; so does a name where both are
+    missing.
     """
 
     def __init__(self) -> None:
@@ -27,12 +28,13 @@ class Calls:
     def read(self, choice: int, pieces: list[dict[str, Any]]) -> list[ToolCall]:
         events = []
         for piece in pieces:
-            function = _object(piece.get("function"))
-            id_, name = string(piece.get("id")), string(function.get("name"))
-            arguments = function.get("arguments")
+            custom = isinstance(piece.get("custom"), dict)
+            said = _object(piece.get("custom" if custom else "function"))
+            id_, name = string(piece.get("id")), string(said.get("name"))
+            arguments = said.get("input" if custom else "arguments")
             if isinstance(arguments, dict):  # llama.cpp and older Ollama send an object
-                arguments = orjson.dumps(arguments).decode()
-            number, first = self._number(piece.get("index"), id_)
+                arguments = msgspec.json.encode(arguments).decode()
+            number, first = self._number(piece.get("index"), id_, name)
             events.append(
                 ToolCall(
                     choice=choice,
@@ -40,13 +42,14 @@ class Calls:
                     id=id_ if first else None,
                     name=name if first else None,
                     arguments=arguments if isinstance(arguments, str) else "",
+                    custom=custom,
                 )
             )
         return events
 
-    def _number(self, index: object, id_: str | None) -> tuple[int, bool]:
+    def _number(self, index: object, id_: str | None, name: str | None) -> tuple[int, bool]:
         place: object = index if isinstance(index, int) else (id_ or "only")
-        known = place in self._numbers
+        known = place in self._numbers and not (place == "only" and name)
         if known and (id_ is None or self._ids[place] in (None, id_)):
             return self._numbers[place], False
         self._numbers[place], self._ids[place] = self._next, id_
@@ -61,17 +64,21 @@ def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage:
     reasoning = _count(completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens"))
     completion_tokens = _count(usage.get("completion_tokens"))
     prompt_tokens = _count(usage.get("prompt_tokens"))
-    apart = _count(usage.get("total_tokens")) >= prompt_tokens + completion_tokens + reasoning
-    if quirks.reasoning_apart and apart:
+    audio = _count(prompt.get("audio_tokens"))
+    missing = max(0, _count(usage.get("total_tokens")) - prompt_tokens - completion_tokens)
+    if quirks.reasoning_apart and missing >= reasoning:
         completion_tokens += reasoning
+    if quirks.audio_apart:
+        prompt_tokens, audio = prompt_tokens + missing, audio or missing
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         cached_tokens=_count(prompt.get("cached_tokens"))
         or _count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
-        or _count(usage.get("cached_tokens")),  # Moonshot
+        or _count(usage.get("cached_tokens"))  # Moonshot
+        or _count(usage.get("num_cached_tokens")),  # Mistral's older models
         cache_write_tokens=_count(prompt.get("cache_write_tokens")),
-        prompt_audio_tokens=_count(prompt.get("audio_tokens")),
+        prompt_audio_tokens=audio,
         prompt_video_tokens=_count(prompt.get("video_tokens")),
         reasoning_tokens=reasoning,
         completion_audio_tokens=_count(completion.get("audio_tokens")),

@@ -77,13 +77,9 @@ class Attempt:
         self.finished_at: float | None = None
         self.events: list[Event] = []  # of an answer that goes out whole
         self.tail: list[bytes] = []  # what is held until the request is settled
+        self.committed = False  # content went to the caller: no other endpoint may answer any more
         self.over = False
         self.error: GatewayError | None = None
-
-    @property
-    def committed(self) -> bool:
-        """Whether content came, after which no other endpoint may answer."""
-        return self.content_at is not None
 
     @property
     def _good(self) -> bool:
@@ -179,7 +175,8 @@ class Attempt:
 
     def _finish(self, event: Finished) -> None:
         self._done[event.choice] = event
-        self.content_at = self._clock() if self.committed else None
+        if self.content_at is not None:
+            self.content_at = self._clock()
         if event.choice == min(self._done):
             self._exchange.finish_reason = event.reason
             self._exchange.native_finish_reason = event.native
@@ -212,6 +209,7 @@ class Attempt:
 
     def take(self) -> bytes:
         """What waits for the caller; the provider may send again."""
+        self.committed = self.committed or self.content_at is not None
         data = b"".join(self._box)
         self._box.clear()
         self._box_bytes = 0
@@ -229,8 +227,10 @@ class Attempt:
 
     @property
     def waiting(self) -> bool:
-        """Whether anything waits for the caller."""
-        return bool(self._box)
+        """Whether anything waits for the caller. What an answer said that failed before any of it
+        went out is better left unsaid: another endpoint can still say it all.
+        """
+        return bool(self._box) and (self.error is None or self.committed)
 
     # Bodies that are decoded whole.
 

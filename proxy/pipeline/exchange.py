@@ -43,16 +43,20 @@ class Exchange:
         self.model: Model | None = None
         self.endpoint: Endpoint | None = None
         self.tries: list[Try] = []
+        self.cost: Cost | None = None
+        self.error: GatewayError | None = None
+        self.cancelled = False
+        self.settled = False
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Forgets what an attempt left behind; the next one begins with nothing."""
         self.opened = Started()
         self.usage: Usage | None = None
         self.said_bytes = 0  # of the answer's text, for an estimate where usage is missing
         self.finish_reason: str | None = None
         self.native_finish_reason: str | None = None
         self.content_at: float | None = None
-        self.cost: Cost | None = None
-        self.error: GatewayError | None = None
-        self.cancelled = False
-        self.settled = False
 
     @property
     def head(self) -> Head:

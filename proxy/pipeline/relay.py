@@ -16,7 +16,6 @@ from proxy.pipeline.exchange import Exchange
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Call, Transport
-from proxy.wire.events import Started
 from proxy.wire.frames import PROCESSING
 from proxy.wire.record import Try
 
@@ -115,7 +114,7 @@ class Relay:
         dialect = OUTBOUND[endpoint.provider.dialect]
         body = dialect.encode_request(self._ask, endpoint.model, endpoint.provider.quirks)
         exchange = self._exchange
-        exchange.usage, exchange.opened, exchange.said_bytes = None, Started(), 0
+        exchange.begin_again()
         hidden = self._ask.thinking is not None and self._ask.thinking.hidden
         attempt = self._attempt = Attempt(
             exchange,

@@ -184,6 +184,8 @@ def _translated(fault: Exception) -> GatewayError:
         return GatewayError("provider_cut", "The provider broke off its answer.")
     if isinstance(fault, aiohttp.ClientResponseError):
         return GatewayError("provider_malformed", "The provider's answer is not valid HTTP.")
-    if isinstance(fault, aiohttp.ServerDisconnectedError):
+    if isinstance(fault, aiohttp.ClientConnectorError):
+        return GatewayError("provider_unreachable", "The provider could not be reached.")
+    if isinstance(fault, aiohttp.ClientConnectionError):
         return GatewayError("provider_cut", "The provider closed the connection.")
     return GatewayError("provider_unreachable", "The provider could not be reached.")

@@ -66,13 +66,16 @@ class Reasoning(Event, frozen=True):
 
 
 class ToolCall(Event, frozen=True):
-    """A piece of a tool call. The first piece of `index` has the name; `arguments` concatenate."""
+    """A piece of a tool call. The first piece of `index` has the name; `arguments` concatenate.
+    A custom tool takes free text in their place.
+    """
 
     choice: int
     index: int
     id: str | None
     name: str | None
     arguments: str
+    custom: bool = False
 
 
 class Audio(Event, frozen=True):

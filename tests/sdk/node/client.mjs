@@ -1,0 +1,98 @@
+// The npm package `openai`, told what to do by JSON lines on standard input: each is a job
+// `{verb, base_url, key, ...}`, each gets one line `{ok}` or `{bug}` on standard output.
+
+import { createInterface } from "node:readline";
+import OpenAI from "openai";
+
+const outcome = (completion) => {
+  const { message, finish_reason } = completion.choices[0];
+  return {
+    id: completion.id,
+    model: completion.model,
+    provider: completion.provider,
+    text: message.content ?? "",
+    reasoning: message.reasoning ?? "",
+    calls: (message.tool_calls ?? []).map((call) => [
+      call.id,
+      call.function.name,
+      JSON.parse(call.function.arguments),
+    ]),
+    finish_reason,
+    usage: completion.usage,
+    message,
+  };
+};
+
+const failure = (error, said) => {
+  if (!(error instanceof OpenAI.OpenAIError)) throw error;
+  return {
+    name: error.constructor.name,
+    status: error.status ?? null,
+    code: error.code ?? null,
+    message: error.message,
+    said,
+  };
+};
+
+const verbs = {
+  models: async (client) => {
+    const ids = [];
+    for await (const model of client.models.list()) ids.push(model.id);
+    return ids;
+  },
+
+  chat: async (client, { request, stream }) => {
+    const { completions } = client.chat;
+    if (!stream) return outcome(await completions.create(request));
+    const running = completions.stream(request);
+    const pieces = [];
+    running.on("content", (delta) => pieces.push(delta));
+    const completion = outcome(await running.finalChatCompletion());
+    if (pieces.join("") !== completion.text) throw new Error("deltas and snapshot differ");
+    return completion;
+  },
+
+  fail: async (client, { request, stream }) => {
+    let said = "";
+    try {
+      const answer = await client.chat.completions.create({ ...request, stream });
+      if (stream) for await (const chunk of answer) said += chunk.choices[0]?.delta.content ?? "";
+    } catch (error) {
+      return failure(error, said);
+    }
+    throw new Error("no error came");
+  },
+
+  hang_up: async (client, { request }) => {
+    const events = await client.chat.completions.create({ ...request, stream: true });
+    for await (const chunk of events) {
+      const said = chunk.choices[0]?.delta.content;
+      if (said) return said; // leaving the loop closes the connection
+    }
+    throw new Error("no content came");
+  },
+
+  parse: async (client, { request }) => {
+    const completion = await client.chat.completions.parse(request);
+    return completion.choices[0].message.parsed;
+  },
+
+  raw: async (client, { request }) => {
+    const events = await client.chat.completions.create({ ...request, stream: true });
+    const chunks = [];
+    for await (const chunk of events) chunks.push(chunk);
+    return chunks;
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { verb, base_url, key, ...job } = JSON.parse(line);
+  const client = new OpenAI({ baseURL: base_url, apiKey: key, maxRetries: 0, timeout: 20_000 });
+  let answer;
+  try {
+    answer = { ok: await verbs[verb](client, job) };
+  } catch (error) {
+    answer = { bug: error.stack };
+  }
+  console.log(JSON.stringify(answer));
+}

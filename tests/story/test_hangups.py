@@ -1,0 +1,164 @@
+"""A caller that hangs up, however it does so and whenever: the provider is told within 100 ms."""
+
+import asyncio
+import contextlib
+import socket
+import statistics
+import struct
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+import pytest
+
+from proxy.upstream.fake import Fake
+from proxy.upstream.scenario import Rule, Scenario
+from proxy.wire.record import Generation
+from tests.running import Running, config_text, eventually, model_text, provider, weir
+
+RUNS = 300
+WITHIN_S = 0.1
+
+
+class Moment(NamedTuple):
+    """When a caller hangs up: `heard` is what it waits for of the answer before it does."""
+
+    model: str
+    stream: bool
+    heard: bytes
+    charged: bool
+
+
+MOMENTS = {
+    "before the head": Moment("test/silent", True, b"", False),
+    "mid-stream": Moment("test/flowing", True, b'"content":"', True),
+    "in a stream that stalls": Moment("test/stalling", True, b'"content":"', True),
+    "in a whole answer": Moment("test/silent", False, b"", False),
+}
+SCENARIO = Scenario(
+    rules=(
+        Rule(model="silent", fault="no-head"),
+        Rule(model="flowing", tokens=10_000, tokens_per_s=50),
+        Rule(model="stalling", fault="stall", events=3),
+    )
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+async def test_the_provider_sees_a_hang_up_at_once(tmp_path: Path, moment: Moment) -> None:
+    async with provider(SCENARIO) as (fake, base_url):
+        names = ("silent", "flowing", "stalling")
+        models = "".join(model_text(f"test/{name}", ("p0", name)) for name in names)
+        async with weir(tmp_path, config_text(tmp_path, base_url) + models) as running:
+            rows: list[Generation] = []
+            running.gateway.finished = rows.append  # type: ignore[method-assign]
+            took_s = [
+                await _hang_up(running, fake, moment, reset=number % 2 == 1)
+                for number in range(RUNS)
+            ]
+            await eventually(lambda: len(rows) == RUNS)
+            await eventually(lambda: running.gateway.app.under_way == 0)
+    p50, p99 = statistics.median(took_s), statistics.quantiles(took_s, n=100)[98]
+    print(f"\nhang-up of {moment}: p50 {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms")
+    assert p99 < WITHIN_S
+    assert len({row.id for row in rows}) == RUNS
+    for row in rows:
+        assert row.cancelled
+        assert (row.status, row.error) == (499, None)
+        assert len(row.attempts) == 1
+        if moment.charged:
+            assert row.usage_estimated
+            assert row.completion_tokens > 0
+            assert row.cost_nano
+        else:
+            assert (row.cost_nano, row.completion_tokens, row.prompt_tokens) == (0, 0, 0)
+
+
+async def _hang_up(running: Running, fake: Fake, moment: Moment, *, reset: bool) -> float:
+    """One call that is hung up, by a FIN or a reset; the seconds until the provider saw it."""
+    before = fake.disconnects
+    reader, writer = await _call(running, moment)
+    while fake.open == 0:
+        await asyncio.sleep(0)
+    heard = b""
+    while moment.heard not in heard:
+        heard += await reader.read(65536)
+    if reset:
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    hung_up_at = time.monotonic()
+    writer.transport.abort()
+    while fake.disconnects == before:
+        assert time.monotonic() < hung_up_at + 5, "the provider was never told"
+        await asyncio.sleep(0.0005)
+    assert fake.open == 0
+    return fake.disconnect_times[-1] - hung_up_at
+
+
+async def _call(
+    running: Running, moment: Moment
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = running.url.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = {
+        "model": moment.model,
+        "stream": moment.stream,
+        "messages": [{"role": "user", "content": "hello"}],
+    }
+    writer.write(_request(running.key, orjson.dumps(body)))
+    return reader, writer
+
+
+def _request(key: str, body: bytes, more: bytes = b"") -> bytes:
+    return (
+        b"POST /api/v1/chat/completions HTTP/1.1\r\nHost: weir\r\n"
+        b"Authorization: Bearer " + key.encode() + b"\r\n"
+        b"Content-Type: application/json\r\n"
+        b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body + more
+    )
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+async def test_a_caller_that_sent_more_than_its_request_may_hang_up_too(
+    tmp_path: Path, reset: bool
+) -> None:
+    """A pipelined request must not keep the server from reading the end of the connection."""
+    async with provider(SCENARIO) as (fake, base_url):
+        models = model_text("test/silent", ("p0", "silent"))
+        async with weir(tmp_path, config_text(tmp_path, base_url) + models) as running:
+            reader, writer = await _call(running, MOMENTS["before the head"])
+            writer.write(b"GET /health HTTP/1.1\r\nHost: weir\r\n\r\n")
+            await eventually(lambda: fake.open == 1)
+            if reset:
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+            await eventually(lambda: fake.disconnects == 1, within_s=0.8)
+            await eventually(lambda: running.gateway.app.under_way == 0)
+
+
+@pytest.mark.parametrize("moment", ["request line", "headers", "body"])
+async def test_a_caller_that_hangs_up_within_its_request_leaves_nothing(
+    tmp_path: Path, moment: str
+) -> None:
+    async with provider(SCENARIO) as (fake, base_url):
+        models = model_text("test/silent", ("p0", "silent"))
+        async with weir(tmp_path, config_text(tmp_path, base_url) + models) as running:
+            rows: list[Generation] = []
+            running.gateway.finished = rows.append  # type: ignore[method-assign]
+            asked = fake.requests
+            whole = _request(running.key, b'{"model": "test/silent"}')
+            sent = {"request line": 9, "headers": 70, "body": len(whole) - 5}[moment]
+            host, _, port = running.url.removeprefix("http://").rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(whole[:sent])
+            if moment == "body":
+                await eventually(lambda: running.gateway.app.under_way == 1)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            await eventually(lambda: running.gateway.app.under_way == 0)
+            assert fake.requests == asked
+            assert rows == []

@@ -1,0 +1,163 @@
+"""A whole gateway: it follows what providers list, what the file says, and what keys exist."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.gateway import generation_id
+from proxy.stores.sql import SqlStore
+from proxy.upstream.scenario import load_scenario
+from tests.running import Running, config_text, eventually, free_port, model_text, provider, weir
+
+SHORT = "[catalogue]\nrefresh_s = 0.1\n"
+
+
+async def get(running: Running, path: str, key: str | None = None) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = f"{running.base_url}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def ask(running: Running, model: str, **more: Any) -> tuple[int, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}
+    headers = {"Authorization": f"Bearer {running.key}"}
+    async with aiohttp.ClientSession() as session:
+        url = f"{running.base_url}/chat/completions"
+        async with session.post(url, json=body, headers=headers) as response:
+            return response.status, await response.json()
+
+
+async def slugs(running: Running) -> list[str]:
+    _, body = await get(running, "/models")
+    return [model["id"] for model in body["data"]]
+
+
+def test_generation_ids_have_openrouters_form() -> None:
+    ids = {generation_id(1779474928.9) for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(re.fullmatch(r"gen-1779474928-[0-9A-Za-z]{20}", id_) for id_ in ids)
+
+
+async def test_models_follow_the_providers_list(tmp_path: Path) -> None:
+    async with (
+        provider('models = ["test/one"]') as (app, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url, more=SHORT)) as running,
+    ):
+        assert await slugs(running) == ["test/one"]
+
+        app.play(load_scenario('models = ["test/one", "test/two"]'))
+        await eventually(lambda: "test/two" in running.gateway.snapshot.catalogue.models)
+        assert await slugs(running) == ["test/one", "test/two"]
+        assert (await ask(running, "two"))[0] == 200
+
+        app.play(load_scenario('models = ["test/two"]'))
+        await eventually(lambda: "test/one" not in running.gateway.snapshot.catalogue.models)
+        status, body = await ask(running, "test/one")
+        assert (status, body["error"]["message"]) == (400, "test/one is not a valid model ID")
+
+
+async def test_a_provider_that_is_down_keeps_its_models(tmp_path: Path) -> None:
+    down = 'models = []\n[[rules]]\non = "models"\nfault = "status"\nstatus = 503'
+    text = ""
+    async with provider('models = ["test/one"]') as (app, base_url):
+        text = config_text(tmp_path, base_url, more=SHORT)
+        async with weir(tmp_path, text) as running:
+            app.play(load_scenario(down))
+            await eventually(lambda: running.gateway.listings.status["p0"].error)
+            assert await slugs(running) == ["test/one"]
+        app.play(load_scenario('models = ["test/two"]'))
+        async with weir(tmp_path, text) as running:
+            await eventually(lambda: "test/two" in running.gateway.snapshot.catalogue.models)
+    # Nobody listens there any more, and the store still knows what the provider had.
+    async with weir(tmp_path, text) as running:
+        assert await slugs(running) == ["test/two"]
+        assert running.gateway.listings.status["p0"].source == "store"
+        assert running.gateway.ready() == (200, {"status": "ready"})
+
+
+async def test_a_broken_file_changes_nothing_and_a_good_one_leaves_streams_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = "models = ['test/one', 'test/two']\n[answer]\ntokens_per_s = 50\ntokens = 50"
+    async with provider(slow) as (_, first), provider() as (_, second):
+        priced = model_text("test/one", ("p0", "test/one"))
+        text = config_text(tmp_path, first) + priced
+        async with weir(tmp_path, text) as running:
+            before = running.gateway.snapshot
+            streaming = asyncio.create_task(ask(running, "test/one"))
+            await eventually(lambda: running.gateway.app.under_way == 1)
+
+            (tmp_path / "config.toml").write_text(text + "[server]\nbind = 3\n")
+            assert not await running.gateway.reload()
+            (tmp_path / "config.toml").write_text(text.replace("weir.db", "other.db"))
+            assert not await running.gateway.reload()
+            assert running.gateway.snapshot is before
+            refusals = [r for r in caplog.records if r.message == "reload refused"]
+            assert refusals[0].path.startswith("$")  # type: ignore[attr-defined]
+            assert refusals[1].path == "$.store.url"  # type: ignore[attr-defined]
+
+            dearer = priced.replace("0.000002", "0.5")
+            new = config_text(tmp_path, first, second) + dearer
+            (tmp_path / "config.toml").write_text(new)
+            assert await running.gateway.reload()
+            assert [one.provider.slug for one in running.gateway.config.resolved] == ["p0", "p1"]
+            status, answer = await streaming
+            assert status == 200
+            assert answer["usage"]["cost"] < 0.01, "it kept the price it began with"
+            assert (await ask(running, "test/one", max_tokens=2))[1]["usage"]["cost"] > 0.5
+
+
+async def test_reload_keeps_what_providers_listed(tmp_path: Path) -> None:
+    async with provider('models = ["test/one"]') as (app, base_url):
+        text = config_text(tmp_path, base_url)
+        async with weir(tmp_path, text) as running:
+            app.play(load_scenario('[[rules]]\non = "models"\nfault = "status"\nstatus = 500'))
+            (tmp_path / "config.toml").write_text(text + "\n")
+            assert await running.gateway.reload()
+            assert await slugs(running) == ["test/one"]
+
+
+async def test_ready_says_why_not(tmp_path: Path) -> None:
+    async with weir(tmp_path, config_text(tmp_path)) as running:
+        assert running.gateway.ready() == (503, {"status": "no provider is configured"})
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    async with weir(tmp_path, config_text(tmp_path, url)) as running:
+        assert running.gateway.ready()[0] == 200
+        running.gateway.app.draining = True
+        assert running.gateway.ready() == (503, {"status": "draining"})
+
+
+async def test_a_finished_request_leaves_a_row_that_its_key_can_read(tmp_path: Path) -> None:
+    async with (
+        provider() as (_, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url)) as running,
+    ):
+        _, answer = await ask(running, "weir/lorem")
+        status, body = await get(running, f"/generation?id={answer['id']}", running.key)
+        assert status == 200
+        assert body["data"]["tokens_completion"] == answer["usage"]["completion_tokens"]
+        assert running.gateway._writer.pending <= 1
+        metrics = running.gateway.metrics.render({}).decode()
+        assert 'weir_attempts_total{outcome="ok",provider="p0"} 1.0' in metrics
+    store = SqlStore.open(f"sqlite:///{tmp_path}/weir.db")
+    row = store.generation(answer["id"], key_hash=None)
+    store.close()
+    assert row is not None
+    assert (row.provider, row.status, row.streamed) == ("p0", 200, False)
+
+
+async def test_keys_take_turns_and_a_refused_one_hands_over(tmp_path: Path) -> None:
+    async with provider('api_key = "good"') as (app, base_url):
+        keys = 'api_key = ["bad", "good"]'
+        text = config_text(tmp_path, base_url).replace('api_key = "provider-key-0"', keys)
+        async with weir(tmp_path, text + model_text("test/one", ("p0", "test/one"))) as running:
+            statuses = [(await ask(running, "test/one"))[0] for _ in range(4)]
+            assert statuses == [200] * 4
+            assert running.gateway.metrics.attempts["p0", "provider_credential"] == 2
+            assert running.gateway.metrics.attempts["p0", "ok"] == 4
+            assert app.requests >= 6

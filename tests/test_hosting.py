@@ -1,0 +1,119 @@
+"""Weir's own start as a process: its file, its signals, its end."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy import hosting
+from proxy.settings import ConfigError
+from tests.running import Process, config_text, eventually, free_port, process, provider
+
+
+def test_the_file_named_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hosting.locate(None, {}) is None
+    (tmp_path / "config.toml").touch()
+    assert hosting.locate(None, {}) == Path("config.toml")
+    assert hosting.locate(None, {"WEIR_CONFIG": "b.toml"}) == Path("b.toml")
+    assert hosting.locate("a.toml", {"WEIR_CONFIG": "b.toml"}) == Path("a.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "can not read"), (b"\xff\xfe", "is not UTF-8"), (b"x = ", "$: ")],
+)
+def test_a_file_that_can_not_be_used(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    file = tmp_path / "config.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=reason.replace("$", r"\$")):
+        hosting.load(file, {})
+
+
+def test_files_that_the_configuration_names_are_read(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret-key\n")
+    file = tmp_path / "config.toml"
+    file.write_text(f'[[providers]]\nslug = "openai"\napi_key = "file:{tmp_path}/key"\n')
+    assert hosting.load(file, {}).resolved[0].keys[0].reveal() == "secret-key"
+    assert hosting.load(None, {"GROQ_API_KEY": "k"}).resolved[0].provider.slug == "groq"
+
+
+def test_create_is_an_application_for_other_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[timeouts]\ndrain_s = 7\n")
+    monkeypatch.setenv("WEIR_CONFIG", str(file))
+    hosted = hosting.create()
+    assert hosted._config.timeouts.drain_s == 7
+    assert hosted._reread().timeouts.drain_s == 7
+
+
+async def test_a_start_that_fails_is_told_to_the_server(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[store]\nurl = "sqlite:////nowhere/weir.db"\n')
+    hosted = hosting.Hosted(hosting.load(file, {}), lambda: hosting.load(file, {}))
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await hosted({"type": "lifespan"}, receive, send)
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+
+
+def logged(running: Process, message: str) -> list[dict[str, Any]]:
+    """The log lines with that message."""
+    lines = [json.loads(line) for line in running.lines if line.startswith("{")]
+    return [line for line in lines if line["message"] == message]
+
+
+async def model_ids(running: Process) -> list[str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{running.url}/v1/models") as response,
+    ):
+        return [model["id"] for model in (await response.json())["data"]]
+
+
+async def test_the_file_is_followed_and_sighup_obeyed(tmp_path: Path) -> None:
+    async with provider('models = ["test/one"]') as (_, base_url):
+        bind = f'bind = ["127.0.0.1:{free_port()}"]'
+        file = tmp_path / "config.toml"
+        file.write_text(config_text(tmp_path, base_url, server=bind))
+        async with process("serve", cwd=tmp_path) as running:
+            assert await model_ids(running) == ["test/one"]
+
+            file.write_text("[server]\ncolour = 1\n")
+            await eventually(lambda: logged(running, "reload refused"))
+            assert logged(running, "reload refused")[0]["path"] == "$.server.colour"
+            assert await model_ids(running) == ["test/one"]
+
+            file.write_text(config_text(tmp_path, server=bind))
+            await eventually(lambda: logged(running, "reloaded"))
+            assert await model_ids(running) == []
+
+            running.process.send_signal(signal.SIGHUP)
+            await eventually(lambda: len(logged(running, "reloaded")) == 2)
+            file.unlink()
+            running.process.send_signal(signal.SIGHUP)
+            await eventually(lambda: len(logged(running, "reload refused")) == 2)
+            assert running.process.returncode is None
+
+
+async def test_an_idle_gateway_ends_at_once(tmp_path: Path) -> None:
+    arguments = ("serve", "--bind", "127.0.0.1:0", "--bind", f"unix:{tmp_path}/weir.sock")
+    async with process(*arguments, cwd=tmp_path) as running:
+        await eventually(lambda: (tmp_path / "weir.sock").exists())
+        running.process.terminate()
+        async with asyncio.timeout(5):
+            assert await running.process.wait() == 0
+    assert not (tmp_path / "weir.sock").exists()
