@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy import reports
 from proxy.gateway import generation_id
 from proxy.stores.sql import SqlStore
 from proxy.upstream.scenario import load_scenario
@@ -35,6 +36,12 @@ async def ask(running: Running, model: str, **more: Any) -> tuple[int, Any]:
 async def slugs(running: Running) -> list[str]:
     _, body = await get(running, "/models")
     return [model["id"] for model in body["data"]]
+
+
+async def checked(running: Running) -> tuple[list[str], str]:
+    """The models that `weir check` finds, and where it has them from."""
+    catalogue, status = await reports.resolve(running.gateway.config)
+    return list(catalogue.models), status["p0"].source
 
 
 def test_generation_ids_have_openrouters_form() -> None:
@@ -73,8 +80,10 @@ async def test_a_provider_that_is_down_keeps_its_models(tmp_path: Path) -> None:
         app.play(load_scenario('models = ["test/two"]'))
         async with weir(tmp_path, text) as running:
             await eventually(lambda: "test/two" in running.gateway.snapshot.catalogue.models)
+            assert await checked(running) == (["test/two"], "provider")
     # Nobody listens there any more, and the store still knows what the provider had.
     async with weir(tmp_path, text) as running:
+        assert await checked(running) == (["test/two"], "store")
         assert await slugs(running) == ["test/two"]
         assert running.gateway.listings.status["p0"].source == "store"
         assert running.gateway.ready() == (200, {"status": "ready"})
