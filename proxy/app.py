@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.dialects.chat_errors import encode_error
 from proxy.errors import GatewayError
+from proxy.stores.schema import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,9 @@ class App:
         except HTTPException as error:
             allowed = (error.headers or {}).get("Allow", "")
             response = refusal(_not_allowed(scope["method"], allowed))
+        except StoreUnavailable as error:
+            log.warning("the store does not answer", extra={"reason": str(error)})
+            response = refusal(GatewayError("store_unavailable", "The store does not answer."))
         except Exception:
             log.exception("internal error")
             response = refusal(GatewayError("internal", "Internal Server Error"))

@@ -76,8 +76,10 @@ def demo(bind: str, once: bool) -> None:
 def fake(bind: str, scenario: str | None) -> None:
     """Run the simulated provider alone."""
     from proxy import demo as demonstration
+    from proxy import hosting
     from proxy.upstream.scenario import Scenario, load_scenario
 
+    _checked(lambda: hosting.load(None, {}, bind=(bind,)))
     script = Scenario()
     if scenario is not None:
         try:
@@ -117,7 +119,7 @@ def models(path: str | None, as_json: bool) -> None:
 @click.option(
     "--by", type=click.Choice(["model", "provider", "key", "day"]), default="model", help="Rows."
 )
-@click.option("--days", type=click.IntRange(min=1), default=30, help="How far back.")
+@click.option("--days", type=click.IntRange(1, 36_500), default=30, help="How far back.")
 def usage(path: str | None, as_json: bool, by: Any, days: int) -> None:
     """Show requests, tokens and cost."""
     from proxy import reports
@@ -148,7 +150,7 @@ def keys_create(name: str, path: str | None, expires: str | None, **unbuilt: Any
     from proxy.accounts.keys import mint
 
     for option, value in unbuilt.items():
-        if value not in (None, False, "default"):
+        if value not in (None, False) and (option, value) != ("account", "default"):
             _wrong(f"--{option.replace('_', '-')}: not supported yet")
     if not name.strip() or not name.isprintable():
         _wrong("NAME: must be printable and not empty")
@@ -176,7 +178,9 @@ def keys_list(path: str | None, as_json: bool) -> None:
 @config_option
 def keys_revoke(hash_or_name: str, path: str | None) -> None:
     """Revoke a key; a running gateway refuses it within a second."""
-    key = _with_store(path, lambda store: store.revoke_key(hash_or_name, now=time.time()))
+    # What is not text no name can be, and the database takes none of it.
+    wanted = hash_or_name if hash_or_name.isprintable() else ""
+    key = _with_store(path, lambda store: store.revoke_key(wanted, now=time.time()))
     if key is None:
         _wrong(f"There is no active key {hash_or_name!r}.", code=1)
     _hint(f"Key {key.name!r} ({key.label}) is revoked.")
@@ -216,12 +220,15 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs on uvloop; what can go wrong at a start is said in one line."""
     import uvloop
 
+    from proxy.errors import GatewayError
     from proxy.stores.schema import StoreError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
-    except (OSError, StoreError) as error:
+    except ConfigError as error:
+        _wrong(str(error))
+    except (OSError, StoreError, GatewayError) as error:
         _wrong(str(error), code=1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -230,10 +237,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def _moment(text: str, now: float) -> float:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         _wrong(f"--expires: {text!r} is not a moment such as 2027-01-31T00:00:00Z")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     if moment.timestamp() <= now:
         _wrong(f"--expires: {text!r} is in the past")
     return moment.timestamp()

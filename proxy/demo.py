@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shlex
 import signal
 import tempfile
 import time
@@ -12,6 +13,7 @@ import orjson
 
 from proxy import hosting
 from proxy.accounts.keys import mint
+from proxy.config import Config
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import fake
@@ -31,9 +33,6 @@ QUESTION = orjson.dumps(
 )
 
 CONFIG = """
-[server]
-bind = ["{bind}"]
-
 [store]
 url = "sqlite:///{store}"
 
@@ -62,7 +61,7 @@ async def run_fake(bind: str, scenario: Scenario, *, say: Say) -> None:
 
     def listening(urls: list[str]) -> None:
         for url in urls:
-            say(f"The simulated provider listens on {url}/v1")
+            say(f"The simulated provider listens on {url if _is_socket(url) else f'{url}/v1'}")
 
     await listen(
         fake(scenario, now=time.time), bind=[bind], stopping=_until(stop), on_listening=listening
@@ -99,27 +98,43 @@ async def _run_gateway(bind: str, provider: str, folder: Path, *, once: bool, sa
     opened.add_key(key)
     opened.close()
     file = folder / "config.toml"
-    file.write_text(CONFIG.format(bind=bind, store=store, provider=provider), encoding="utf-8")
-    config = hosting.load(file, {})
+    file.write_text(CONFIG.format(store=store, provider=provider), encoding="utf-8")
+
+    def read() -> Config:
+        return hosting.load(file, {}, bind=(bind,))
+
+    config = read()
     stop = asyncio.Event()
     asked: list[asyncio.Task[None]] = []
 
     def listening(urls: list[str]) -> None:
-        base = f"{urls[0]}/api/v1"
         if once:
-            asked.append(asyncio.create_task(_ask_once(base, secret, stop, say)))
-            return
-        say(f"Base URL  {base}\nKey       {secret}\n")
-        say(
-            f"curl -N {base}/chat/completions -H 'Authorization: Bearer {secret}' "
-            f"-H 'Content-Type: application/json' -d '{QUESTION.decode()}'\n"
-        )
-        say("GET /models lists models that fail in scripted ways, too. Ctrl-C ends the demo.")
+            asked.append(asyncio.create_task(_ask_once(f"{urls[0]}/api/v1", secret, stop, say)))
+        else:
+            _introduce(urls[0], secret, say)
 
-    hosted = hosting.Hosted(config, lambda: hosting.load(file, {}))
+    hosted = hosting.Hosted(config, read)
     await hosting.serve(hosted, config, watched=None, on_listening=listening, stop=stop)
     for task in asked:
         await task
+
+
+def _introduce(url: str, secret: str, say: Say) -> None:
+    """All that a newcomer needs: base URL, key, and a line to paste."""
+    base, way = f"{url}/api/v1", ""
+    if _is_socket(url):
+        base, way = "http://weir/api/v1", f"--unix-socket {shlex.quote(url[len('unix:') :])} "
+        say(f"Socket    {url}")
+    say(f"Base URL  {base}\nKey       {secret}\n")
+    say(
+        f"curl -N {way}{base}/chat/completions -H 'Authorization: Bearer {secret}' "
+        f"-H 'Content-Type: application/json' -d '{QUESTION.decode()}'\n"
+    )
+    say("GET /models lists models that fail in scripted ways, too. Ctrl-C ends the demo.")
+
+
+def _is_socket(url: str) -> bool:
+    return url.startswith("unix:")
 
 
 async def _ask_once(base: str, secret: str, stop: asyncio.Event, say: Say) -> None:

@@ -69,6 +69,7 @@ class Hosted:
         self._config = config
         self._reread = reread
         self.gateway: Gateway | None = None
+        self.failure: Exception | None = None  # why it did not start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -79,12 +80,14 @@ class Hosted:
         try:
             self.gateway = await Gateway.open(self._config, self._reread)
         except Exception as error:
-            log.exception("start failed")
+            self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.gateway.close()
+        try:
+            await receive()
+        finally:  # a server that can not bind its address cancels us instead
+            await self.gateway.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -122,14 +125,19 @@ async def serve(
             await asyncio.gather(*watching, return_exceptions=True)
 
     tls = config.server.tls
-    await listen(
-        hosted,
-        bind=config.server.bind,
-        stopping=stopping,
-        certificate=tls.certificate if tls else None,
-        key=tls.key if tls else None,
-        on_listening=on_listening,
-    )
+    try:
+        await listen(
+            hosted,
+            bind=config.server.bind,
+            stopping=stopping,
+            certificate=tls.certificate if tls else None,
+            key=tls.key if tls else None,
+            on_listening=on_listening,
+        )
+    except Exception:
+        if hosted.failure is not None:  # says more than the server's word for it
+            raise hosted.failure from None
+        raise
 
 
 async def _reloading(gateway: Gateway, reload: asyncio.Event) -> None:

@@ -1,24 +1,36 @@
-"""The documentation says what the code does: every key and error kind, in both directions."""
+"""The documentation says what the code does: every key, kind and name, in both directions."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import aiohttp
+import click
 import pytest
 from msgspec import NODEFAULT, inspect
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.cli import main
 from proxy.config import RESTART, UNBUILT, Config, decode
 from proxy.errors import KINDS
+from proxy.metrics import NAMES, Metrics
 from proxy.settings import Settings
+from proxy.upstream.scenario import FAULTS, MODELS, Scenario
+from proxy.wire.record import Generation
+from tests.running import provider
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
+FAKE = (ROOT / "docs" / "fake.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+README = (ROOT / "README.md").read_text()
 SHIPPED = (ROOT / "config.toml").read_text()
 REQUIRED = object()
 
@@ -140,3 +152,160 @@ def test_errors_name_only_keys_that_exist() -> None:
     named = set(re.findall(r"`((?:\w+(?:\[\])?\.)+\w+)`", ERRORS))
     assert named
     assert named <= set(KEYS)
+
+
+# Metrics, commands, decisions, links.
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    named = {name: cells for name, cells in rows(OPERATIONS).items() if name.startswith("weir_")}
+    assert set(named) == set(NAMES)
+
+
+def test_the_labels_that_are_documented_are_those_it_has() -> None:
+    metrics = Metrics()
+    metrics.record(Generation(id="g", created_at=0.0, prompt_tokens=1, cost_nano=1, latency_ms=1))
+    metrics.attempts["acme", "ok"] += 1
+    for family in text_string_to_metric_families(metrics.render({}).decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        has = {label for sample in family.samples for label in sample.labels} - {"le"}
+        names = {"model", "provider", "status", "outcome", "kind"}
+        assert names & set(re.findall(r"`(\w+)`", rows(OPERATIONS)[name][0])) == has
+
+
+def commands(group: click.Group, prefix: str = "weir") -> Iterator[tuple[str, click.Command]]:
+    """Every command by what a user types."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", command
+
+
+COMMANDS = dict(commands(main))
+NOT_BUILT = {"Not supported yet.", "Only `default` yet."}
+
+
+def signature(command: click.Command) -> set[str]:
+    """The arguments and options of a command that do something."""
+    return {
+        option.metavar or str(option.name).upper()
+        if isinstance(option, click.Argument)
+        else max(option.opts, key=len)
+        for option in command.params
+        if getattr(option, "help", None) not in NOT_BUILT
+    }
+
+
+def documented_commands() -> dict[str, set[str]]:
+    """What the README's table says of each command."""
+    found = {}
+    for cell in re.findall(r"(?m)^\| (`weir .*?) \| ", section(README, "Commands")):
+        for said in re.findall(r"`(weir [^`]*)`", cell):
+            words = re.sub(r"[\[\]…]", " ", said.replace("\\|", "|")).split()
+            name = max((n for n in COMMANDS if said.startswith(n)), key=len)
+            rest = words[len(name.split()) :]
+            options = {word for word in rest if word.startswith("--")}
+            values = {b for a, b in pairwise(rest) if a.startswith("--")}
+            found[name] = options | {word for word in rest if word not in options | values}
+    return found
+
+
+def test_every_command_and_option_is_documented_and_no_other() -> None:
+    documented = documented_commands()
+    assert set(documented) == set(COMMANDS)
+    for name, said in documented.items():
+        assert said - {"--config"} == signature(COMMANDS[name]) - {"--config"}, name
+
+
+def test_all_but_demo_and_fake_take_a_configuration() -> None:
+    without = {name for name, command in COMMANDS.items() if "--config" not in signature(command)}
+    assert without == {"weir demo", "weir fake"}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").iterdir()), ids=str)
+def test_a_decision_has_its_parts(page: Path) -> None:
+    number = int(page.name[:4])
+    text = page.read_text()
+    assert text.startswith(f"# {number}. ")
+    parts = [text.index(f"**{part}.**") for part in ("Context", "Choice", "Consequence")]
+    assert parts == sorted(parts)
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    names = sorted(page.name for page in (ROOT / "docs" / "decisions").iterdir())
+    assert all(re.fullmatch(r"\d{4}-[a-z-]+\.md", name) for name in names)
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "bench").glob("*.md")),
+]
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as forges make them."""
+    titles = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"(?s)```.*?```", "", page.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"https?://", target):
+            name, _, anchor = target.partition("#")
+            file = (page.parent / name).resolve() if name else page
+            assert file.exists(), target
+            assert not anchor or anchor in headings(file), target
+
+
+# The simulated provider.
+
+
+def test_every_fault_is_documented_as_it_is() -> None:
+    table = {name: cells[0] for name, cells in rows(section(FAKE, "Faults")).items()}
+    assert table == FAULTS
+
+
+def test_every_key_of_a_scenario_is_documented_with_its_default() -> None:
+    scenario = dict(keys(inspect.type_info(Scenario)))
+    table = {name: cells[0] for name, cells in rows(section(FAKE, "Scenarios")).items()}
+    assert table.pop("models") == "the five rows above"
+    assert set(table) == set(scenario)
+    for name, default in table.items():
+        assert default == said(name, scenario[name]), name
+
+
+def test_every_model_of_the_simulated_provider_is_documented() -> None:
+    table = rows(section(FAKE, "What it answers"))
+    offered = {re.sub("^fault/.*", "fault/<name>", model) for model in MODELS}
+    assert set(table) == offered
+    assert len(table) == 5
+
+
+async def test_the_example_scenario_does_what_it_says() -> None:
+    (example,) = re.findall(r"(?s)```toml\n(.*?)```", FAKE)
+    async with provider(example) as (_, base_url), aiohttp.ClientSession() as session:
+
+        async def ask(model: str) -> tuple[int, str | None, bool]:
+            """Status, when to come back, and whether the answer was whole."""
+            messages = [{"role": "user", "content": "hello"}]
+            body = {"model": model, "messages": messages, "stream": True}
+            url = f"{base_url}/chat/completions"
+            async with session.post(url, json=body) as response:
+                try:
+                    text = (await response.read()).decode()
+                except aiohttp.ClientError:
+                    text = ""
+                return response.status, response.headers.get("retry-after"), "[DONE]" in text
+
+        async with session.get(f"{base_url}/models") as response:
+            models = [row["id"] for row in (await response.json())["data"]]
+        assert models == ["acme/large", "acme/small"]
+        large = [await ask("acme/large") for _ in range(3)]
+        assert large == [(200, None, False), (200, None, False), (200, None, True)]
+        small = [await ask("acme/small") for _ in range(3)]
+        assert small == [(200, None, True), (429, "3", False), (429, "3", False)]

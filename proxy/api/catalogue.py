@@ -4,6 +4,7 @@ Public routes, as at OpenRouter. The shapes are those its official Python SDK in
 that are not measured yet are null, as there for callers who show no key.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
@@ -84,7 +85,8 @@ def list_models(catalogue: Catalogue, query: dict[str, str]) -> dict[str, Any]:
 
 def _whole(query: dict[str, str], name: str, *, default: int, low: int, high: int) -> int:
     text = query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+    # A number of thousands of digits is more than `int` takes.
+    if not re.fullmatch("[0-9]{1,10}", text) or not low <= int(text) <= high:
         raise GatewayError(
             "invalid_request", f"{name}: must be a whole number from {low} to {high}"
         )

@@ -164,8 +164,8 @@ def build(
 
     `listings` are by provider slug. A slug that several providers list is one model with an
     endpoint at each, in the order of `providers`. What `configured` says of a model holds; the
-    endpoints it names replace all that were discovered for it, and their providers are among
-    `providers` (the configuration has checked it). `timeouts_set` names the waits the operator
+    endpoints it names replace all that were discovered for it and are no other model's; their
+    providers are among `providers` (the configuration has checked it). `timeouts_set` names the waits the operator
     chose: only the others are longer for local providers and reasoning models.
 
     Prices: configured, else the provider's own, else `price_of`, else free where local.
@@ -173,10 +173,13 @@ def build(
     by_slug = {provider.slug: provider for provider in providers}
     listed: dict[tuple[str, str], Listing] = {}
     found: dict[str, list[EndpointRow]] = {row.id: [] for row in configured}
+    named = {(one.provider, one.model) for row in configured for one in row.endpoints}
     for provider in providers:
         for listing in listings.get(provider.slug, ()):
             if listing.output_modalities is not None or may_chat(listing.model):
                 listed[provider.slug, listing.model] = listing
+                if (provider.slug, listing.model) in named:
+                    continue  # it has its model; by its own name it would be another one as well
                 found.setdefault(_slug(provider, listing.model), []).append(
                     EndpointRow(
                         provider=provider.slug,

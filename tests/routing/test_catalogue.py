@@ -228,6 +228,17 @@ def test_configured_endpoints_replace_the_discovered_and_learn_from_their_listin
     assert endpoint.supported_parameters is None  # left out: all are taken to be supported
 
 
+def test_a_configured_endpoint_is_not_discovered_as_another_model() -> None:
+    listings = {GROQ: [Listing(model="llama-3-versatile", context_length=9), Listing(model="qwq")]}
+    row = ModelRow(
+        id="meta-llama/llama-3",
+        endpoints=(EndpointRow(provider="groq", model="llama-3-versatile"),),
+    )
+    catalogue = made(listings, row)
+    assert list(catalogue.models) == ["meta-llama/llama-3", "qwen/qwq"]
+    assert catalogue.find("llama-3-versatile").context_length == 9
+
+
 def test_configured_models_come_first_in_their_order() -> None:
     rows = [ModelRow(id=id_) for id_ in ("z/z", "openai/gpt-b")]
     listings = {OPENAI: [Listing(model=name) for name in ("gpt-c", "gpt-b", "gpt-a")]}

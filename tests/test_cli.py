@@ -1,0 +1,466 @@
+"""Every command as a user types it: what it prints where, and how it ends."""
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy import __version__, cli, demo, hosting, logs
+from proxy.credentials import keys_looked_for
+from proxy.errors import GatewayError
+from proxy.hosting import Hosted
+from proxy.stores.sql import SqlStore
+from tests.running import config_text, model_text, process, provider, weir
+
+Weir = Callable[..., Result]
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weir:
+    """Runs a command in this process, in an empty directory and without any key variable."""
+    monkeypatch.chdir(tmp_path)
+    for variable in (*keys_looked_for(), "WEIR_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(cli.main, arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def wrong(result: Result, code: int = 2) -> str:
+    """The one line that a failed command says."""
+    assert result.exit_code == code
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("weir: ")
+    return line.removeprefix("weir: ")
+
+
+def test_every_command_explains_itself(invoke: Weir) -> None:
+    assert invoke("--version").stdout.split()[-1] == __version__
+    shown = invoke("-h").stdout
+    for name, command in cli.main.commands.items():
+        assert name in shown
+        helped = invoke(name, "--help")
+        assert helped.exit_code == 0
+        for option in command.params:
+            assert option.opts[0] in helped.stdout or isinstance(option, click.Argument)
+
+
+# Keys.
+
+
+def test_a_new_key_stands_alone_on_standard_output(invoke: Weir) -> None:
+    result = invoke("keys", "create", "app")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"sk-or-v1-[0-9a-f]{64}\n", result.stdout)
+    assert result.stdout.strip() not in result.stderr
+    assert "only time it is shown" in result.stderr
+    assert Path("weir.db").exists()
+    assert result.stdout.strip().encode() not in Path("weir.db").read_bytes()
+
+
+def test_the_life_of_a_key(invoke: Weir) -> None:
+    invoke("keys", "create", "one")
+    invoke("keys", "create", "two", "--expires", "2999-01-31T00:00Z")
+    assert "active already" in wrong(invoke("keys", "create", "one"), code=1)
+
+    rows = json.loads(invoke("keys", "list", "--json").stdout)
+    assert [row["name"] for row in rows] == ["one", "two"]
+    assert [row["expires_at"] for row in rows] == [
+        None, datetime(2999, 1, 31, tzinfo=UTC).timestamp()
+    ]  # fmt: skip
+    assert all(row["revoked_at"] is None for row in rows)
+
+    revoked = invoke("keys", "revoke", "one")
+    assert (revoked.exit_code, revoked.stdout) == (0, "")
+    assert rows[0]["label"] in revoked.stderr
+    assert invoke("keys", "revoke", rows[1]["hash"]).exit_code == 0
+    states = [line.split()[-1] for line in invoke("keys", "list").stdout.splitlines()]
+    assert states == ["state", "revoked", "revoked"]
+    assert wrong(invoke("keys", "revoke", "one"), code=1) == "There is no active key 'one'."
+    assert invoke("keys", "create", "one").exit_code == 0, "the name is free again"
+
+
+@pytest.mark.parametrize("name", ["nobody", "", " ", "\udcff", "a\x00", "%", "ffffffff"])
+def test_who_is_not_there_can_not_be_revoked(invoke: Weir, name: str) -> None:
+    invoke("keys", "create", "one")
+    assert "There is no active key" in wrong(invoke("keys", "revoke", name), code=1)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31m", "\udcff"])
+def test_a_name_must_be_seen(invoke: Weir, name: str) -> None:
+    assert "NAME" in wrong(invoke("keys", "create", "--", name))
+    assert not Path("weir.db").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--limit", "5"), ("--limit", "0"), ("--limit", "default"), ("--limit-reset", "daily"),
+        ("--rpm", "1"), ("--tpm", "1"), ("--concurrent", "1"), ("--management",),
+        ("--account", "other"), ("--account", ""),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_option_that_is_not_built_is_refused(invoke: Weir, option: tuple[str, ...]) -> None:
+    said = wrong(invoke("keys", "create", "app", *option))
+    assert said == f"{option[0]}: not supported yet"
+    assert not Path("weir.db").exists()
+
+
+def test_the_only_account_may_be_named(invoke: Weir) -> None:
+    assert invoke("keys", "create", "app", "--account", "default").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("moment", "reason"),
+    [
+        ("soon", "is not a moment such as"),
+        ("", "is not a moment such as"),
+        ("2027-13-01T00:00:00Z", "is not a moment such as"),
+        ("9999-12-31T23:59:59-14:00", "is not a moment such as"),
+        ("0001-01-01T00:00:00+14:00", "is not a moment such as"),
+        ("2020-01-01T00:00:00Z", "is in the past"),
+        ("2020-01-01", "is in the past"),
+    ],
+)
+def test_an_end_must_lie_ahead(invoke: Weir, moment: str, reason: str) -> None:
+    said = wrong(invoke("keys", "create", "app", "--expires", moment))
+    assert said.startswith(f"--expires: '{moment}' {reason}")
+
+
+def test_an_end_without_zone_is_utc(invoke: Weir) -> None:
+    zoned = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    for number, text in enumerate([zoned.isoformat(), zoned.replace(tzinfo=None).isoformat()]):
+        assert invoke("keys", "create", str(number), "--expires", text).exit_code == 0
+    rows = json.loads(invoke("keys", "list", "--json").stdout)
+    assert [row["expires_at"] for row in rows] == [zoned.timestamp()] * 2
+
+
+# The store.
+
+
+@pytest.mark.parametrize("command", [("keys", "list"), ("keys", "revoke", "a"), ("usage",)])
+def test_without_a_store_there_is_nothing_to_tell(invoke: Weir, command: tuple[str, ...]) -> None:
+    assert wrong(invoke(*command), code=1) == "There is no store at weir.db yet."
+    assert not Path("weir.db").exists()
+
+
+STORES = {
+    "missing folder": "sqlite:////nowhere/weir.db",
+    "directory": "sqlite:///folder",
+    "not a database": "sqlite:///rubbish.db",
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize(
+    "command", [("serve", "--bind", "127.0.0.1:0"), ("keys", "create", "a"), ("keys", "list")]
+)
+def test_a_bad_store_is_one_clear_line(
+    invoke: Weir, monkeypatch: pytest.MonkeyPatch, store: str, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(logs, "setup", lambda level: None)
+    Path("folder").mkdir()
+    Path("rubbish.db").write_bytes(b"rubbish" * 100)
+    text = f'[store]\nurl = "{STORES[store]}"\n[[providers]]\nslug = "vllm"\n'
+    Path("config.toml").write_text(text)
+    said = wrong(invoke(*command), code=1)
+    assert STORES[store].rpartition("/")[2] in said
+
+
+# The configuration.
+
+COMMANDS = [
+    ("serve",),
+    ("check",),
+    ("models",),
+    ("usage",),
+    ("keys", "create", "a"),
+    ("keys", "list"),
+    ("keys", "revoke", "a"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_wrong_configuration_names_the_key(invoke: Weir, command: tuple[str, ...]) -> None:
+    Path("config.toml").write_text("[server]\nworker = 1\n")
+    said = wrong(invoke(*command))
+    assert said == '$.server.worker: unknown key, did you mean "workers"?'
+    Path("other.toml").write_text("[[providers]]\nslug = 'acme'\nbase_url = 'x'\n")
+    assert wrong(invoke(*command, "--config", "other.toml")).startswith("$.providers[0].base_url:")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_file_that_can_not_be_read_is_one_clear_line(
+    invoke: Weir, command: tuple[str, ...]
+) -> None:
+    said = wrong(invoke(*command, "--config", "none.toml"))
+    assert said == "$: can not read none.toml: No such file or directory"
+    Path("folder").mkdir()
+    assert "can not read folder: Is a directory" in wrong(invoke(*command, "--config", "folder"))
+    Path("latin.toml").write_bytes(b'a = "\xe4"')
+    assert wrong(invoke(*command, "--config", "latin.toml")) == "$: latin.toml is not UTF-8"
+
+
+def test_the_environment_names_the_file(invoke: Weir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_CONFIG", "named.toml")
+    assert "named.toml" in wrong(invoke("check"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--workers", "2"), "$.server.workers: not supported yet, leave it at 1"),
+        (("--bind", "nonsense"), '$.server.bind[0]: expected "host:port" or "unix:/path"'),
+        (("--bind", "127.0.0.1:1", "--bind", "127.0.0.1:65536"), "$.server.bind[1]: "),
+    ],
+)
+def test_options_of_serve_are_checked(invoke: Weir, arguments: tuple[str, ...], said: str) -> None:
+    assert wrong(invoke("serve", *arguments)).startswith(said)
+
+
+@pytest.mark.parametrize("command", ["demo", "fake"])
+@pytest.mark.parametrize("bind", ["nonsense", "127.0.0.1:99999", "", '"', "unix:"])
+def test_addresses_are_checked(invoke: Weir, command: str, bind: str) -> None:
+    assert wrong(invoke(command, "--bind", bind)).startswith("$.server.bind[0]: expected")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("usage", "--by", "colour"), ("usage", "--days", "0"), ("usage", "--days", "9" * 400),
+     ("serve", "--workers", "x"), ("fake",), ("keys", "create"), ("nothing",)],
+    ids=lambda words: " ".join(words)[:30],
+)  # fmt: skip
+def test_a_slip_of_the_hand_gets_the_usage(invoke: Weir, arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: ")
+
+
+# The simulated provider's scenario.
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[rules]]\nfault = "cutt"', '$.rules[0].fault: no fault is called "cutt"'),
+        ("[answer]\nspeed = 1", "$.answer.speed: there is no such key"),
+        ("[[rules]]\nstatus = 200", "$.rules[0].status: "),
+        ("x = ", "$: not TOML"),
+        (None, "[Errno 2] No such file"),
+    ],
+)
+def test_a_wrong_scenario_names_the_key(invoke: Weir, text: str | None, said: str) -> None:
+    if text is not None:
+        Path("bad.toml").write_text(text)
+    assert wrong(invoke("fake", "--bind", "127.0.0.1:0", "--scenario", "bad.toml")).startswith(said)
+
+
+# Starting, with what runs replaced.
+
+
+def test_serve_tells_where_it_listens_and_what_it_lacks(
+    invoke: Weir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(hosted: Hosted, config: Any, **told: Any) -> None:
+        assert hosted._reread().server.bind == config.server.bind == ("127.0.0.1:0", "unix:w")
+        assert told["watched"] is None
+        told["on_listening"](["http://127.0.0.1:1", "unix:w"])
+
+    monkeypatch.setattr(hosting, "serve", serve)
+    monkeypatch.setattr(logs, "setup", lambda level: None)
+    result = invoke("serve", "--bind", "127.0.0.1:0", "--bind", "unix:w", "--workers", "1")
+    assert (result.exit_code, result.stdout) == (0, "")
+    lacking, first, second = result.stderr.splitlines()
+    assert all(variable in lacking for variable in keys_looked_for())
+    assert first == f"Weir {__version__} listens on http://127.0.0.1:1"
+    assert second.endswith("listens on unix:w")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError("no room"), 1),
+        (GatewayError("provider_unreachable", "nobody there"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_stops_a_start_is_said(
+    invoke: Weir, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    async def run(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(demo, "run", run)
+    result = invoke("demo", "--once")
+    assert result.exit_code == code
+    assert result.stderr == (f"weir: {error}\n" if code == 1 else "")
+
+
+def test_fake_plays_its_scenario(invoke: Weir, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[Any] = []
+
+    async def run_fake(bind: str, scenario: Any, *, say: Callable[[str], None]) -> None:
+        played.append((bind, scenario.models))
+        say("ready")
+
+    monkeypatch.setattr(demo, "run_fake", run_fake)
+    Path("good.toml").write_text('models = ["a/b"]')
+    result = invoke("fake", "--bind", "127.0.0.1:0", "--scenario", "good.toml")
+    assert (result.stdout, result.stderr) == ("", "ready\n")
+    assert invoke("fake", "--bind", "unix:x").exit_code == 0
+    assert played[0] == ("127.0.0.1:0", ("a/b",))
+    assert played[1][0] == "unix:x"
+
+
+def test_demo_once_streams_an_answer(invoke: Weir) -> None:
+    result = invoke("demo", "--once")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Water ")
+    assert re.search(
+        r"weir/lorem by Simulated, \d+ events: \d+ prompt \+ 32 completion tokens, 0\.0000\d+ USD",
+        result.stdout,
+    )
+    assert list(Path().iterdir()) == [], "nothing is kept"
+
+
+# Against a provider, and beside a running gateway.
+
+
+async def test_check_and_models_ask_the_providers(invoke: Weir, tmp_path: Path) -> None:
+    async with provider('models = ["test/one"]') as (_, base_url):
+        text = config_text(tmp_path, base_url) + model_text("test/own", ("p0", "own"))
+        (tmp_path / "config.toml").write_text(text)
+        check = await asyncio.to_thread(invoke, "check")
+        check_json = await asyncio.to_thread(invoke, "check", "--json")
+        models = await asyncio.to_thread(invoke, "models")
+        models_json = await asyncio.to_thread(invoke, "models", "--json")
+    assert "1 (provider)" in check.stdout
+    assert json.loads(check_json.stdout)["models"] == ["test/own", "test/one"]
+    assert [line.split()[0] for line in models.stdout.splitlines()] == [
+        "model", "test/own", "test/one"
+    ]  # fmt: skip
+    assert [row["id"] for row in json.loads(models_json.stdout)] == ["test/own", "test/one"]
+    assert not (tmp_path / "weir.db").exists()
+
+
+async def test_usage_is_told_while_the_gateway_runs(invoke: Weir, tmp_path: Path) -> None:
+    async with (
+        provider('models = ["test/one"]') as (_, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url)) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        for model in ("test/one", "none/such"):
+            body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+            async with session.post(
+                f"{running.base_url}/chat/completions",
+                json=body,
+                headers={"Authorization": f"Bearer {running.key}"},
+            ) as response:
+                await response.read()
+        await running.gateway._writer.call(lambda store: store.keys())  # rows are written by then
+
+        async def told(*arguments: str) -> Any:
+            result = await asyncio.to_thread(invoke, "usage", *arguments, "--json")
+            return [(row["name"], row["requests"]) for row in json.loads(result.stdout)]
+
+        assert await told() == [("test/one", 1)]
+        assert await told("--by", "provider") == [("p0", 1)]
+        assert await told("--by", "key", "--days", "1") == [("test", 1)]
+        today = datetime.now(UTC).date().isoformat()
+        assert await told("--by", "day", "--days", "36500") == [(today, 1)]
+        table = (await asyncio.to_thread(invoke, "usage")).stdout
+        assert table.splitlines()[1].split()[:2] == ["test/one", "1"]
+
+
+async def test_a_running_gateway_follows_within_a_second(invoke: Weir, tmp_path: Path) -> None:
+    async with (
+        weir(tmp_path, config_text(tmp_path)) as running,
+        aiohttp.ClientSession() as session,
+    ):
+
+        async def becomes(status: int, key: str) -> float:
+            """Seconds until the gateway answers so."""
+            since = time.monotonic()
+            while time.monotonic() < since + 3:
+                headers = {"Authorization": f"Bearer {key}"}
+                async with session.get(f"{running.base_url}/key", headers=headers) as response:
+                    if response.status == status:
+                        return time.monotonic() - since
+                await asyncio.sleep(0.02)
+            raise AssertionError(f"it never answered {status}")
+
+        created = await asyncio.to_thread(invoke, "keys", "create", "fresh")
+        key = created.stdout.strip()
+        assert await becomes(200, key) < 1
+        await asyncio.to_thread(invoke, "keys", "revoke", "fresh")
+        assert await becomes(401, key) < 1
+        assert await becomes(200, running.key) < 1
+
+
+# As processes of their own.
+
+
+async def test_serve_without_anything_starts_and_is_not_ready(tmp_path: Path) -> None:
+    unset = dict.fromkeys(keys_looked_for(), "")
+    async with (
+        process("serve", "--bind", "127.0.0.1:0", cwd=tmp_path, **unset) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.get(f"{running.url}/ready") as response:
+            assert response.status == 503
+            assert await response.json() == {"status": "no provider is configured"}
+        async with session.get(f"{running.url}/health") as response:
+            assert response.status == 200
+        assert all(variable in running.lines[0] for variable in keys_looked_for())
+    assert running.process.returncode == 0
+    assert not any("Traceback" in line for line in running.lines)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "fake"])
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path, command: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = run(command, "--bind", f"127.0.0.1:{taken.getsockname()[1]}", cwd=tmp_path)
+    assert ended.returncode == 1
+    *hints, line = ended.stderr.splitlines()
+    assert line.startswith("weir: ")
+    assert "ddress already in use" in line
+    assert all(hint.startswith("No provider is configured") for hint in hints), "nothing left open"
+
+
+def test_an_installed_command_is_the_same_as_the_module(tmp_path: Path) -> None:
+    ended = run("keys", "create", "app", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert re.fullmatch(r"sk-or-v1-[0-9a-f]{64}\n", ended.stdout)
+    assert run("check", "--config", "none.toml", cwd=tmp_path).returncode == 2
+    store = SqlStore.open(f"sqlite:///{tmp_path}/weir.db", create=False)
+    kept = store.keys()
+    store.close()
+    assert [key.name for key in kept] == ["app"]

@@ -1,0 +1,123 @@
+"""What is counted of a finished request, and how Prometheus reads it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.metrics import BUCKETS_S, NAMES, Histogram, Metrics
+from proxy.wire.record import Generation
+
+GAUGES = {
+    "weir_requests_in_progress": 3.0,
+    "weir_store_pending_rows": 2.0,
+    "weir_store_dropped_rows_total": 1.0,
+    "weir_store_healthy": 1.0,
+    "weir_ready": 0.0,
+}
+
+
+def row(**more: Any) -> Generation:
+    usual: dict[str, Any] = {
+        "id": "gen-1",
+        "created_at": 0.0,
+        "model": "acme/large",
+        "provider": "acme",
+    }
+    return Generation(**usual | more)
+
+
+def samples(metrics: Metrics, gauges: dict[str, float] | None = None) -> dict[str, float]:
+    """Every sample by its name and labels, as a scraper reads them."""
+    text = metrics.render(gauges or {}).decode()
+    return {
+        sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())):
+            float(sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }  # fmt: skip
+
+
+def test_every_name_is_rendered_with_its_meaning_and_no_other() -> None:
+    metrics = Metrics()
+    metrics.record(row(cost_nano=1, prompt_tokens=1, latency_ms=1, generation_time_ms=1))
+    metrics.attempts["acme", "ok"] += 1
+    text = metrics.render(GAUGES).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    named = {
+        f"{name}_total" if family.type == "counter" else name: family.documentation
+        for name, family in families.items()
+    }
+    assert named == NAMES
+    kinds = {family.type for family in families.values()}
+    assert kinds == {"counter", "gauge", "histogram"}
+    assert "_created" not in text
+
+
+def test_a_finished_request_is_counted() -> None:
+    metrics = Metrics()
+    for _ in range(2):
+        metrics.record(
+            row(
+                prompt_tokens=10,
+                completion_tokens=20,
+                cached_tokens=4,
+                reasoning_tokens=5,
+                cost_nano=1_500_000_000,
+                latency_ms=80,
+                generation_time_ms=700,
+            )
+        )
+    metrics.record(row(model="", provider="", status=499, cancelled=True, cost_nano=None))
+    found = samples(metrics)
+    assert found["weir_requests_total model=acme/large provider=acme status=200"] == 2
+    assert found["weir_requests_total model= provider= status=499"] == 1
+    assert found["weir_tokens_total kind=prompt provider=acme"] == 20
+    assert found["weir_tokens_total kind=completion provider=acme"] == 40
+    assert found["weir_tokens_total kind=cached provider=acme"] == 8
+    assert found["weir_tokens_total kind=reasoning provider=acme"] == 10
+    assert found["weir_cost_usd_total provider=acme"] == 3
+    assert found["weir_hangups_total"] == 1
+    assert found["weir_first_token_seconds_count"] == 2
+    assert found["weir_first_token_seconds_sum"] == pytest.approx(0.16)
+    assert found["weir_first_token_seconds_bucket le=0.05"] == 0
+    assert found["weir_first_token_seconds_bucket le=0.1"] == 2
+    assert found["weir_request_seconds_sum"] == pytest.approx(1.4)
+    assert "weir_tokens_total kind=prompt provider=" not in found, "nothing is no label"
+
+
+def test_attempts_and_gauges_are_what_they_are_told() -> None:
+    metrics = Metrics()
+    metrics.attempts["acme", "provider_cut"] += 2
+    found = samples(metrics, GAUGES)
+    assert found["weir_attempts_total outcome=provider_cut provider=acme"] == 2
+    assert {name: found[name] for name in GAUGES} == GAUGES
+
+
+def test_a_label_can_not_break_out_of_its_quotes() -> None:
+    metrics = Metrics()
+    metrics.record(row(model='a"} 1\nweir_ready 1\n\\'))
+    (family,) = (
+        one
+        for one in text_string_to_metric_families(metrics.render({}).decode())
+        if one.name == "weir_requests"
+    )
+    assert family.samples[0].labels["model"] == 'a"} 1\nweir_ready 1\n\\'
+
+
+@given(st.lists(st.floats(0, 1000), max_size=30))
+def test_buckets_count_what_is_not_longer(times: list[float]) -> None:
+    metrics = Metrics()
+    histogram = Histogram()
+    for seconds in times:
+        histogram.observe(seconds)
+    metrics.request = histogram
+    found = samples(metrics)
+    for bound in BUCKETS_S:
+        counted = sum(seconds <= bound for seconds in times)
+        assert found[f"weir_request_seconds_bucket le={bound}"] == counted
+    assert found["weir_request_seconds_bucket le=+Inf"] == len(times)
+    assert found["weir_request_seconds_count"] == len(times)
+    assert found["weir_request_seconds_sum"] == pytest.approx(sum(times))

@@ -1,0 +1,168 @@
+"""The README, run as it stands: its configurations, its commands and its program.
+
+Only addresses and keys are replaced, so that every byte stays on this machine.
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+
+from proxy.credentials import keys_looked_for
+from tests.running import free_port, mint_key, process, provider
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", README)
+
+
+class Setup(NamedTuple):
+    """A configuration of the README: its file, its text, and the commands that use it."""
+
+    file: str
+    text: str
+    commands: list[list[str]]
+
+
+def setups() -> Iterator[Setup]:
+    for text in blocks("toml"):
+        found = re.match(r"# (\S+), used by: (.+)\n", text)
+        assert found, "a configuration says its file and its commands"
+        yield Setup(found[1], text, [part.split() for part in found[2].split(" & ")])
+
+
+SETUPS = {setup.file: setup for setup in setups()}
+
+
+def test_the_two_commands_stand_where_ci_looks_for_them() -> None:
+    assert blocks("sh")[:2] == [
+        "pip install . && weir demo --once\n",
+        "pip install '.[test]' && pytest --cov\n",
+    ]
+
+
+def on_loopback(text: str, base_url: str) -> str:
+    """The configuration with every provider at `base_url` and any free port to listen on."""
+    text = re.sub(r'(?m)^base_url = ".*"\n', "", text)
+    text = re.sub(r'(?m)^(slug = ".*")$', rf'\1\nbase_url = "{base_url}"', text)
+    return text.replace("127.0.0.1:8080", "127.0.0.1:0")
+
+
+@asynccontextmanager
+async def running(setup: Setup, folder: Path, models: list[str]) -> AsyncIterator[str]:
+    """The commands of a set-up as processes; gives the gateway's address. Providers that the
+    set-up does not start itself are simulated.
+    """
+    async with AsyncExitStack() as stack:
+        port = free_port()
+        base_url = f"http://127.0.0.1:{port}/v1"
+        if not any(command[1] == "fake" for command in setup.commands):
+            _, base_url = await stack.enter_async_context(
+                provider(f"models = {json.dumps(models)}")
+            )
+        (folder / setup.file).write_text(on_loopback(setup.text, base_url))
+        keys = dict.fromkeys(keys_looked_for(), "not-a-secret")
+        url = ""
+        for weir, *arguments in setup.commands:
+            assert weir == "weir"
+            told = [word.replace("127.0.0.1:9000", f"127.0.0.1:{port}") for word in arguments]
+            started = await stack.enter_async_context(process(*told, cwd=folder, **keys))
+            url = started.url
+        yield url
+
+
+async def ask(url: str, model: str, key: str | None = None) -> str:
+    """What a streamed chat says."""
+    connector = aiohttp.UnixConnector(url[5:]) if url.startswith("unix:") else None
+    base = "http://weir" if connector else url
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What does a weir do?"}],
+        "stream": True,
+    }
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with (
+        aiohttp.ClientSession(connector=connector, headers=headers) as session,
+        session.post(f"{base}/api/v1/chat/completions", json=body) as response,
+    ):
+        text = await response.text()
+        assert response.status == 200, text
+    events = re.findall(r"(?m)^data: (\{.*)$", text)
+    assert text.endswith("data: [DONE]\n\n")
+    choices = (choice for event in events for choice in json.loads(event)["choices"])
+    return "".join(choice["delta"]["content"] for choice in choices)
+
+
+def test_these_are_the_ways_to_use_it() -> None:
+    assert set(SETUPS) == {"config.toml", "sidecar.toml", "load.toml"}
+
+
+async def test_in_front_of_apps(tmp_path: Path) -> None:
+    setup = SETUPS["config.toml"]
+    key = mint_key(tmp_path / "weir.db")
+    async with running(setup, tmp_path, ["llama-3.3-70b-versatile"]) as url:
+        model = "meta-llama/llama-3.3-70b-instruct"
+        assert model in setup.text
+        assert (await ask(url, model, key)).startswith("Water ")
+        assert await ask(url, "llama-3.3-70b-instruct", key), "nor is its author needed"
+        with pytest.raises(AssertionError, match="Missing Authentication header"):
+            await ask(url, model)
+
+
+async def test_as_a_sidecar(tmp_path: Path) -> None:
+    async with running(SETUPS["sidecar.toml"], tmp_path, ["qwen3"]) as url:
+        assert url == "unix:weir.sock"
+        assert (await ask(f"unix:{tmp_path}/weir.sock", "qwen3")).startswith("Water ")
+        (line,) = (block for block in blocks("sh") if "--unix-socket" in block)
+        curl = await asyncio.create_subprocess_exec(
+            *line.split(), "--silent", "--fail", cwd=tmp_path, stdout=subprocess.PIPE
+        )
+        listed, _ = await curl.communicate()
+        assert [row["id"].rpartition("/")[2] for row in json.loads(listed)["data"]] == ["qwen3"]
+
+
+async def test_under_load(tmp_path: Path) -> None:
+    async with running(SETUPS["load.toml"], tmp_path, []) as url:
+        answers = await asyncio.gather(*(ask(url, "weir/lorem") for _ in range(20)))
+        assert len(set(answers)) == 1
+        assert answers[0].startswith("Water ")
+
+
+async def test_with_your_own_key(tmp_path: Path) -> None:
+    (shell,) = (block for block in blocks("sh") if "weir keys create" in block)
+    (snippet,) = blocks("python")
+    export, *commands = [line.partition("#")[0].split() for line in shell.splitlines()]
+    assert export == ["export", "OPENAI_API_KEY=sk-…"]
+    assert commands == [["weir", "keys", "create", "me"], ["weir", "serve"]]
+    keys = {"OPENAI_API_KEY": "not-a-secret"}
+    created = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", *commands[0][1:],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    secret = (await created.communicate())[0].decode().strip()
+    async with provider('models = ["gpt-4.1-mini"]') as (_, base_url):
+        # The one thing that a newcomer does not write: where OpenAI is on this machine.
+        text = f'[[providers]]\nslug = "openai"\nbase_url = "{base_url}"\n'
+        (tmp_path / "config.toml").write_text(text)
+        bind = ("--bind", "127.0.0.1:0")
+        async with process(*commands[1][1:], *bind, cwd=tmp_path, **keys) as weir:
+            program = snippet.replace("http://127.0.0.1:8080", weir.url)
+            program = program.replace("sk-or-v1-…", secret)
+            assert weir.url in program
+            assert secret in program
+            ran = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            said, errors = await ran.communicate()
+    assert errors == b""
+    assert said.startswith(b"Water ")

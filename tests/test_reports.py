@@ -1,0 +1,173 @@
+"""What commands print: the same rows as tables for people and as JSON for programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openrouter import components
+from rich import console
+
+from proxy import hosting, reports
+from proxy.accounts.keys import Key, mint
+from proxy.config import Config
+from proxy.stores.usage import UsageRow
+from tests.running import config_text, free_port, model_text, provider, weir
+
+NOW = 1_779_474_928.0
+
+
+def config(folder: Path, text: str) -> Config:
+    file = folder / "other.toml"
+    file.write_text(text)
+    return hosting.load(file, {})
+
+
+async def resolved(folder: Path, text: str) -> tuple[Config, Any, Any]:
+    one = config(folder, text)
+    catalogue, status = await reports.resolve(one)
+    return one, catalogue, status
+
+
+async def test_check_shows_what_a_gateway_would_have(tmp_path: Path) -> None:
+    async with provider('models = ["test/one", "test/two"]') as (app, base_url):
+        text = config_text(tmp_path, base_url) + model_text("test/own", ("p0", "own"))
+        one, catalogue, status = await resolved(tmp_path, text)
+        assert app.requests == 1
+    found = json.loads(reports.check(one, catalogue, status, as_json=True))
+    (row,) = found["providers"]
+    assert (row["slug"], row["base_url"], row["keys"]) == ("p0", base_url, 1)
+    assert (row["models"], row["source"], row["error"]) == (2, "provider", None)
+    assert found["models"] == ["test/own", "test/one", "test/two"]
+    assert found["unpriced"] == ["test/one", "test/two"]
+    assert found["limits"]["body_bytes_max"] == 33_554_432
+    assert found["limits"]["first_token_s"] == 60
+
+    table = reports.check(one, catalogue, status, as_json=False)
+    assert "2 (provider)" in table
+    assert "auth: keys   store: sqlite:///" in table
+    assert "models: 3\n" in table
+    assert table.endswith("without a price: test/one, test/two")
+    assert "provider-key-0" not in table + json.dumps(found)
+    assert not (tmp_path / "weir.db").exists(), "nothing is written"
+
+
+async def test_check_of_a_provider_that_is_down(tmp_path: Path) -> None:
+    async with provider('models = ["test/one"]') as (_, base_url):
+        text = config_text(tmp_path, base_url)
+        async with weir(tmp_path, text):
+            pass  # now the store knows what the provider had
+    one, catalogue, status = await resolved(tmp_path, text)
+    assert list(catalogue.models) == ["test/one"]
+    assert status["p0"].source == "store"
+    table = reports.check(one, catalogue, status, as_json=False)
+    assert "1 (store)" in table
+    assert str(status["p0"].error) in table
+
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    fresh = text.replace("weir.db", "none.db").replace(base_url, url)
+    one, catalogue, status = await resolved(tmp_path, fresh)
+    assert list(catalogue.models) == []
+    assert "0 (none)" in reports.check(one, catalogue, status, as_json=False)
+
+
+async def test_check_of_nothing(tmp_path: Path) -> None:
+    one, catalogue, status = await resolved(tmp_path, config_text(tmp_path))
+    assert "no provider" in reports.check(one, catalogue, status, as_json=False)
+    assert json.loads(reports.check(one, catalogue, status, as_json=True))["providers"] == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("", "training not said, retention not said"),
+        ("trains_on_data = true\nretains_prompts_days = 30", "trains, kept 30 days"),
+        ("trains_on_data = false\nretains_prompts_days = 0", "no training, not kept"),
+    ],
+)
+async def test_check_says_what_happens_to_the_data(tmp_path: Path, policy: str, said: str) -> None:
+    names = ", ".join(f'"test/m{number}"' for number in range(25))
+    async with provider(f"models = [{names}]") as (_, base_url):
+        text = config_text(tmp_path, base_url).rstrip() + f"\n{policy}\n"
+        one, catalogue, status = await resolved(tmp_path, text)
+    table = reports.check(one, catalogue, status, as_json=False)
+    assert said in table
+    assert "test/m19 and 5 more" in table
+    assert "test/m20" not in table
+
+
+async def test_models_have_a_line_for_each_endpoint(tmp_path: Path) -> None:
+    async with provider('models = ["test/one"]') as (_, base_url):
+        text = config_text(tmp_path, base_url, base_url)
+        text += model_text("test/own", ("p0", "mine"), ("p1", "yours"))
+        _, catalogue, _ = await resolved(tmp_path, text)
+    head, *lines = [line.split() for line in reports.models(catalogue, as_json=False).splitlines()]
+    assert head[:2] == ["model", "provider"]
+    assert lines == [
+        ["test/own", "p0", "mine", "32,768", "1", "2"],
+        ["test/own", "p1", "yours", "32,768", "1", "2"],
+        ["test/one", "p0", "test/one", "131,072", "?", "?"],
+        ["test/one", "p1", "test/one", "131,072", "?", "?"],
+    ]
+    for row in json.loads(reports.models(catalogue, as_json=True)):
+        assert components.ListEndpointsResponse.model_validate(row).id in catalogue.models
+
+
+def test_usage_adds_up_by_name() -> None:
+    rows = [
+        UsageRow(
+            name="test/one", requests=1234, errors=1, prompt_tokens=10, completion_tokens=2000,
+            cost_nano=1_500_000,
+        )
+    ]  # fmt: skip
+    head, line = reports.usage(rows, by="model", as_json=False).splitlines()
+    assert head.split() == ["model", "requests", "errors", "prompt", "completion", "cost", "USD"]
+    assert line.split() == ["test/one", "1,234", "1", "10", "2,000", "0.001500"]
+    (row,) = json.loads(reports.usage(rows, by="model", as_json=True))
+    assert row == {
+        "name": "test/one",
+        "requests": 1234,
+        "errors": 1,
+        "prompt_tokens": 10,
+        "completion_tokens": 2000,
+        "cost_nano": 1_500_000,
+        "cost_usd": 0.0015,
+    }
+    assert json.loads(reports.usage([], by="day", as_json=True)) == []
+
+
+def key(name: str, **more: Any) -> Key:
+    _, made = mint(name, token_hex=lambda size: "0a" * size, now=NOW - 100)
+    return Key(**{field: getattr(made, field) for field in made.__struct_fields__} | more)
+
+
+def test_keys_are_listed_with_their_state() -> None:
+    rows = [
+        key("active", expires_at=NOW + 1),
+        key("ended", expires_at=NOW),
+        key("gone", revoked_at=NOW - 1, expires_at=NOW),
+    ]
+    _, *lines = reports.keys(rows, now=NOW, as_json=False).splitlines()
+    assert [line.split()[0] for line in lines] == ["active", "ended", "gone"]
+    assert [line.split()[-1] for line in lines] == ["active", "expired", "revoked"]
+    assert "sk-or-v1-0a0...a0a" in lines[0]
+    assert rows[0].hash[:16] in lines[0]
+    assert "2026-05-22 18:35" in lines[0]
+    (row, *_) = json.loads(reports.keys(rows, now=NOW, as_json=True))
+    assert row["hash"] == rows[0].hash
+    assert row["revoked_at"] is None
+
+
+def test_a_line_stays_a_line_for_other_programs() -> None:
+    wide = [key("n" * 300), key("[bold]not markup[/bold]")]
+    _, first, second = reports.keys(wide, now=NOW, as_json=False).splitlines()
+    assert "n" * 300 in first
+    assert "[bold]not markup[/bold]" in second
+
+
+def test_a_terminal_is_not_overrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(console.Console, "is_terminal", True)
+    text = reports.keys([key("n" * 200)], now=NOW, as_json=False)
+    assert len(text.splitlines()) > 2

@@ -1,0 +1,147 @@
+"""The catalogue out of lists, prices and configuration; lists out of providers."""
+
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from proxy import supply
+from proxy.config import Config, decode
+from proxy.errors import GatewayError
+from proxy.providers import Provider, known
+from proxy.supply import build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.upstream.fake import fake
+from proxy.upstream.scenario import load_scenario
+from proxy.upstream.signing import Signing
+from proxy.upstream.transport import AiohttpTransport
+from proxy.wire.listing import Listing
+from tests.running import free_port, provider, serving
+
+ACME = Provider(slug="acme", name="Acme AI", base_url="http://127.0.0.1:1/v1")
+
+
+def configured(text: str) -> Config:
+    return decode(text, environ={"OPENAI_API_KEY": "k"}, read_file=lambda name: "")
+
+
+def test_configuration_lists_and_prices_make_the_catalogue() -> None:
+    config = configured(
+        """
+        [timeouts]
+        answer_s = 7
+        first_token_s = 60
+        [[providers]]
+        slug = "openai"
+        [[providers]]
+        slug = "acme"
+        base_url = "http://127.0.0.1:1/v1"
+        api_key = "k"
+        [[models]]
+        id = "acme/own"
+        context_length = 9
+        [[models.endpoints]]
+        provider = "acme"
+        model = "own"
+        pricing = { prompt = "1", completion = "2" }
+        timeouts = { answer_s = 3 }
+        """
+    )
+    listings = {
+        "openai": (Listing(model="gpt-4o-mini"), Listing(model="o3")),
+        "acme": (Listing(model="small"),),
+    }
+    models = build_catalogue(config, listings).models
+    assert set(models) == {"acme/own", "openai/gpt-4o-mini", "openai/o3", "acme/small"}
+
+    own = models["acme/own"].endpoints[0]
+    assert own.pricing is not None
+    assert (own.pricing.prompt, own.context_length) == (Decimal(1), 9)
+    assert own.timeouts.answer_s == 3
+
+    mini, reasoning = (models[f"openai/{name}"].endpoints[0] for name in ("gpt-4o-mini", "o3"))
+    assert mini.pricing is not None
+    assert 0 < mini.pricing.prompt < mini.pricing.completion, "from the price table"
+    assert mini.timeouts.answer_s == 7
+    assert reasoning.timeouts.first_token_s == 60, "as the file says"
+    assert reasoning.timeouts.between_chunks_s == 120, "longer, for it reasons"
+    assert models["acme/small"].endpoints[0].pricing is None, "nobody knows it"
+
+
+def asked(base_url: str) -> tuple[Provider, Signing]:
+    return replace(ACME, base_url=base_url), Signing({"acme": ["sk-the-provider-key"]})
+
+
+async def test_a_provider_is_asked_for_its_list() -> None:
+    app = fake(
+        load_scenario('models = ["a/one"]\napi_key = "sk-the-provider-key"'), keep=1
+    )  # fmt: skip
+    transport = AiohttpTransport()
+    try:
+        async with serving(app) as url:
+            acme, signing = asked(f"{url}/v1/")
+            body = await fetch_listing(transport, acme, signing, connect_s=5)
+    finally:
+        await transport.close()
+    assert [row.model for row in decode_listing(acme, body)] == ["a/one"]
+    (seen,) = app.seen
+    assert (seen.method, seen.path) == ("GET", "/v1/models")
+    assert seen.headers["user-agent"] == supply.AGENT
+    assert seen.headers["authorization"] == "Bearer sk-the-provider-key"
+    assert seen.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("echoes-key", "provider_credential"),
+        ("unknown-model", "provider_lacks_model"),
+        ("rate-limit", "provider_rate_limited"),
+        ("gateway-page", "provider_unavailable"),
+        ("cut-head", "provider_cut"),
+        ("cut", "provider_cut"),
+    ],
+)
+async def test_a_list_that_can_not_be_had_is_an_error_without_the_key(
+    fault: str, kind: str
+) -> None:
+    transport = AiohttpTransport()
+    try:
+        async with provider(f'[[rules]]\non = "models"\nfault = "{fault}"') as (_, base_url):
+            acme, signing = asked(base_url)
+            with pytest.raises(GatewayError) as caught:
+                await fetch_listing(transport, acme, signing, connect_s=5)
+    finally:
+        await transport.close()
+    assert caught.value.kind == kind
+    assert "sk-the-provider-key" not in f"{caught.value} {caught.value.metadata}"
+
+
+async def test_nobody_there_is_an_error() -> None:
+    transport = AiohttpTransport()
+    acme, signing = asked(f"http://127.0.0.1:{free_port()}/v1")
+    try:
+        with pytest.raises(GatewayError) as caught:
+            await fetch_listing(transport, acme, signing, connect_s=5)
+    finally:
+        await transport.close()
+    assert caught.value.kind == "provider_unreachable"
+
+
+BODY = b'{"data": [{"id": "gpt-4o-mini"}]}'
+
+
+def test_the_price_table_describes_what_a_list_leaves_out() -> None:
+    (plain,) = decode_listing(ACME, BODY)
+    assert plain == Listing(model="gpt-4o-mini")
+    (described,) = decode_listing(known()["openai"], BODY)
+    assert described.context_length == 128_000
+
+
+def test_a_list_that_is_none_is_refused() -> None:
+    with pytest.raises(GatewayError):
+        decode_listing(ACME, b"<html>")
+
+
+def test_who_never_answered_has_the_models_of_the_price_table() -> None:
+    assert "gpt-4o-mini" in {row.model for row in fallback_listing(known()["openai"])}
+    assert fallback_listing(ACME) == ()
