@@ -19,8 +19,10 @@ from proxy.wire.request import Head
 RAW_CHARS_MAX = 2000
 MESSAGE_CHARS_MAX = 500
 
+# It begins a word, or follows an escape of JSON text, whose last letter would hide that.
 _SECRET = re.compile(
-    r"\b(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|csk|hf|nvapi|pplx|tgp|fw|key|org|proj|user|team|req)"
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))"
+    r"(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|csk|hf|nvapi|pplx|tgp|fw|key|org|proj|user|team|req)"
     r"[-_][A-Za-z0-9*_.-]{6,})"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")

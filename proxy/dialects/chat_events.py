@@ -53,6 +53,7 @@ REASONS = {
 }
 """A provider's finish reason in OpenRouter's words; an unknown one reads as `stop`."""
 
+_HALVES_MAX = 128  # more than an answer's choices can each have one waiting
 _ESCAPE = re.compile(
     rb"(?s)\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)"
 )
@@ -67,6 +68,7 @@ class Decoder:
     def __init__(self, quirks: Quirks) -> None:
         self._reader = Reader(quirks)
         self._splitter = Splitter()
+        self._halves: list[bytes] = []
         self._ended = False
 
     def feed(self, data: bytes) -> list[Event]:
@@ -96,7 +98,7 @@ class Decoder:
                 self._ended = True
                 events.append(Ended())
             elif frame.data.strip():
-                self._reader.read(_parse(frame.data), events)
+                self._reader.read(_parse(frame.data, self._halves), events)
         return events
 
 
@@ -105,7 +107,7 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
 
     Raises GatewayError `provider_malformed` for what is no answer.
     """
-    answer = _parse(body)
+    answer = _parse(body, [])
     events: list[Event] = []
     Reader(quirks, whole=True).read(answer, events)
     if not any(isinstance(event, Finished | Failed) for event in events):
@@ -114,12 +116,15 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
     return events
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+def _parse(data: bytes, halves: list[bytes]) -> dict[str, Any]:
+    """The object in `data`. `halves` are first halves of characters that earlier events ended with,
+    in their order: providers that count UTF-16 units cut surrogate pairs in two.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         try:
-            value = orjson.loads(_ESCAPE.sub(_paired, data))
+            value = orjson.loads(_ESCAPE.sub(lambda found: _paired(found, halves), data))
         except orjson.JSONDecodeError:
             raise GatewayError("provider_malformed", "The answer is not valid JSON.") from None
     if not isinstance(value, dict):
@@ -127,9 +132,20 @@ def _parse(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _paired(escape: re.Match[bytes]) -> bytes:
-    """Half of a surrogate pair, where a provider cut a character in two, is no text."""
-    return rb"\ufffd" if escape["half"] else escape[0]
+def _paired(escape: re.Match[bytes], halves: list[bytes]) -> bytes:
+    """An escape as it may stand in JSON: the first half of a pair waits at the end of a text for
+    the second, which begins the next; any other half is no character.
+    """
+    half, text = escape["half"], escape.string
+    if half is None:
+        return escape[0]
+    first = half[2:3] in b"89abAB"
+    if first and text[escape.end() : escape.end() + 1] == b'"' and len(halves) < _HALVES_MAX:
+        halves.append(escape[0])
+        return b""
+    if not first and halves and text[escape.start() - 1 : escape.start()] == b'"':
+        return halves.pop(0) + escape[0]
+    return rb"\ufffd"
 
 
 class Reader:

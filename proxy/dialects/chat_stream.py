@@ -265,10 +265,12 @@ class _Message:
         reasoning = "".join(self._reasoning)
         if not self._hide_reasoning:
             message["reasoning"] = reasoning or None
-            if details := self._details or ([_plain_detail(reasoning)] if reasoning else []):
-                message["reasoning_details"] = details
         if self._calls:
-            message["tool_calls"] = list(self._calls.values())
+            calls = self._calls.values()
+            message["tool_calls"] = [{"type": "function", **call} for call in calls]
+        details = self._details or ([_plain_detail(reasoning)] if reasoning else [])
+        if details and not self._hide_reasoning:
+            message["reasoning_details"] = details
         message |= self._attachments
         if self._audio:
             message["audio"] = self._audio

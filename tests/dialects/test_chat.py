@@ -1,0 +1,435 @@
+"""A chat request: what callers may send, what of it travels on, and how each provider takes it."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.chat import decode_request, encode_request
+from proxy.dialects.fields import OWN_FIELDS
+from proxy.errors import GatewayError
+from proxy.providers import Quirks
+from proxy.wire.request import Ask, Thinking
+
+Json = dict[str, Any]
+HELLO: Json = {"role": "user", "content": "hello"}
+
+
+def ask(**fields: Any) -> Ask:
+    body = {"model": "a/b", "messages": [HELLO], **fields}
+    return decode_request(msgspec.json.encode(body))
+
+
+def refused(body: bytes) -> GatewayError:
+    with pytest.raises(GatewayError) as raised:
+        decode_request(body)
+    assert raised.value.status == 400
+    return raised.value
+
+
+def sent(asked: Ask, **quirks: Any) -> Json:
+    body: Json = json.loads(encode_request(asked, model="m", quirks=Quirks(**quirks)))
+    return body
+
+
+# What is no request at all.
+
+START = b'{"model":"a/b","messages":[{"role":"user","content":"x"}]'
+BROKEN: dict[str, bytes] = {
+    "nothing": b"",
+    "a word": b"hello",
+    "cut": START,
+    "a trailing comma": START + b",}",
+    "two objects": START + b"}" + START + b"}",
+    "single quotes": b"{'model':'a'}",
+    "bad UTF-8 in a value": b'{"model":"\xff"}',
+    "bad UTF-8 in a key": b'{"\xff":1}',
+    "UTF-16": '{"model":"a"}'.encode("utf-16"),
+    "a BOM": b"\xef\xbb\xbf" + START + b"}",
+    "NaN": START + b',"temperature":NaN}',
+    "Infinity": START + b',"temperature":-Infinity}',
+    "a number beyond floats": START + b',"x":1e999}',
+    "a lone surrogate": START + rb',"x":"\ud800"}',
+    "a surrogate the wrong way round": START + rb',"x":"\udc00\ud800"}',
+    "a control character": START + b',"x":"\n"}',
+    "nested too deeply": START + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "objects nested too deeply": START + b',"x":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+    "a list": b"[]",
+    "null": b"null",
+    "a string": b'"x"',
+    "a number": b"1",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_json_object(body: bytes) -> None:
+    error = refused(body)
+    assert error.kind == "invalid_request"
+    assert "JSON" in error.message or "nested" in error.message
+
+
+@given(st.binary(max_size=200))
+def test_bytes_of_chance_are_refused(body: bytes) -> None:
+    with pytest.raises(GatewayError):
+        decode_request(body)
+
+
+@pytest.mark.parametrize("depth", range(700, 1100, 3))
+def test_what_is_decoded_can_be_encoded(depth: int) -> None:
+    """However near to the limit of the stack, and from deeper in it."""
+    body = START + b',"x":' + b"[" * depth + b"]" * depth + b"}"
+    try:
+        asked = decode_request(body)
+    except GatewayError as error:
+        told = error.message
+    else:
+        told = ""
+
+        def deeper(steps: int) -> bytes:
+            if steps:
+                return deeper(steps - 1)
+            return encode_request(asked, model="m", quirks=Quirks())
+
+        assert b"[" * depth in deeper(50)
+    assert told in ("", "The body is nested too deeply.")
+
+
+# Types of known fields.
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("messages", "hello", "messages"),
+    ("messages", [], "messages"),
+    ("messages", [1], "messages[0]"),
+    ("messages", [{}], "messages[0]"),
+    ("messages", [{"role": "wizard"}], "messages[0].role"),
+    ("messages", [{"role": 1}], "messages[0].role"),
+    ("messages", [{"role": "user", "content": 5}], "messages[0].content"),
+    ("messages", [{"role": "user", "content": ["x"]}], "messages[0].content[0]"),
+    ("messages", [{"role": "user", "content": [{}]}], "messages[0].content[0]"),
+    ("messages", [{"role": "user", "content": [{"type": 1}]}], "messages[0].content[0].type"),
+    (
+        "messages",
+        [{"role": "user", "content": [{"type": "text", "text": 1}]}],
+        "messages[0].content[0].text",
+    ),
+    ("messages", [{"role": "user", "name": 1}], "messages[0].name"),
+    ("messages", [{"role": "assistant", "tool_calls": {}}], "messages[0].tool_calls"),
+    ("messages", [{"role": "assistant", "tool_calls": [1]}], "messages[0].tool_calls[0]"),
+    ("messages", [{"role": "tool", "tool_call_id": 1}], "messages[0].tool_call_id"),
+    ("model", 1, "model"),
+    ("models", "a/b", "models"),
+    ("models", [1], "models[0]"),
+    ("stream", "yes", "stream"),
+    ("stream", 1, "stream"),
+    ("stream_options", True, "stream_options"),
+    ("max_tokens", "5", "max_tokens"),
+    ("max_tokens", 1.5, "max_tokens"),
+    ("max_tokens", True, "max_tokens"),
+    ("max_tokens", 0, "max_tokens"),
+    ("max_completion_tokens", [], "max_completion_tokens"),
+    ("temperature", "hot", "temperature"),
+    ("temperature", 3, "temperature"),
+    ("top_p", {}, "top_p"),
+    ("top_k", 1.5, "top_k"),
+    ("top_a", "x", "top_a"),
+    ("min_p", "x", "min_p"),
+    ("frequency_penalty", "x", "frequency_penalty"),
+    ("presence_penalty", "x", "presence_penalty"),
+    ("repetition_penalty", "x", "repetition_penalty"),
+    ("seed", "x", "seed"),
+    ("stop", 1, "stop"),
+    ("stop", [1], "stop[0]"),
+    ("stop", ["a"] * 5, "stop"),
+    ("logit_bias", [], "logit_bias"),
+    ("logit_bias", {"1": "x"}, "logit_bias[...]"),
+    ("logprobs", "x", "logprobs"),
+    ("top_logprobs", "x", "top_logprobs"),
+    ("n", "x", "n"),
+    ("response_format", "json", "response_format"),
+    ("response_format", {"type": 1}, "response_format.type"),
+    ("tools", {}, "tools"),
+    ("tools", ["x"], "tools[0]"),
+    ("tools", [{"type": None}], "tools[0].type"),
+    ("tool_choice", 1, "tool_choice"),
+    ("parallel_tool_calls", "x", "parallel_tool_calls"),
+    ("reasoning", True, "reasoning"),
+    ("reasoning", {"effort": "some"}, "reasoning.effort"),
+    ("reasoning", {"max_tokens": "x"}, "reasoning.max_tokens"),
+    ("reasoning", {"exclude": "x"}, "reasoning.exclude"),
+    ("reasoning", {"enabled": "x"}, "reasoning.enabled"),
+    ("reasoning_effort", "some", "reasoning_effort"),
+    ("include_reasoning", "x", "include_reasoning"),
+    ("modalities", "text", "modalities"),
+    ("audio", "x", "audio"),
+    ("metadata", "x", "metadata"),
+    ("user", 1, "user"),
+    ("session_id", 1, "session_id"),
+    ("provider", "openai", "provider"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "path"), WRONG, ids=str)
+def test_a_wrong_type_is_named(name: str, value: Any, path: str) -> None:
+    error = refused(msgspec.json.encode({"model": "a/b", "messages": [HELLO]} | {name: value}))
+    assert error.kind == "invalid_request"
+    assert error.message.startswith(f"{path}: ")
+    assert "`$" not in error.message
+
+
+@pytest.mark.parametrize("name", {name for name, _, _ in WRONG} - {"messages", "model"})
+def test_null_is_not_set(name: str) -> None:
+    asked = ask(**{name: None})
+    assert asked.models == ("a/b",)
+    assert asked.thinking is None
+
+
+def test_a_request_for_nothing() -> None:
+    assert refused(b'{"model":"a/b"}').message == "messages: required"
+    assert refused(b'{"model":"a/b","messages":null}').message == "messages: required"
+    assert refused(b'{"messages":[{"role":"user"}]}').message == "No models provided"
+
+
+def test_an_unbuilt_wish_is_refused() -> None:
+    error = refused(START + b',"provider":{"sort":"price"}}')
+    assert (error.kind, error.message) == ("not_supported", "provider.sort: not supported yet")
+
+
+# What travels on.
+
+
+def test_unknown_fields_travel_untouched() -> None:
+    unknown = {
+        "safe_prompt": True, "x": {"y": [1, 2.5, None, "é"]}, "chat_template_kwargs": {"a": 1},
+        "prediction": {"type": "content"}, "": 0,
+    }  # fmt: skip
+    body = sent(ask(**unknown, temperature=0.5))
+    assert body == {"model": "m", "messages": [HELLO], **unknown, "temperature": 0.5}
+    assert list(body) == ["model", "messages", *unknown, "temperature"]
+
+
+def test_own_fields_do_not_travel() -> None:
+    own: Json = {
+        "models": ["c/d"], "route": "fallback", "provider": {"allow_fallbacks": True},
+        "plugins": [], "transforms": [], "usage": {"include": True}, "include_reasoning": True,
+        "reasoning": {"enabled": True}, "session_id": "s", "trace": {}, "debug": {},
+        "cache_control": {"type": "ephemeral"}, "max_tool_calls": 3, "stop_server_tools_when": [],
+        "stream": False, "stream_options": {"include_usage": False}, "prompt": "old",
+        "preset": None,
+    }  # fmt: skip
+    assert own.keys() | {"model"} == OWN_FIELDS
+    assert sent(ask(**own)) == {"model": "m", "messages": [HELLO]}
+
+
+def test_large_integers_travel_exactly() -> None:
+    big = 2**80
+    assert sent(ask(seed=big, x=-big)) == {
+        "model": "m", "messages": [HELLO], "seed": big, "x": -big,
+    }  # fmt: skip
+
+
+def test_of_a_doubled_key_the_last_counts_and_travels() -> None:
+    body = START + b',"x":1,"x":{"y":1,"y":2},"stream":false,"stream":true,"model":"c/d"}'
+    asked = decode_request(body)
+    assert (asked.models, asked.stream) == (("c/d",), True)
+    encoded = encode_request(asked, model="m", quirks=Quirks())
+    assert json.loads(encoded)["x"] == {"y": 2}
+    assert encoded.count(b'"x":') == encoded.count(b'"stream":') == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"messages": None}])
+def test_the_legacy_prompt_is_a_message(more: Json) -> None:
+    asked = decode_request(msgspec.json.encode({"model": "a/b", "prompt": "hello", **more}))
+    assert sent(asked) == {"model": "m", "messages": [HELLO]}
+
+
+MODELS: list[tuple[Json, tuple[str, ...]]] = [
+    ({"model": "a/b"}, ("a/b",)),
+    ({"models": ["a/b", "c/d"]}, ("a/b", "c/d")),
+    ({"model": "a/b", "models": ["c/d", "a/b", "c/d"]}, ("a/b", "c/d")),
+    ({"model": "", "models": ["c/d"]}, ("c/d",)),
+]
+
+
+@pytest.mark.parametrize(("fields", "models"), MODELS)
+def test_models_in_the_order_of_wish(fields: Json, models: tuple[str, ...]) -> None:
+    assert decode_request(msgspec.json.encode({"messages": [HELLO], **fields})).models == models
+
+
+def test_what_the_gateway_acts_on() -> None:
+    parts = [
+        {"type": kind}
+        for kind in ("text", "image_url", "file", "video_url", "input_audio", "input_audio")
+    ]
+    content = {"role": "user", "content": parts}
+    asked = ask(messages=[HELLO, content], stream=True, n=3, max_tokens=7, session_id="s")
+    assert (asked.stream, asked.choices, asked.max_tokens, asked.session_id) == (True, 3, 7, "s")
+    assert (asked.media_prompt, asked.audio_prompt) == (3, 2)
+    assert ask(max_tokens=7, max_completion_tokens=9).max_tokens == 9
+
+
+# Reasoning.
+
+THINKING: list[tuple[Json, Thinking | None]] = [
+    ({}, None),
+    ({"include_reasoning": True}, None),
+    ({"include_reasoning": False}, Thinking(wish={"exclude": True}, hidden=True)),
+    ({"reasoning": {}}, Thinking(wish={})),
+    ({"reasoning": {"effort": "high"}}, Thinking(wish={"effort": "high"}, effort="high")),
+    (
+        {"reasoning": {"effort": "high"}, "reasoning_effort": "high"},
+        Thinking(wish={"effort": "high"}, effort="high"),
+    ),
+    ({"reasoning": {"enabled": True}}, Thinking(wish={"enabled": True}, effort="medium")),
+    ({"reasoning": {"enabled": False}}, Thinking(wish={"enabled": False}, effort="none")),
+    (
+        {"reasoning": {"enabled": True, "max_tokens": 9}},
+        Thinking(wish={"enabled": True, "max_tokens": 9}, max_tokens=9),
+    ),
+    (
+        {"reasoning": {"exclude": True, "summary": "auto"}},
+        Thinking(wish={"exclude": True, "summary": "auto"}, hidden=True),
+    ),
+    (
+        {"reasoning": {"effort": "low"}, "include_reasoning": False},
+        Thinking(wish={"effort": "low"}, effort="low", hidden=True),
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "thinking"), THINKING, ids=str)
+def test_wishes_for_reasoning(fields: Json, thinking: Thinking | None) -> None:
+    assert ask(**fields).thinking == thinking
+
+
+def test_two_efforts_that_differ() -> None:
+    error = refused(START + b',"reasoning":{"effort":"low"},"reasoning_effort":"high"}')
+    assert error.message == "reasoning_effort: differs from reasoning.effort"
+
+
+EFFORTS: list[tuple[Json, str | None]] = [
+    ({"reasoning": {"effort": "high"}}, "high"),
+    ({"reasoning": {"enabled": False}}, "none"),
+    ({"reasoning": {"exclude": True}}, None),
+    ({"reasoning": {"max_tokens": 1000}}, "medium"),
+    ({"reasoning": {"max_tokens": 900}, "max_tokens": 1000}, "high"),
+    ({"reasoning": {"max_tokens": 450}, "max_tokens": 1000}, "medium"),
+    ({"reasoning": {"max_tokens": 240}, "max_tokens": 1000}, "low"),
+    ({"reasoning": {"max_tokens": 10}, "max_tokens": 1000}, "minimal"),
+    ({"reasoning": {"exclude": True}, "reasoning_effort": "low"}, "low"),
+]
+
+
+@pytest.mark.parametrize(("fields", "effort"), EFFORTS, ids=str)
+def test_reasoning_by_effort(fields: Json, effort: str | None) -> None:
+    body = sent(ask(**fields), reasoning_control="effort")
+    assert body.get("reasoning_effort") == effort
+    assert "reasoning" not in body
+
+
+def test_reasoning_by_object_or_not_at_all() -> None:
+    wish = {"effort": "high", "summary": "auto"}
+    assert sent(ask(reasoning=wish), reasoning_control="object")["reasoning"] == wish
+    assert sent(ask(reasoning=wish)).keys() == {"model", "messages"}
+
+
+# Each provider's words.
+
+LIMITS: list[tuple[str, Json, Json]] = [
+    ("as_sent", {"max_tokens": 1, "max_completion_tokens": 2},
+     {"max_tokens": 1, "max_completion_tokens": 2}),
+    ("max_tokens", {"max_tokens": 1}, {"max_tokens": 1}),
+    ("max_tokens", {"max_completion_tokens": 2}, {"max_tokens": 2}),
+    ("max_completion_tokens", {"max_tokens": 1}, {"max_completion_tokens": 1}),
+    (
+        "max_completion_tokens",
+        {"max_tokens": 1, "max_completion_tokens": 2},
+        {"max_completion_tokens": 2},
+    ),
+    ("max_completion_tokens", {"max_tokens": None}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("quirk", "fields", "expected"), LIMITS, ids=str)
+def test_the_name_of_the_limit(quirk: str, fields: Json, expected: Json) -> None:
+    body = sent(ask(**fields), max_tokens=quirk)
+    assert {name: value for name, value in body.items() if name.startswith("max")} == expected
+
+
+STREAMED: list[tuple[Json, Json | None]] = [
+    ({}, {"include_usage": True}),
+    ({"obfuscation_option": True}, {"include_usage": True, "include_obfuscation": False}),
+    ({"usage_option": False}, None),
+    ({"usage_option": False, "obfuscation_option": True}, {"include_obfuscation": False}),
+]
+
+
+@pytest.mark.parametrize(("quirks", "options"), STREAMED, ids=str)
+def test_options_of_a_stream(quirks: Json, options: Json | None) -> None:
+    body = sent(ask(stream=True, stream_options={"include_usage": False}), **quirks)
+    assert body["stream"] is True
+    assert body.get("stream_options") == options
+
+
+ANSWER: Json = {
+    "role": "assistant",
+    "content": None,
+    "reasoning": "hm",
+    "reasoning_details": [{"type": "reasoning.text", "text": "hm"}],
+    "annotations": [],
+    "images": [],
+    "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {}}],
+    "of_tomorrow": 1,
+}
+PLAIN: Json = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c", "type": "function", "function": {}}],
+    "of_tomorrow": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("replay", "expected"),
+    [
+        ("none", PLAIN),
+        ("reasoning", PLAIN | {"reasoning": "hm"}),
+        ("reasoning_content", PLAIN | {"reasoning_content": "hm"}),
+        ("details", ANSWER),
+    ],
+)
+def test_an_answer_sent_back(replay: str, expected: Json) -> None:
+    assert sent(ask(messages=[HELLO, ANSWER]), reasoning_replay=replay)["messages"][1] == expected
+
+
+def test_reasoning_sent_back_under_its_other_name() -> None:
+    said = {"role": "assistant", "content": "x", "reasoning_content": "hm"}
+    body = sent(ask(messages=[said]), reasoning_replay="reasoning")
+    assert body["messages"] == [{"role": "assistant", "content": "x", "reasoning": "hm"}]
+
+
+def test_an_answer_without_reasoning_gets_none() -> None:
+    said = {"role": "assistant", "content": "x"}
+    assert sent(ask(messages=[said]), reasoning_replay="reasoning")["messages"] == [said]
+
+
+def test_marks_for_caches_stay_where_they_are_understood() -> None:
+    marked = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    plain = {"type": "text", "text": "x"}
+    messages = [
+        {"role": role, "content": [marked, plain], "name": "n"} for role in ("system", "assistant")
+    ]
+    assert sent(ask(messages=messages), reasoning_replay="details")["messages"] == messages
+    assert sent(ask(messages=messages))["messages"] == [
+        message | {"content": [plain, plain]} for message in messages
+    ]
+
+
+def test_one_ask_can_be_said_to_many() -> None:
+    asked = ask(messages=[HELLO, ANSWER], max_tokens=5, reasoning={"effort": "low"}, stream=True)
+    before = msgspec.json.encode(asked)
+    quirks = {"max_tokens": "max_completion_tokens", "reasoning_control": "effort"}
+    assert sent(asked, **quirks) == sent(asked, **quirks)
+    assert msgspec.json.encode(asked) == before

@@ -1,0 +1,253 @@
+"""What providers answer when something is wrong, and what of it a caller may see."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.chat_errors import (
+    MESSAGE_CHARS_MAX,
+    RAW_CHARS_MAX,
+    decode_error,
+    encode_error,
+    encode_failed_event,
+    failure,
+    provider_error,
+    scrub,
+)
+from proxy.errors import GatewayError
+from proxy.wire.events import Failed
+from proxy.wire.request import Head
+
+Json = dict[str, Any]
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def error_of(status: int, body: Any, retry_after: str | None = None) -> GatewayError:
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return decode_error(status, data, provider="Acme", secrets=(KEY,), retry_after=retry_after)
+
+
+STATUS: list[tuple[int, str, int]] = [
+    (400, "provider_rejected", 400),
+    (401, "provider_credential", 502),
+    (402, "provider_credential", 502),
+    (403, "provider_credential", 502),
+    (404, "provider_lacks_model", 404),
+    (405, "provider_rejected", 400),
+    (408, "provider_timeout", 504),
+    (413, "provider_rejected", 413),
+    (418, "provider_rejected", 400),
+    (422, "provider_rejected", 422),
+    (429, "provider_rate_limited", 429),
+    (500, "provider_unavailable", 502),
+    (502, "provider_unavailable", 502),
+    (503, "provider_overloaded", 503),
+    (504, "provider_timeout", 504),
+    (524, "provider_timeout", 504),
+    (529, "provider_overloaded", 503),
+    (301, "provider_unavailable", 502),
+]
+
+
+@pytest.mark.parametrize(("theirs", "kind", "ours"), STATUS)
+def test_statuses(theirs: int, kind: str, ours: int) -> None:
+    error = error_of(theirs, {"error": {"message": "No such luck."}})
+    assert (error.kind, error.status) == (kind, ours)
+    assert error.metadata["provider_name"] == "Acme"
+    assert error.metadata["is_byok"] is False
+    assert ("raw" in error.metadata) == (theirs not in (401, 402, 403))
+
+
+FORMS: dict[str, tuple[Any, str, str | None]] = {
+    "OpenAI": (
+        {"error": {"message": "No.", "type": "t", "param": None, "code": "c"}}, "No.", "c",
+    ),
+    "OpenAI without code": ({"error": {"message": "No.", "type": "t", "code": None}}, "No.", "t"),
+    "a number for a code": ({"error": {"message": "No.", "code": 1302}}, "No.", "1302"),
+    "xAI": ({"code": "c", "error": "No."}, "No.", "c"),
+    "Cerebras": ({"message": "No.", "type": "t", "param": "p", "code": "c"}, "No.", "c"),
+    "Mistral, 401": ({"detail": "No."}, "No.", None),
+    "Mistral, 422": (
+        {"detail": [{"type": "t", "loc": ["body", "n", 0], "msg": "No."}, {"msg": "Nor this."}]},
+        "body.n.0: No.; Nor this.", None,
+    ),
+    "Mistral, nested": (
+        {"object": "error", "message": {"detail": [{"loc": ["body"], "msg": "No."}]}, "type": "t"},
+        "body: No.", "t",
+    ),
+    "Mistral, 400": ({"object": "error", "message": "No.", "code": "3051"}, "No.", "3051"),
+    "Google": ([{"error": {"message": "No.", "code": 400}}], "No.", "400"),
+    "a reason": ({"error": {"message": "No.", "reason": "r"}}, "No.", "r"),
+    "a string": ("No.", "No.", None),
+    "text": (b"No.", "No.", None),
+    "HTML": (b"<html><head><TITLE>\nNo. </title></head></html>", "No.", None),
+    "no text in it": ({"error": {"code": "c"}}, "", "c"),
+    "nothing": ({}, "", None),
+    "no body": (b"", "", None),
+    "an empty list": ([], "", None),
+    "a number": (5, "", None),
+    "odd types": ({"error": {"message": 5, "code": [], "type": {}}}, "", None),
+    "an odd place": ({"detail": {"loc": 5, "msg": "No."}}, "No.", None),
+    "an odd list": ({"detail": [None, 5, "No."]}, "No.", None),
+    "bad UTF-8": (b"No\xff.", "No\ufffd.", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "said", "code"), FORMS.values(), ids=FORMS)
+def test_every_form_is_read(body: Any, said: str, code: str | None) -> None:
+    error = error_of(400, body)
+    assert error.message == f"Provider returned error: {said}".removesuffix(": ")
+    assert error.metadata.get("provider_code") == code
+
+
+@pytest.mark.parametrize("depth", [5, 200, 600, 1000])
+def test_however_deep(depth: int) -> None:
+    for form in (b'{"error":%b}', b'{"detail":%b}', b"%b", b'{"error":{"code":%b,"loc":%b}}'):
+        for left, right in ((b"[", b"]"), (b'{"message":', b"}")):
+            deep = left * depth + b"1" + right * depth
+            assert error_of(500, form.replace(b"%b", deep)).status == 502
+
+
+def test_a_chunk_however_deep() -> None:
+    deep = orjson.loads(b"[" * 800 + b"]" * 800)
+    for error in (deep, {"message": deep, "code": deep}, {"message": "No.", "x": deep}):
+        found = failure({"error": error})
+        assert found is not None
+        assert found.raw == ""
+
+
+def test_openrouters_own_words_are_not_said_twice() -> None:
+    body = {"error": {"message": "Provider returned error", "code": 429}}
+    assert error_of(429, body).message == "Provider returned error"
+
+
+SECRETS = (
+    "sk-or-v1-0123456789abcdef", "sk-proj-abc_DEF-123456", "gsk_abcdefgh12345", "xai-abcdefgh123",
+    "csk-abcdefgh1234", "hf_abcdefghij", "nvapi-abcdefghij", "pplx-abcdefghij", "org-abcdefghij",
+    "user_2abcdefghij", "Bearer abc.def", "proj_abcdefghi", "req_abcdefgh1", KEY, "sk-ab****wxyz",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "text", ["Wrong: {}.", '"{}"', "{}", "Key={} was refused", "x\n{}\ny", "\x00{}", "x_{}"]
+)
+def test_no_secret_passes(secret: str, text: str) -> None:
+    said = scrub(text.format(secret), secrets=(KEY,))
+    assert secret not in said
+    assert "[hidden]" in said
+    body = {"error": {"message": text.format(secret), "code": secret}}
+    for status in (400, 401, 429, 500):
+        assert secret.encode() not in encode_error(error_of(status, body))
+
+
+def test_harmless_text_stays() -> None:
+    text = 'The model "gpt-5.1" does not exist; use max_tokens <= 4096 (see docs/keys).'
+    assert scrub(text) == text
+
+
+BAD_KEY = ["Incorrect API key provided: x", "Invalid api_key", "API key not valid"]
+
+
+@pytest.mark.parametrize("message", BAD_KEY)
+def test_a_bad_key_by_any_status(message: str) -> None:
+    error = error_of(400, {"error": message})
+    assert (error.kind, error.status) == ("provider_credential", 502)
+    assert message not in encode_error(error).decode()
+
+
+def test_control_characters_and_novels() -> None:
+    error = error_of(400, {"error": {"message": "a\x00b\u2028c\x1b[31m" + "d" * 9999}})
+    assert error.message.startswith("Provider returned error: a b c [31mddd")
+    assert len(error.message) <= MESSAGE_CHARS_MAX + len("Provider returned error: ")
+    assert len(error.metadata["raw"]) == RAW_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [(None, {}), ("5", {"Retry-After": "5"}), (" 60 ", {"Retry-After": "60"}), ("", {}),
+     ("Wed, 21 Oct 2026 07:28:00 GMT", {}), ("1.5", {}), ("-1", {}), ("1\r\nX: y", {}),
+     ("9" * 30, {})],
+)  # fmt: skip
+def test_retry_after(told: str | None, expected: dict[str, str]) -> None:
+    assert error_of(429, {}, retry_after=told).headers == expected
+
+
+NO: Json = {"message": "No."}
+RAW = '{"message":"No.","status_code":400}'
+FAILURES: list[tuple[Json, Failed | None]] = [
+    ({}, None),
+    ({"error": None, "choices": [{"error": None}]}, None),
+    ({"error": {}}, None),
+    ({"choices": 5}, None),
+    ({"choices": [5, {"index": 0}]}, None),
+    ({"error": "No."}, Failed(None, "No.", None, '"No."')),
+    ({"error": ["No."]}, Failed(None, "No.", None, '["No."]')),
+    ({"error": NO | {"code": 502}}, Failed(502, "No.", "502", '{"message":"No.","code":502}')),
+    ({"error": NO | {"code": "c"}}, Failed(None, "No.", "c", '{"message":"No.","code":"c"}')),
+    ({"error": NO | {"status_code": 400}}, Failed(400, "No.", None, RAW)),
+    ({"error": {"code": 7}}, Failed(None, "", "7", '{"code":7}')),
+    ({"choices": [{"index": 0, "error": NO}]}, Failed(None, "No.", None, '{"message":"No."}')),
+]
+
+
+@pytest.mark.parametrize(("chunk", "expected"), FAILURES, ids=str)
+def test_errors_inside_an_answer(chunk: Json, expected: Failed | None) -> None:
+    assert failure(chunk) == expected
+
+
+def test_a_failure_inside_an_answer_is_told_like_any() -> None:
+    error = provider_error(Failed(None, "No.", None, ""), provider="Acme", secrets=iter(["x"]))
+    assert (error.kind, error.status) == ("provider_unavailable", 502)
+    assert error.metadata["raw"] == "No."
+    error = provider_error(Failed(400, "No.", "c", "raw"), provider="Acme")
+    assert (error.status, error.metadata["raw"], error.metadata["provider_code"]) == (
+        400,
+        "raw",
+        "c",
+    )
+
+
+def test_the_envelope() -> None:
+    error = GatewayError("model_unknown", "No such model.", metadata={"near": ["a/b"]})
+    assert json.loads(encode_error(error)) == {
+        "error": {
+            "message": "No such model.",
+            "code": 400,
+            "metadata": {"near": ["a/b"], "error_type": "not_found"},
+        }
+    }
+
+
+def test_the_event_that_ends_a_stream() -> None:
+    head = Head(id="gen-1", created=7, model="a/b", provider="Acme")
+    event = encode_failed_event(GatewayError("provider_cut", "Cut."), head)
+    assert event == {
+        "id": "gen-1",
+        "object": "chat.completion.chunk",
+        "created": 7,
+        "model": "a/b",
+        "provider": "Acme",
+        "error": {
+            "message": "Cut.", "code": 502, "metadata": {"error_type": "provider_unavailable"},
+        },
+        "choices": [
+            {
+                "index": 0,
+                "delta": {"content": "", "role": "assistant"},
+                "finish_reason": "error",
+                "native_finish_reason": None,
+            }
+        ],
+    }  # fmt: skip
+
+
+@given(st.integers(300, 599), st.binary(max_size=80))
+def test_any_body_becomes_an_envelope(status: int, body: bytes) -> None:
+    error = json.loads(encode_error(error_of(status, body)))["error"]
+    assert 400 <= error["code"] < 600
+    assert isinstance(error["message"], str)
