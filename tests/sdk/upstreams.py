@@ -1,4 +1,4 @@
-"""The providers behind the gateway: the simulated one, and aimock, which this project did not write.
+"""The providers behind the gateway: the simulated one, and aimock, which is not of this project.
 
 Both say the same to the same request, so that one scenario can be run with either. What they are
 to say stands here once; the simulated provider says it by itself, aimock gets it as fixtures.
@@ -74,20 +74,55 @@ def fixtures() -> list[JSONObject]:
         fixture({"content": TEXT, "usage": QUESTION_USAGE}),
         fixture({"content": TEXT, "reasoning": THOUGHT}, model="weir/reason"),
         fixture({"content": TEXT}, model="weir/slow", options={"streamingProfile": {"tps": 20}}),
-        fixture(
-            error(429, "Rate limit reached.", "rate_limit_exceeded"), model="fault/rate-limit"
-        ),
+        fixture(error(429, "Rate limit reached.", "rate_limit_exceeded"), model="fault/rate-limit"),
         fixture(
             error(400, "The context is too long.", "context_length_exceeded"),
             model="fault/too-long",
         ),
         fixture(error(401, "Incorrect API key.", "invalid_api_key"), model="fault/bad-key"),
-        fixture({"content": TEXT}, model="fault/cut", options={"truncateAfterChunks": 3}),
+        fixture(
+            {"content": TEXT},
+            model="fault/cut",
+            options={"truncateAfterChunks": 4, "latency": 20},  # without it, all is cut
+        ),
         fixture(
             {"content": TEXT}, model="fault/cut-head", options={"chaos": {"disconnectRate": 1}}
         ),
         fixture({"content": TEXT}, model="fault/bad-json", options={"chaos": {"malformedRate": 1}}),
     ]
+
+
+def oddities() -> list[JSONObject]:
+    """More for aimock: answers of forms that the simulated provider does not make."""
+
+    def call(**arguments: Any) -> JSONObject:
+        return {"name": "get_weather", "arguments": arguments}
+
+    block = {"type": "toolCall"}
+    responses: list[tuple[JSONObject, JSONObject]] = [
+        ({"content": 'Grüße aus Köln: 水, вода, 💧👩‍👩‍👧. \u2028"\\\n\t'}, {"chunkSize": 1}),
+        ({"content": "x" * 200_000}, {"chunkSize": 997}),
+        ({"content": "One chunk only."}, {"chunkSize": 10_000}),
+        ({"content": "data: [DONE]\n\ndata: {}\n\n: no comment"}, {"chunkSize": 3}),
+        ({"content": "First words.", "toolCalls": [call(city="Oslo")]}, {}),
+        ({"blocks": [block | call(city="Oslo"), {"type": "text", "text": "Then words."}]}, {}),
+        (
+            {"toolCalls": [call(city=f"{number}-𝛑", deep={"a": [1, None]}) for number in range(9)]},
+            {"chunkSize": 2},
+        ),
+        ({"toolCalls": [{"name": "get_weather", "arguments": {}}]}, {}),
+        ({"content": "Thought out.", "reasoning": "Hm, 水… so it is."}, {"chunkSize": 1}),
+        ({"content": "Cut.", "finishReason": "length", "systemFingerprint": "fp_1"}, {}),
+        ({"content": "Filtered.", "finishReason": "content_filter"}, {}),
+        ({"content": "Counted.", "usage": {"prompt_tokens": 7, "completion_tokens": 11}}, {}),
+    ]
+    return [
+        {"match": {"model": f"odd/{number}"}, "response": response, **options}
+        for number, (response, options) in enumerate(responses)
+    ]
+
+
+ODD = tuple(fixture["match"]["model"] for fixture in oddities())
 
 
 class Upstream(Protocol):

@@ -45,18 +45,21 @@ const verbs = {
     const { completions } = client.chat;
     if (!stream) return outcome(await completions.create(request));
     const running = completions.stream(request);
-    const pieces = [];
-    running.on("content", (delta) => pieces.push(delta));
+    let text = "";
+    let reasoning = "";
+    running.on("content", (delta) => (text += delta));
+    // The helper's message has only the last piece of a field it does not know.
+    running.on("chunk", (chunk) => (reasoning += chunk.choices[0].delta.reasoning ?? ""));
     const completion = outcome(await running.finalChatCompletion());
-    if (pieces.join("") !== completion.text) throw new Error("deltas and snapshot differ");
-    return completion;
+    if (text !== completion.text) throw new Error("deltas and message differ");
+    return { ...completion, reasoning };
   },
 
   fail: async (client, { request, stream }) => {
     let said = "";
     try {
       const answer = await client.chat.completions.create({ ...request, stream });
-      if (stream) for await (const chunk of answer) said += chunk.choices[0]?.delta.content ?? "";
+      if (stream) for await (const chunk of answer) said += chunk.choices[0].delta.content ?? "";
     } catch (error) {
       return failure(error, said);
     }
@@ -66,7 +69,7 @@ const verbs = {
   hang_up: async (client, { request }) => {
     const events = await client.chat.completions.create({ ...request, stream: true });
     for await (const chunk of events) {
-      const said = chunk.choices[0]?.delta.content;
+      const said = chunk.choices[0].delta.content;
       if (said) return said; // leaving the loop closes the connection
     }
     throw new Error("no content came");
@@ -77,16 +80,32 @@ const verbs = {
     return completion.choices[0].message.parsed;
   },
 
-  raw: async (client, { request }) => {
-    const events = await client.chat.completions.create({ ...request, stream: true });
+  events: async (client, { request }) => {
     const chunks = [];
+    const events = await client.chat.completions.create({ ...request, stream: true });
     for await (const chunk of events) chunks.push(chunk);
     return chunks;
   },
+
+  run_tools: async (client, { request, results }) => {
+    const tools = request.tools.map((tool) => ({
+      ...tool,
+      function: { ...tool.function, parse: JSON.parse, function: () => results[tool.function.name] },
+    }));
+    const running = client.chat.completions.runTools({ ...request, tools });
+    return running.finalContent();
+  },
 };
+
+// Node keeps connections, and has been seen to open one more to a gateway that was just stopping.
+// Each job gets a pool of its own, which is closed in good order before the job's answer is given.
+const POOL = Symbol.for("undici.globalDispatcher.1");
+await fetch("data:,"); // makes the pool
+const Pool = globalThis[POOL].constructor;
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { verb, base_url, key, ...job } = JSON.parse(line);
+  globalThis[POOL] = new Pool();
   const client = new OpenAI({ baseURL: base_url, apiKey: key, maxRetries: 0, timeout: 20_000 });
   let answer;
   try {
@@ -94,5 +113,6 @@ for await (const line of createInterface({ input: process.stdin })) {
   } catch (error) {
     answer = { bug: error.stack };
   }
+  await globalThis[POOL].close();
   console.log(JSON.stringify(answer));
 }
