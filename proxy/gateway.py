@@ -165,11 +165,11 @@ class Gateway:
     async def _keep_fresh(self) -> None:
         while True:
             await self._stale.wait()
-            self._stale.clear()
             await self._rebuild()
 
     async def _rebuild(self) -> None:
         """In a thread, because a thousand models take a tenth of a second."""
+        self._stale.clear()
         config, listings = self.config, dict(self.listings.rows)
         built = await asyncio.to_thread(build_catalogue, config, listings)
         if config is self.config:

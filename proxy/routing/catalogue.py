@@ -165,8 +165,8 @@ def build(
     `listings` are by provider slug. A slug that several providers list is one model with an
     endpoint at each, in the order of `providers`. What `configured` says of a model holds; the
     endpoints it names replace all that were discovered for it and are no other model's; their
-    providers are among `providers` (the configuration has checked it). `timeouts_set` names the waits the operator
-    chose: only the others are longer for local providers and reasoning models.
+    providers are among `providers` (the configuration has checked it). `timeouts_set` names the
+    waits the operator chose: only the others are longer for local providers and reasoning models.
 
     Prices: configured, else the provider's own, else `price_of`, else free where local.
     """
