@@ -18,22 +18,10 @@ from typing import Any
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.settle import said_bytes
 from proxy.routing.catalogue import Endpoint
 from proxy.upstream.transport import Sent
-from proxy.wire.events import (
-    Audio,
-    Ended,
-    Event,
-    Failed,
-    Finished,
-    Reasoning,
-    Refusal,
-    Started,
-    Text,
-    ToolCall,
-    UsageReport,
-    is_content,
-)
+from proxy.wire.events import Ended, Event, Failed, Finished, Started, UsageReport, is_content
 
 BOX_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024  # a whole answer, decoded at once; images make them large
@@ -164,14 +152,8 @@ class Attempt:
         self.content_at = self._clock()
         if self._exchange.content_at is None:
             self._exchange.content_at = self.content_at
+        self._exchange.said_bytes += said_bytes(event)
         self._spoken.add(event.choice)  # type: ignore[attr-defined]
-        match event:
-            case Text() | Refusal() | Reasoning():
-                self._exchange.said_bytes += len(event.text.encode())
-            case ToolCall():
-                self._exchange.said_bytes += len(event.arguments) + len(event.name or "")
-            case Audio():
-                self._exchange.said_bytes += len(event.audio.get("transcript") or "")
 
     def _finish(self, event: Finished) -> None:
         self._done[event.choice] = event
@@ -267,10 +249,10 @@ class Attempt:
     def deadline(self) -> tuple[float, str]:
         """When the wait is over, and what did not come by then."""
         timeouts = self._endpoint.timeouts
-        if self._encoder is None:
-            return self.began_at + timeouts.answer_s, "the whole answer"
         if self.finished_at is not None:
             return self.finished_at + USAGE_WAIT_S, "usage"
+        if self._encoder is None:
+            return self.began_at + timeouts.answer_s, "the whole answer"
         if self.content_at is not None:
             return self.content_at + timeouts.between_chunks_s, "the next piece of the answer"
         first_token = self.began_at + timeouts.first_token_s

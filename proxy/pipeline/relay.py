@@ -62,6 +62,7 @@ class Relay:
         self._attempt: Attempt | None = None
         self._stopped: GatewayError | None = None
         self._comment_at = exchange.started_at + FIRST_COMMENT_S
+        self._last_at = exchange.started_at + STREAM_S_MAX
 
     def hang_up(self) -> None:
         """The caller is gone: the provider is told at once, the story a moment later."""
@@ -90,7 +91,7 @@ class Relay:
                 return await self._try_keys(model, endpoint)
             except GatewayError as error:
                 committed = self._attempt is not None and self._attempt.committed
-                if committed or error.retry is Retry.NEVER:
+                if committed or error.retry is Retry.NEVER or self._clock() >= self._last_at:
                     raise
                 failed = error
         assert failed is not None
@@ -156,7 +157,6 @@ class Relay:
 
         Raises the attempt's GatewayError, or CallerGone.
         """
-        last_at = self._exchange.started_at + STREAM_S_MAX
         while True:
             if self._caller.gone:
                 raise CallerGone
@@ -169,10 +169,10 @@ class Relay:
                 break
             now = self._clock()
             deadline, what = attempt.deadline()
-            if now >= deadline or now >= last_at:
+            if now >= deadline or now >= self._last_at:
                 attempt.expire(what)
                 continue
-            until = min(deadline, last_at)
+            until = min(deadline, self._last_at)
             if self._ask.stream and attempt.finished_at is None:
                 if now >= self._comment_at:
                     await self._write(PROCESSING)

@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.money import cost_of
 from proxy.pipeline.exchange import Exchange
-from proxy.wire.events import Usage
+from proxy.wire.events import Audio, Event, Reasoning, Refusal, Text, ToolCall, Usage
 from proxy.wire.record import Generation
 
 BYTES_PER_TOKEN = 4
@@ -48,6 +48,18 @@ def estimate(exchange: Exchange) -> Usage:
     prompt += TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
     completion = -(-exchange.said_bytes // BYTES_PER_TOKEN)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
+
+
+def said_bytes(event: Event) -> int:
+    """How much text an event of an answer has in it; `estimate` goes by their sum."""
+    match event:
+        case Text() | Refusal() | Reasoning():
+            return len(event.text.encode())
+        case ToolCall():
+            return len(event.arguments) + len(event.name or "")
+        case Audio():
+            return len(event.audio.get("transcript") or "")
+    return 0
 
 
 def _text_bytes(content: Any) -> int:

@@ -13,8 +13,6 @@ from proxy.errors import CallerGone, GatewayError
 
 BODY_IDLE_S = 10.0  # between two pieces of a body
 BODY_TOTAL_S = 60.0  # for all of it: 32 MiB in a minute is a slow home connection
-LINGER_S = 2.0
-LINGER_BYTES = 64 * 1024 * 1024
 
 HeaderPairs = Iterable[tuple[bytes, bytes]]
 
@@ -41,19 +39,15 @@ class Caller:
     async def read_body(self, bytes_max: int) -> bytes:
         """The whole body.
 
-        Raises GatewayError `body_too_large`, `body_too_slow` or `encoding_unsupported`, each after
-        a moment of reading on, so that the answer is not lost in a reset; CallerGone.
+        Raises GatewayError `body_too_large`, `body_too_slow` or `encoding_unsupported`; CallerGone.
         """
         encoding = self.header(b"content-encoding")
         if encoding is not None and encoding.lower() != "identity":
-            await self._linger()
             raise GatewayError("encoding_unsupported", "A compressed body is not supported.")
         declared = self.header(b"content-length") or ""
         if declared.isdigit() and int(declared) > bytes_max:
-            await self._linger()
             raise _too_large(bytes_max)
-        pieces: list[bytes] = []
-        size = 0
+        body = bytearray()
         try:
             async with asyncio.timeout(BODY_TOTAL_S):
                 while True:
@@ -61,32 +55,14 @@ class Caller:
                         message = await self._receive()
                     if message["type"] == "http.disconnect":
                         raise CallerGone
-                    size += len(message.get("body", b""))
-                    if size > bytes_max:
-                        break
-                    pieces.append(message.get("body", b""))
+                    body += message.get("body", b"")
+                    if len(body) > bytes_max:
+                        body.clear()  # the error's traceback would keep it
+                        raise _too_large(bytes_max)
                     if not message.get("more_body", False):
-                        return b"".join(pieces)
+                        return bytes(body)
         except TimeoutError:
             raise GatewayError("body_too_slow", "The body came too slowly.") from None
-        pieces.clear()
-        await self._linger()
-        raise _too_large(bytes_max)
-
-    async def _linger(self) -> None:
-        """Reads on for a moment: closing on unread bytes resets the connection, and the reset may
-        overtake the answer (nginx, `lingering_close`).
-        """
-        size = 0
-        try:
-            async with asyncio.timeout(LINGER_S):
-                while size < LINGER_BYTES:
-                    message = await self._receive()
-                    size += len(message.get("body", b""))
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return
-        except TimeoutError:
-            return
 
     def watch(self, on_gone: Callable[[], None]) -> None:
         """Calls `on_gone`, once, when the caller hangs up before `finish`. Body read by then."""

@@ -6,13 +6,17 @@ a body and block for ever in `send`. Wrapped around the application once, the gu
 * refuses both lengths at once, `Transfer-Encoding` in HTTP/1.0, CONNECT and other methods, targets
   that are no path, and a `Host` that is none (request smuggling, RFC 9112, section 6.1);
 * bounds how long a send may block, and then resets the connection;
+* reads on for a moment after an answer that came before the end of the request's body: closing on
+  unread bytes resets the connection, and the reset may overtake the answer (nginx calls this
+  lingering close); a body that nobody reads also blocks Hypercorn for good;
 * counts what is under way, so that a drain knows when it is done, and marks answers
   `connection: close` meanwhile.
 
-Nothing here reads a body: see `proxy.serving.caller`.
+Bodies are read in `proxy.serving.caller`.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +25,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import CallerGone, GatewayError
 
+LINGER_S = 2.0
+LINGER_BYTES = 64 * 1024 * 1024
+
+_LENGTHS = (b"content-length", b"transfer-encoding")  # a body is announced (RFC 9112, section 6)
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _HOST = re.compile(rb"[A-Za-z0-9.\-_:\[\]%]+")
 
@@ -61,11 +69,11 @@ class Guard:
             return
         self.under_way += 1
         self._idle.clear()
+        bounded = _Bounded(scope, receive, send, self)
         try:
-            bounded = _Bounded(scope, send, self)
             error = inspect(scope)
             if error is None:
-                await self._app(scope, receive, bounded.send)
+                await self._app(scope, bounded.receive, bounded.send)
             else:
                 headers, body = self._refuse(error)
                 bounded.close = True
@@ -73,6 +81,7 @@ class Guard:
         except CallerGone:
             pass
         finally:
+            bounded.discard()
             self.under_way -= 1
             if self.under_way == 0:
                 self._idle.set()
@@ -84,18 +93,57 @@ class Guard:
 
 
 class _Bounded:
-    """`send` with a bound, for one request."""
+    """`receive` and `send` for one request, with bounds."""
 
-    def __init__(self, scope: Scope, send: Send, guard: Guard) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, guard: Guard) -> None:
         self._scope = scope
+        self._receive = receive
         self._send = send
         self._guard = guard
+        self._http1 = scope["http_version"].startswith("1")
+        self._heard_out = self._http1 and not any(name in _LENGTHS for name, _ in scope["headers"])
+        self._discarding: asyncio.Task[None] | None = None
         self.close = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):  # the body's end, or a disconnect
+            self._heard_out = True
+        return message
 
     async def send(self, message: Message) -> None:
         """Raises CallerGone, after resetting the connection, when the caller does not read."""
-        if message["type"] == "http.response.start" and (self.close or self._guard.draining):
-            message = {**message, "headers": [*message["headers"], *self._closing()]}
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if last and not self._heard_out:
+            await self._write({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body"}
+        await self._write(message)
+
+    async def _linger(self) -> None:
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not self._heard_out and size < LINGER_BYTES:
+                    size += len((await self.receive()).get("body", b""))
+        if not self._heard_out:
+            abort(self._scope)
+            self.discard()
+
+    def discard(self) -> None:
+        """Receives what nobody will read, up to the disconnect: Hypercorn's queue is bounded, and
+        when it is full neither a cancelled application nor its connection would ever end.
+        """
+        if not self._heard_out and self._discarding is None:
+            self._discarding = asyncio.get_running_loop().create_task(self._discard())
+
+    async def _discard(self) -> None:
+        while not self._heard_out:
+            await self.receive()
+
+    async def _write(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and self._http1 and self._closing:
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         try:
             async with asyncio.timeout(self._guard.client_stall_s):
                 await self._send(message)
@@ -109,9 +157,12 @@ class _Bounded:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
-    def _closing(self) -> Headers:
-        """HTTP/2 has no such header (RFC 9113, section 8.2.2)."""
-        return [(b"connection", b"close")] if self._scope["http_version"].startswith("1") else []
+    @property
+    def _closing(self) -> bool:
+        """Whether the connection ends with this answer: also where the body is still to come, which
+        tells the caller to stop sending it.
+        """
+        return self.close or self._guard.draining or not self._heard_out
 
 
 def abort(scope: Scope) -> None:

@@ -69,14 +69,20 @@ async def _serve(
     context = WorkerContext(None)
     connections: set[asyncio.Task[None]] = set()
 
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def accepted(reader: _Reader, writer: asyncio.StreamWriter) -> None:
+        task = loop.create_task(connection(reader, writer))
+        reader.on_lost = task.cancel
         connections.add(task)
         task.add_done_callback(connections.discard)
+
+    async def connection(reader: _Reader, writer: asyncio.StreamWriter) -> None:
         wrapped: Any = _Application(app, abort=lambda: _reset(writer))
         with contextlib.suppress(ConnectionError):
             await TCPServer(wrapped, loop, config, context, state, reader, writer)
+
+    def protocol() -> asyncio.StreamReaderProtocol:
+        told: Any = accepted  # whom it tells is declared to take any reader
+        return asyncio.StreamReaderProtocol(_Reader(), told)
 
     sockets = config.create_sockets()
     tls = config.create_ssl_context() if config.ssl_enabled else None
@@ -85,7 +91,7 @@ async def _serve(
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         secure = tls if sock in sockets.secure_sockets else None
-        servers.append(await asyncio.start_server(accepted, sock=sock, ssl=secure, backlog=2048))
+        servers.append(await loop.create_server(protocol, sock=sock, ssl=secure, backlog=2048))
         urls.append(_url(sock, secure is not None))
     try:
         on_listening(urls)
@@ -94,15 +100,51 @@ async def _serve(
         await context.terminated.set()  # idle connections close, answers under way are the last
         for server in servers:
             server.close()
-        if connections:
-            await asyncio.wait(connections, timeout=CLOSE_S)
-        for task in list(connections):
+        await _finished(connections)
+        for task in connections:
             task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await _finished(connections)
         for url in urls:
             if url.startswith("unix:"):
                 with contextlib.suppress(OSError):
                     os.unlink(url.removeprefix("unix:"))
+
+
+async def _finished(connections: set[asyncio.Task[None]]) -> None:
+    if connections:
+        await asyncio.wait(list(connections), timeout=CLOSE_S)
+
+
+class _Reader(asyncio.StreamReader):
+    """Calls `on_lost` when the connection ends while nobody reads it.
+
+    Hypercorn stops reading while a pipelined request waits for its turn, or a body for the
+    application, and would learn of the end only by writing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_lost: Callable[[], object] = lambda: None
+        self._read_by_someone = False
+
+    async def read(self, n: int = -1) -> bytes:
+        self._read_by_someone = True
+        try:
+            return await super().read(n)
+        finally:
+            self._read_by_someone = False
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self._ended()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self._ended()
+
+    def _ended(self) -> None:
+        if not self._read_by_someone:
+            self.on_lost()
 
 
 class _Application:

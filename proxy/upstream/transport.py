@@ -12,6 +12,7 @@ environment, cookies, decompression without a bound, and lines of at most 512 Ki
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import NamedTuple, Protocol
@@ -23,7 +24,10 @@ from proxy.errors import GatewayError
 
 READ_BYTES = 64 * 1024  # aiohttp keeps at most twice this of an answer nobody reads
 IDLE_S = 30.0  # an idle connection older than this is more likely closed than useful
+STALE_S = 1.0  # several round trips to anywhere
 DNS_S = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class Call(NamedTuple):
@@ -131,19 +135,25 @@ class _Stream:
             await self._exchange()
         except (aiohttp.ClientError, OSError, TimeoutError) as fault:
             error = _translated(fault)
+        except Exception:  # ours, or of the sink; whoever waits must not wait for ever
+            log.exception("internal error")
+            error = GatewayError("internal", "Internal Server Error")
         self._sink.end(error)
 
     async def _exchange(self) -> None:
         """The exchange, once more on a new connection if a kept-alive one turned out stale.
 
-        A provider that closes an idle connection has not read what was sent on it, so nothing is
-        done twice (RFC 9112, section 9.3.1, allows this where no byte of an answer came).
+        A provider that closed an idle connection has not read what was sent on it, so nothing is
+        done twice (RFC 9112, section 9.3.1, allows this where no byte of an answer came). It shows
+        at once: where a connection ends later, somebody was at work at its other end.
         """
         trace = SimpleNamespace(reused=False)
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
         try:
             await self._attempt(trace)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not trace.reused or trace.answered:
+            if not trace.reused or trace.answered or clock() - began_at > STALE_S:
                 raise
             await self._attempt(SimpleNamespace(reused=False), {hdrs.CONNECTION: "close"})
 

@@ -1,0 +1,423 @@
+"""One call to one endpoint, driven by hand: what each byte and each clock makes of it."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.dialects import INBOUND, OUTBOUND
+from proxy.errors import GatewayError
+from proxy.pipeline import attempt as module
+from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
+from proxy.pipeline.exchange import Exchange
+from proxy.wire.events import Finished, Text
+from proxy.wire.request import Ask
+from tests.stage import DONE, GOOD, SSE, USAGE, chunk, endpoint, model, snapshot, whole
+
+SECRET = "sk-provider-secret-key"
+
+
+class Sent:
+    """The call under way, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def pause(self) -> None:
+        self.asked.append("pause")
+
+    def resume(self) -> None:
+        self.asked.append("resume")
+
+    def cancel(self) -> None:
+        self.asked.append("cancel")
+
+
+class Tried:
+    """An attempt with its surroundings; `now` is the clock, at first 100."""
+
+    def __init__(self, *, stream: bool = True, choices: int = 1, **timeouts: float) -> None:
+        self.now = 100.0
+        self.rung = 0
+        served = endpoint("p0", **timeouts)
+        self.exchange = Exchange(
+            id="gen-1",
+            created_at=1.0,
+            started_at=100.0,
+            snapshot=snapshot(keys={"p0": [SECRET]}),
+        )
+        self.exchange.ask = Ask(models=("m",), body={"messages": []}, choices=choices)
+        self.exchange.endpoint, self.exchange.model = served, model("test/one", served)
+        self.sent = Sent()
+        self.attempt = Attempt(
+            self.exchange,
+            served,
+            OUTBOUND["openai"],
+            encoder=INBOUND["chat"].encoder(self.exchange.head, False) if stream else None,
+            ring=self._ring,
+            clock=lambda: self.now,
+        )
+        self.attempt.sent = self.sent
+
+    def _ring(self) -> None:
+        self.rung += 1
+
+    def hear(self, *pieces: bytes, status: int = 200, **headers: Any) -> Attempt:
+        named = {name.replace("_", "-"): value for name, value in headers.items()} or SSE
+        self.attempt.head(status, named)
+        for piece in pieces:
+            self.attempt.data(piece)
+        return self.attempt
+
+    @property
+    def error(self) -> GatewayError:
+        assert self.attempt.over
+        assert self.attempt.error is not None
+        return self.attempt.error
+
+
+# Good answers.
+
+
+def test_a_stream() -> None:
+    tried = Tried()
+    attempt = tried.hear(GOOD)
+    assert (attempt.over, attempt.error, attempt.waiting) == (True, None, True)
+    content = attempt.take()
+    assert content.count(b"data: ") == 2
+    assert b'finish_reason":"stop' not in content  # held until the request is settled
+    end = attempt.encode_end({"cost": 1})
+    assert end.count(b'"finish_reason":"stop"') == 2
+    assert end.endswith(b'"usage":{"cost":1}}\n\n' + DONE)
+    exchange = tried.exchange
+    assert exchange.usage is not None
+    assert exchange.usage.completion_tokens == USAGE["completion_tokens"]
+    assert (exchange.finish_reason, exchange.native_finish_reason) == ("stop", "stop")
+    assert (exchange.said_bytes, exchange.opened.upstream_id) == (11, "up-1")
+    assert tried.rung > 0
+    attempt.end(None)
+    assert attempt.sent is None
+    assert tried.sent.asked == []
+
+
+def test_a_whole_answer() -> None:
+    tried = Tried(stream=False)
+    attempt = tried.hear(whole()[:20], whole()[20:], Content_Type="application/json; charset=x")
+    assert not attempt.over
+    attempt.end(None)
+    assert (attempt.over, attempt.error, attempt.waiting) == (True, None, False)
+    assert [type(event).__name__ for event in attempt.events] == [
+        "Started", "Text", "Finished", "UsageReport", "Ended",
+    ]  # fmt: skip
+    assert not attempt.committed
+
+
+@pytest.mark.parametrize("form", ["application/json", "application/vnd.api+json"])
+def test_a_whole_answer_to_a_caller_that_streams(form: str) -> None:
+    attempt = Tried().hear(whole(), Content_Type=form)
+    attempt.end(None)
+    assert b'"content":"hello"' in attempt.take()
+    assert attempt.error is None
+
+
+def test_a_stream_to_a_caller_that_wants_it_whole() -> None:
+    attempt = Tried(stream=False).hear(GOOD)
+    assert attempt.over
+    assert [event.text for event in attempt.events if isinstance(event, Text)] == [
+        "hello ",
+        "world",
+    ]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content_Type": "text/plain"}])
+def test_without_a_form_it_is_what_was_asked_for(headers: dict[str, Any]) -> None:
+    headers = {"X": "y"} | headers
+    assert Tried().hear(GOOD, **headers).error is None
+    attempt = Tried(stream=False).hear(whole(), **headers)
+    attempt.end(None)
+    assert attempt.error is None
+
+
+def test_what_comes_after_the_end_is_nothing() -> None:
+    tried = Tried()
+    attempt = tried.hear(GOOD)
+    attempt.take()
+    attempt.data(chunk("more"))
+    attempt.end(GatewayError("provider_cut", "no"))
+    assert (attempt.waiting, attempt.error) == (False, None)
+
+
+# Complete or not: a finish reason or the end mark says so, never the end of the bytes.
+
+
+@pytest.mark.parametrize(
+    ("pieces", "complete"),
+    [
+        ([chunk("a", finish="stop")], True),
+        ([chunk("a"), chunk(finish="stop")], True),
+        ([chunk("a"), DONE], True),
+        ([chunk(finish="stop")], True),
+        ([chunk("a")], False),
+        ([chunk("")], False),
+        ([], False),
+        ([b"data: {"], False),
+        ([DONE], False),
+        ([chunk(""), DONE], False),
+    ],
+)
+def test_what_makes_an_answer_complete(pieces: list[bytes], complete: bool) -> None:
+    attempt = Tried().hear(*pieces)
+    attempt.end(None)
+    assert (attempt.error is None) == complete
+
+
+def test_a_broken_connection_after_the_finish_is_no_failure() -> None:
+    attempt = Tried().hear(chunk("a", finish="stop"))
+    assert not attempt.over  # usage may come
+    attempt.end(GatewayError("provider_cut", "no"))
+    assert (attempt.over, attempt.error) == (True, None)
+
+
+def test_an_end_mark_finishes_what_has_no_finish() -> None:
+    tried = Tried(choices=2)
+    attempt = tried.hear(_of(0, "a", finish="length"), _of(1, "b"), DONE)
+    assert attempt.error is None
+    assert tried.exchange.finish_reason == "length"
+    assert b'"index":1' in b"".join(attempt.tail)
+
+
+def _of(choice: int, content: str, finish: str | None = None) -> bytes:
+    delta = {"content": content}
+    return chunk(choices=[{"index": choice, "delta": delta, "finish_reason": finish}])
+
+
+def test_every_choice_must_finish() -> None:
+    tried = Tried(choices=2)
+    attempt = tried.hear(_of(0, "a", finish="stop"), _of(1, "b"))
+    assert attempt.finished_at is None
+    attempt.end(None)
+    assert tried.error.kind == "provider_cut"
+
+
+def test_a_later_choice_does_not_rename_the_finish() -> None:
+    tried = Tried(choices=2)
+    tried.hear(_of(0, "a", finish="length"), _of(1, "b", finish="stop"))
+    assert tried.exchange.finish_reason == "length"
+    assert tried.attempt.finished_at == 100.0
+    tried = Tried(choices=2)
+    tried.hear(_of(1, "b", finish="stop"), _of(0, "a", finish="length"))
+    assert tried.exchange.finish_reason == "length"
+
+
+# What is no answer.
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content_Type": "text/html"}, b"<html>"),
+        ({"Content_Type": "application/xhtml+xml; charset=utf-8"}, b"<html>"),
+        ({"Content_Type": "text/event-stream", "Content_Encoding": "gzip"}, b"\x1f\x8b"),
+        ({"Content_Type": "application/json"}, b"<html>"),
+        ({"Content_Type": "application/json"}, b"[]"),
+        ({"Content_Type": "application/json"}, b""),
+        ({"Content_Type": "text/event-stream"}, b"data: <html>\n\n"),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_malformed(stream: bool, headers: dict[str, Any], body: bytes) -> None:
+    tried = Tried(stream=stream)
+    tried.hear(body, **headers).end(None)
+    assert tried.error.kind == "provider_malformed"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "", "Identity"])
+def test_an_encoding_that_is_none(encoding: str) -> None:
+    headers: Any = {"Content_Type": "text/event-stream", "Content_Encoding": encoding}
+    assert Tried().hear(GOOD, **headers).error is None
+
+
+def test_an_answer_may_not_be_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_BYTES_MAX", 10)
+    tried = Tried(stream=False)
+    tried.hear(b"12345", b"67890", Content_Type="application/json")
+    assert not tried.attempt.over
+    tried.attempt.data(b"1")
+    assert tried.error.kind == "provider_malformed"
+    assert tried.sent.asked == ["cancel"]
+
+
+def test_of_an_endless_error_the_beginning_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ERROR_BYTES_MAX", 40)
+    tried = Tried()
+    body = b'{"error": {"message": "busy"}}'
+    tried.hear(body, b" " * 100, status=500, Content_Type="application/json").end(None)
+    assert "busy" in tried.error.message
+
+
+@pytest.mark.parametrize("broken", [None, GatewayError("provider_cut", "no")])
+def test_a_refusal_is_what_its_status_says(broken: GatewayError | None) -> None:
+    """Also where its body broke off: the status came first."""
+    tried = Tried()
+    body = orjson.dumps({"error": {"message": f"slow down, {SECRET}"}})
+    tried.hear(body, status=429, Content_Type="application/json", Retry_After="7").end(broken)
+    error = tried.error
+    assert (error.kind, error.headers) == ("provider_rate_limited", {"Retry-After": "7"})
+    assert SECRET not in error.message + str(error.metadata)
+
+
+def test_a_good_answer_that_breaks_off_is_cut() -> None:
+    tried = Tried(stream=False)
+    tried.hear(whole(), Content_Type="application/json")
+    tried.attempt.end(GatewayError("provider_cut", "no"))
+    assert tried.error.kind == "provider_cut"
+
+
+def test_an_error_in_a_stream() -> None:
+    tried = Tried()
+    event = orjson.dumps({"error": {"message": f"key {SECRET} is tired", "code": 503}})
+    tried.hear(chunk("a"), b"data: " + event + b"\n\n", chunk("b", finish="stop"))
+    assert tried.error.kind == "provider_overloaded"
+    assert SECRET not in tried.error.message
+    assert tried.sent.asked == ["cancel"]
+    assert tried.attempt.sent is None
+
+
+# What was said before a failure.
+
+
+def test_what_never_left_is_not_said() -> None:
+    tried = Tried()
+    tried.hear(chunk("a"), b"data: {]\n\n")
+    assert not tried.attempt.committed
+    assert not tried.attempt.waiting
+
+
+def test_what_follows_what_left_is_said_to_the_end() -> None:
+    tried = Tried()
+    tried.hear(chunk("a"))
+    tried.attempt.take()
+    assert tried.attempt.committed
+    tried.attempt.data(chunk("b"))
+    tried.attempt.data(b"data: {]\n\n")
+    assert tried.attempt.waiting
+    assert b'"b"' in tried.attempt.take()
+
+
+# The box.
+
+
+def test_a_full_box_holds_the_provider_back_until_it_is_emptied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BOX_BYTES_MAX", 400)
+    tried = Tried()
+    attempt = tried.hear(chunk("a"))
+    assert tried.sent.asked == []
+    attempt.data(chunk("b" * 100))
+    attempt.data(chunk("c" * 100))
+    attempt.data(chunk("d" * 100))  # was on its way
+    assert tried.sent.asked == ["pause"]
+    tried.now = 150.0
+    assert attempt.take().count(b"data: ") == 4
+    assert tried.sent.asked == ["pause", "resume"]
+    assert attempt.deadline()[0] == 150.0 + 30.0  # the silence was the caller's
+    attempt.data(chunk("e"))
+    tried.now = 160.0
+    attempt.take()
+    assert tried.sent.asked == ["pause", "resume"]
+
+
+def test_a_full_box_of_an_answer_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BOX_BYTES_MAX", 10)
+    tried = Tried()
+    attempt = tried.hear(chunk("a"))
+    assert tried.sent.asked == ["pause"]
+    attempt.data(chunk(finish="stop"))
+    attempt.end(None)
+    attempt.take()
+    assert tried.sent.asked == ["pause"]  # there is nobody to resume
+    attempt = Tried().attempt
+    attempt.sent = None
+    attempt.head(200, SSE)
+    attempt.data(chunk("a"))
+    assert attempt.waiting
+
+
+# The clocks.
+
+CLOCKS: dict[str, Any] = {
+    "first_byte_s": 10, "first_token_s": 20, "between_chunks_s": 5, "answer_s": 60,
+}  # fmt: skip
+
+
+def test_the_deadlines_of_a_stream() -> None:
+    tried = Tried(**CLOCKS)
+    attempt = tried.attempt
+    assert attempt.deadline() == (110.0, "the head of an answer")
+    tried.now = 105.0
+    tried.hear(chunk(""))
+    assert attempt.deadline() == (120.0, "the first piece of the answer")
+    tried.now = 107.0
+    attempt.data(chunk("a"))
+    assert attempt.deadline() == (112.0, "the next piece of the answer")
+    tried.now = 109.0
+    attempt.data(chunk(finish="stop"))
+    assert attempt.deadline() == (109.0 + USAGE_WAIT_S, "usage")
+
+
+def test_the_first_token_may_be_due_before_the_head() -> None:
+    tried = Tried(first_byte_s=30, first_token_s=10)
+    assert tried.attempt.deadline() == (110.0, "the first piece of the answer")
+
+
+def test_a_finish_is_a_sign_of_life() -> None:
+    tried = Tried(choices=2, **CLOCKS)
+    tried.hear(_of(0, "a"))
+    tried.now = 104.0
+    tried.attempt.data(_of(0, "", finish="stop"))
+    assert tried.attempt.deadline()[0] == 109.0
+
+
+def test_the_deadline_of_a_whole_answer() -> None:
+    tried = Tried(stream=False, **CLOCKS)
+    assert tried.attempt.deadline() == (160.0, "the whole answer")
+    tried.hear(chunk("a"))
+    assert tried.attempt.deadline() == (160.0, "the whole answer")
+    tried.attempt.data(chunk(finish="stop"))
+    assert tried.attempt.deadline() == (102.0, "usage")
+
+
+def test_what_expires() -> None:
+    tried = Tried()
+    tried.attempt.expire("the head")
+    assert (tried.error.kind, tried.error.status) == ("provider_timeout", 504)
+    assert "the head" in tried.error.message
+    assert tried.sent.asked == ["cancel"]
+
+
+def test_a_finished_answer_that_lacks_usage_expires_well() -> None:
+    tried = Tried()
+    tried.hear(chunk("a", finish="stop"))
+    tried.attempt.expire("usage")
+    assert (tried.attempt.over, tried.attempt.error) == (True, None)
+
+
+def test_hanging_up_twice_is_once() -> None:
+    tried = Tried()
+    tried.attempt.cancel()
+    tried.attempt.cancel()
+    assert tried.sent.asked == ["cancel"]
+
+
+def test_events_of_every_kind_reach_a_whole_answer() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    message: dict[str, Any] = {
+        "content": "a", "reasoning_content": "hm", "refusal": "no", "tool_calls": [call],
+        "audio": {"data": "AA", "transcript": "hey"},
+    }  # fmt: skip
+    choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+    tried = Tried(stream=False)
+    tried.hear(whole(choices=choices), Content_Type="application/json").end(None)
+    assert tried.exchange.said_bytes == len("ahmnof{}hey")
+    assert isinstance(tried.attempt.events[-3], Finished)

@@ -1,0 +1,198 @@
+"""Usage, cost and the row of a finished exchange."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.accounts.keys import Key
+from proxy.errors import GatewayError
+from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.settle import estimate, said_bytes, settle
+from proxy.wire.events import (
+    Attachments,
+    Audio,
+    Ended,
+    Event,
+    Reasoning,
+    Refusal,
+    Started,
+    Text,
+    ToolCall,
+    Usage,
+)
+from proxy.wire.record import Generation, Try
+from proxy.wire.request import Ask
+from tests.stage import endpoint, model, snapshot
+
+USAGE = Usage(prompt_tokens=10, completion_tokens=5)
+
+
+def _exchange(*, usage: Usage | None = USAGE) -> Exchange:
+    """An exchange that was answered, at one thousandth and two thousandths of a dollar a token."""
+    exchange = Exchange(id="gen-1", created_at=1750000000.5, started_at=100.0, snapshot=snapshot())
+    exchange.ask = Ask(models=("one",), body={"messages": [{"content": "hello"}]}, stream=True)
+    exchange.endpoint = endpoint("p0")
+    exchange.model = model("test/one", exchange.endpoint)
+    exchange.usage = usage
+    exchange.content_at = 100.25
+    exchange.finish_reason, exchange.native_finish_reason = "stop", "end_turn"
+    return exchange
+
+
+def _row(exchange: Exchange) -> Generation:
+    row = settle(exchange, now=101.0)
+    assert exchange.settled
+    return row
+
+
+def test_the_row_of_a_good_answer() -> None:
+    exchange = _exchange()
+    exchange.key = Key(hash="h", name="n", label="l", account="acme", created_at=0.0)
+    exchange.opened = Started(upstream_id="up-1", service_tier="flex")
+    exchange.origin = {"http_referer": "r", "title": "t", "user_agent": "u", "session_id": "s"}
+    note = Try(provider="p0", provider_name="P0", model="p0-model", status=200, latency_ms=9)
+    exchange.tries = [note]
+    assert _row(exchange) == Generation(
+        id="gen-1",
+        created_at=1750000000.5,
+        key_hash="h",
+        account="acme",
+        model="test/one",
+        requested_model="one",
+        provider="p0",
+        provider_name="P0",
+        endpoint_model="p0-model",
+        upstream_id="up-1",
+        streamed=True,
+        status=200,
+        finish_reason="stop",
+        native_finish_reason="end_turn",
+        latency_ms=250,
+        generation_time_ms=1000,
+        prompt_tokens=10,
+        completion_tokens=5,
+        cost_nano=20_000_000,
+        service_tier="flex",
+        session_id="s",
+        http_referer="r",
+        title="t",
+        user_agent="u",
+        attempts=(note,),
+    )
+    assert exchange.cost is not None
+    assert exchange.cost.total_nano == 20_000_000
+
+
+def test_the_sessions_of_body_and_header() -> None:
+    exchange = _exchange()
+    exchange.ask = Ask(models=("one",), body={"messages": []}, session_id="body")
+    exchange.origin = {"session_id": "header"}
+    assert _row(exchange).session_id == "body"
+
+
+def test_an_exchange_is_settled_once() -> None:
+    exchange = _exchange()
+    _row(exchange)
+    with pytest.raises(AssertionError):
+        _row(exchange)
+
+
+def test_a_failure_costs_nothing_whatever_was_counted() -> None:
+    exchange = _exchange()
+    exchange.error = GatewayError("provider_cut", "no")
+    row = _row(exchange)
+    assert (row.status, row.error, row.finish_reason) == (502, "provider_cut", "error")
+    assert (row.cost_nano, row.prompt_tokens, row.completion_tokens) == (0, 0, 0)
+    assert exchange.cost is None
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_a_hang_up_costs_what_was_delivered(content: bool) -> None:
+    exchange = _exchange(usage=None)
+    exchange.cancelled = True
+    exchange.said_bytes = 40
+    if not content:
+        exchange.content_at = None
+    row = _row(exchange)
+    assert (row.status, row.cancelled) == (499, True)
+    assert row.usage_estimated == content
+    assert row.completion_tokens == (10 if content else 0)
+    assert row.cost_nano == (26_000_000 if content else 0)
+    assert row.latency_ms == (250 if content else None)
+
+
+def test_a_hang_up_after_an_error_shows_the_error() -> None:
+    exchange = _exchange()
+    exchange.cancelled = True
+    exchange.error = GatewayError("provider_cut", "no")
+    assert _row(exchange).status == 502
+
+
+def test_without_a_price_nobody_knows_the_cost() -> None:
+    exchange = _exchange()
+    assert exchange.endpoint is not None
+    changed: Any = exchange.endpoint
+    exchange.endpoint = type(changed)(**{f: getattr(changed, f) for f in changed.__struct_fields__}
+                                      | {"pricing": None})  # fmt: skip
+    row = _row(exchange)
+    assert (row.cost_nano, row.prompt_tokens) == (None, 10)
+
+
+def test_before_a_provider_was_chosen() -> None:
+    exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
+    exchange.error = GatewayError("invalid_request", "no")
+    row = settle(exchange, now=2.0)
+    assert (row.model, row.provider, row.requested_model, row.key_hash) == ("", "", "", None)
+    assert (row.cost_nano, row.status, row.streamed) == (0, 400, False)
+
+
+@pytest.mark.parametrize(
+    ("messages", "tokens"),
+    [
+        ([], 0),
+        ([{"content": ""}], 4),
+        ([{"content": "12345678"}], 6),
+        ([{"content": "123456789"}], 7),
+        ([{"content": "äöü"}], 6),  # bytes count, not letters
+        ([{"content": None}, {}], 8),
+        ([{"content": [{"type": "text", "text": "1234"}, {"type": "image_url"}]}], 5),
+        ([{"content": [{"text": None}]}], 4),
+    ],
+)
+def test_the_estimate_of_a_prompt(messages: list[Any], tokens: int) -> None:
+    exchange = _exchange()
+    exchange.ask = Ask(models=("one",), body={"messages": messages})
+    assert estimate(exchange).prompt_tokens == tokens
+    exchange.ask = Ask(models=("one",), body={"messages": messages}, media_prompt=2, audio_prompt=1)
+    usage = estimate(exchange)
+    assert usage.prompt_tokens == tokens + 3000
+    assert usage.estimated
+
+
+@given(st.integers(0, 10_000))
+def test_the_estimate_of_an_answer(size: int) -> None:
+    exchange = _exchange(usage=None)
+    exchange.said_bytes = size
+    tokens = estimate(exchange).completion_tokens
+    assert 4 * tokens - 4 < size <= 4 * tokens
+
+
+@pytest.mark.parametrize(
+    ("event", "size"),
+    [
+        (Text(0, "abc"), 3),
+        (Text(0, "äö"), 4),
+        (Refusal(0, "no"), 2),
+        (Reasoning(0, "hmm"), 3),
+        (ToolCall(0, 0, "id", "name", '{"a":1}'), 11),
+        (ToolCall(0, 0, None, None, "12"), 2),
+        (Audio(0, {"transcript": "hey", "data": "AAAA"}), 3),
+        (Audio(0, {"data": "AAAA"}), 0),
+        (Attachments(0, "images", ({"a": 1},)), 0),
+        (Ended(), 0),
+    ],
+)
+def test_how_much_was_said(event: Event, size: int) -> None:
+    assert said_bytes(event) == size

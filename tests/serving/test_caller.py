@@ -1,0 +1,174 @@
+"""One caller over plain ASGI: its body, its answer, its going away."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from proxy.errors import CallerGone, GatewayError
+from proxy.serving.caller import BODY_IDLE_S, BODY_TOTAL_S, Caller
+from tests.stage import play
+
+GONE = {"type": "http.disconnect"}
+BYTES_MAX = 10
+
+
+def piece(body: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+class Wire:
+    """The server's side of a request: what it will say, and what it was told."""
+
+    def __init__(self, *messages: dict[str, Any], **headers: str) -> None:
+        self.arriving: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        for message in messages:
+            self.arriving.put_nowait(message)
+        self.said: list[Any] = []
+        pairs = [
+            (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
+        ]
+        self.caller = Caller({"type": "http", "headers": pairs}, self.arriving.get, self._send)
+
+    async def _send(self, message: Any) -> None:
+        self.said.append(message)
+
+    async def refused(self) -> GatewayError:
+        with pytest.raises(GatewayError) as caught:
+            await self.caller.read_body(BYTES_MAX)
+        return caught.value
+
+
+@pytest.mark.parametrize(
+    ("messages", "body"),
+    [
+        ([{"type": "http.request"}], b""),
+        ([piece(b"0123456789")], b"0123456789"),
+        ([piece(b"01", more=True), piece(b"", more=True), piece(b"23")], b"0123"),
+        ([piece(b"01", more=True), {"type": "http.request"}], b"01"),
+    ],
+)
+async def test_a_body_is_read_whole(messages: list[dict[str, Any]], body: bytes) -> None:
+    wire = Wire(*messages, content_length="10", content_encoding="identity")
+    assert await wire.caller.read_body(BYTES_MAX) == body
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
+    wire = Wire(piece(b"0"), content_length="11")
+    error = await wire.refused()
+    assert (error.kind, error.status) == ("body_too_large", 413)
+    assert wire.arriving.qsize() == 1
+
+
+async def test_a_body_that_becomes_too_large_is_not_read_further() -> None:
+    wire = Wire(piece(b"012345", more=True), piece(b"67890", more=True), piece(b"1"))
+    error = await wire.refused()
+    assert error.kind == "body_too_large"
+    assert "10 bytes" in error.message
+    assert wire.arriving.qsize() == 1
+
+
+async def test_a_length_that_is_no_number_is_left_to_the_bytes() -> None:
+    assert await Wire(piece(b"0"), content_length="many").caller.read_body(BYTES_MAX) == b"0"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "identity, br", ""])
+async def test_a_compressed_body_is_refused(encoding: str) -> None:
+    error = await Wire(piece(b"0"), content_encoding=encoding).refused()
+    assert (error.kind, error.status) == ("encoding_unsupported", 415)
+
+
+async def test_a_caller_that_hangs_up_within_its_body_is_gone() -> None:
+    with pytest.raises(CallerGone):
+        await Wire(piece(b"0", more=True), GONE).caller.read_body(BYTES_MAX)
+
+
+@pytest.mark.parametrize(("every_s", "after_s"), [(1000.0, BODY_IDLE_S), (5.0, BODY_TOTAL_S)])
+def test_a_body_that_comes_slowly_is_given_up(every_s: float, after_s: float) -> None:
+    async def story() -> tuple[GatewayError, float]:
+        loop = asyncio.get_running_loop()
+        wire = Wire()
+        for number in range(1, 100):
+            loop.call_later(number * every_s, wire.arriving.put_nowait, piece(b"", more=True))
+        began = loop.time()
+        return await wire.refused(), loop.time() - began
+
+    error, took_s = play(story())
+    assert (error.kind, error.status) == ("body_too_slow", 408)
+    assert took_s == pytest.approx(after_s)
+
+
+async def test_headers_are_found_by_name() -> None:
+    wire = Wire(x_title="one")
+    wire.caller.scope["headers"].append((b"x-title", b"two"))
+    assert wire.caller.header(b"x-title") == "one"
+    assert wire.caller.header(b"x-other") is None
+
+
+async def test_an_answer_in_pieces() -> None:
+    wire = Wire()
+    caller = wire.caller
+    marks = [(caller.started, caller.finished)]
+    await caller.start(200, iter([(b"a", b"b")]))
+    marks.append((caller.started, caller.finished))
+    await caller.write(b"one")
+    await caller.finish(b"two")
+    marks.append((caller.started, caller.finished))
+    assert marks == [(False, False), (True, False), (True, True)]
+    assert wire.said == [
+        {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]},
+        {"type": "http.response.body", "body": b"one", "more_body": True},
+        {"type": "http.response.body", "body": b"two"},
+    ]
+
+
+async def test_a_whole_answer() -> None:
+    wire = Wire()
+    await wire.caller.answer(402, {"X-Some": "thing"}, b"body")
+    assert wire.said == [
+        {
+            "type": "http.response.start",
+            "status": 402,
+            "headers": [(b"x-some", b"thing"), (b"content-length", b"4")],
+        },
+        {"type": "http.response.body", "body": b"body"},
+    ]
+
+
+async def test_a_hang_up_is_told_once_and_ends_all_saying() -> None:
+    wire = Wire()
+    told = asyncio.Event()
+    wire.caller.watch(told.set)
+    await asyncio.sleep(0)
+    assert not told.is_set()
+    wire.arriving.put_nowait(piece(b"late"))  # Hypercorn may still have an empty piece to say
+    wire.arriving.put_nowait(GONE)
+    await asyncio.wait_for(told.wait(), 1)
+    assert wire.caller.gone
+    for say in (wire.caller.start(200, []), wire.caller.write(b""), wire.caller.finish()):
+        with pytest.raises(CallerGone):
+            await say
+    assert wire.said == []
+    await wire.caller.close()
+
+
+async def test_the_end_of_an_answer_is_no_hang_up() -> None:
+    wire = Wire()
+    wire.caller.watch(lambda: pytest.fail("it did not hang up"))
+    await wire.caller.finish()
+    wire.arriving.put_nowait(GONE)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert wire.arriving.empty()
+    assert not wire.caller.gone
+    await wire.caller.close()
+
+
+async def test_closing_stops_the_watch_and_may_be_repeated() -> None:
+    wire = Wire()
+    await wire.caller.close()
+    wire.caller.watch(lambda: pytest.fail("it did not hang up"))
+    before = len(asyncio.all_tasks())
+    await wire.caller.close()
+    await wire.caller.close()
+    assert len(asyncio.all_tasks()) == before - 1
