@@ -64,7 +64,7 @@ def sliced(body: bytes, rng: random.Random) -> Iterator[bytes]:
 def decode(pieces: Iterable[bytes], quirks: Quirks) -> list[Event]:
     decoder = Decoder(quirks)
     decoded = list(itertools.chain.from_iterable(map(decoder.feed, pieces)))
-    return decoded + decoder.end()
+    return [*decoded, *decoder.end()]
 
 
 def check_stream(recording: Recording) -> None:

@@ -5,7 +5,7 @@ and a row here. Callers' formats are named by what they ask for (`chat`), provid
 of `dialect` in their row.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from proxy.dialects import chat, chat_errors, chat_events, chat_stream
@@ -19,11 +19,13 @@ from proxy.wire.request import Ask, Head
 
 
 class StreamDecoder(Protocol):
-    """A provider's stream becoming events; raises GatewayError for what is not its dialect."""
+    """A provider's stream becoming events. What is not its dialect raises GatewayError when the
+    events before it have been taken.
+    """
 
-    def feed(self, data: bytes) -> list[Event]: ...
+    def feed(self, data: bytes) -> Iterator[Event]: ...
 
-    def end(self) -> list[Event]: ...
+    def end(self) -> Iterator[Event]: ...
 
 
 class StreamEncoder(Protocol):

@@ -6,7 +6,9 @@ row decides. It is tolerant of what is missing and strict about what is broken: 
 JSON is an error, never skipped.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -71,35 +73,35 @@ class Decoder:
         self._halves: list[bytes] = []
         self._ended = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that `data` completes."""
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events that `data` completes, those before a fault included."""
+        fault: GatewayError | None = None
         try:
             frames = self._splitter.feed(data)
-        except FrameTooLong:
-            raise GatewayError(
-                "provider_malformed", "An event of the answer is too long."
-            ) from None
-        return self._decode(frames)
+        except FrameTooLong as error:
+            frames = error.frames
+            fault = GatewayError("provider_malformed", "An event of the answer is too long.")
+        yield from self._decode(frames)
+        if fault is not None:
+            raise fault
 
-    def end(self) -> list[Event]:
+    def end(self) -> Iterator[Event]:
         """What stood in the last lines when the bytes ended, if it was whole."""
-        frames = self._splitter.end()
-        try:
-            return self._decode(frames)
-        except GatewayError:
-            return []  # Half an event is no event; whether the answer was whole shows without it.
+        # Half an event is no event; whether the answer was whole shows without it.
+        with contextlib.suppress(GatewayError):
+            yield from self._decode(self._splitter.end())
 
-    def _decode(self, frames: list[Frame]) -> list[Event]:
-        events: list[Event] = []
+    def _decode(self, frames: list[Frame]) -> Iterator[Event]:
         for frame in frames:
             if self._ended:
-                break
+                return
             if frame.data.strip() == b"[DONE]":
                 self._ended = True
-                events.append(Ended())
+                yield Ended()
             elif frame.data.strip():
+                events: list[Event] = []
                 self._reader.read(_parse(frame.data, self._halves), events)
-        return events
+                yield from events
 
 
 def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:

@@ -12,11 +12,11 @@ The end of an answer begins when every choice asked for has a finish reason. It 
 box: the relay sends it only after the request is settled.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from proxy.dialects import Outbound, StreamEncoder
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, Source
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.settle import said_bytes
 from proxy.routing.catalogue import Endpoint
@@ -52,6 +52,7 @@ class Attempt:
         self._clock = clock
         self._decoder = dialect.decoder(endpoint.provider.quirks)
         self._body: bytearray | None = None  # an answer or an error that is decoded whole
+        self._unsaid = False  # neither JSON nor a stream by its head
         self._retry_after: str | None = None
         self._box: list[bytes] = []
         self._box_bytes = 0
@@ -87,13 +88,16 @@ class Attempt:
             self._body = bytearray()
         elif form in ("text/html", "application/xhtml+xml"):
             self._fail(_malformed("a web page"))
-        elif self._encoder is None and form != "text/event-stream":
-            self._body = bytearray()
+        elif form != "text/event-stream":
+            self._unsaid = True  # the first byte tells what it is
         self._ring()
 
     def data(self, data: bytes) -> None:
         if self.over:
             return
+        if self._unsaid and (begin := data.lstrip()):
+            self._unsaid = False
+            self._body = bytearray() if begin.startswith(b"{") else None
         if self._body is not None:
             self._collect(self._body, data)
             return
@@ -128,7 +132,7 @@ class Attempt:
 
     # What the events mean.
 
-    def _take(self, events: list[Event]) -> None:
+    def _take(self, events: Iterable[Event]) -> None:
         for event in events:
             if is_content(event):
                 self._content(event)
@@ -276,6 +280,8 @@ class Attempt:
         self._ring()
 
     def _fail(self, error: GatewayError) -> None:
+        if error.source is Source.PROVIDER:
+            error.metadata.setdefault("provider_name", self._endpoint.provider.name)
         self.error = error
         self.over = True
         self.cancel()

@@ -25,6 +25,7 @@ from proxy.serving.guard import ABORT
 KEEP_ALIVE_S = 5.0  # also Hypercorn's bound on a request's head
 SEND_BUFFER_BYTES = 256 * 1024  # what the kernel may hold for a caller that does not read
 CLOSE_S = 3.0
+TURNS = 3  # of the loop, from accepting a connection to telling its protocol
 
 
 async def listen(
@@ -87,7 +88,8 @@ async def _serve(
     sockets = config.create_sockets()
     tls = config.create_ssl_context() if config.ssl_enabled else None
     servers, urls = [], []
-    for sock in [*sockets.secure_sockets, *sockets.insecure_sockets]:
+    listening = [*sockets.secure_sockets, *sockets.insecure_sockets]
+    for sock in listening:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         secure = tls if sock in sockets.secure_sockets else None
@@ -98,6 +100,12 @@ async def _serve(
         await stopping()
     finally:
         await context.terminated.set()  # idle connections close, answers under way are the last
+        # A connection that asyncio accepts in the turn in which its server closes is never closed:
+        # first nothing more is accepted, then what was is let in.
+        for sock in listening:
+            loop.remove_reader(sock.fileno())
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         for server in servers:
             server.close()
         await _finished(connections)

@@ -24,7 +24,11 @@ class Frame(NamedTuple):
 
 
 class FrameTooLong(Exception):
-    """A single event is longer than `FRAME_BYTES_MAX`."""
+    """A single event is longer than `FRAME_BYTES_MAX`. `frames` are those that came before it."""
+
+    def __init__(self, frames: list[Frame]) -> None:
+        super().__init__()
+        self.frames = frames
 
 
 class Splitter:
@@ -68,7 +72,7 @@ class Splitter:
             del pending[:start]
         self._scanned = len(pending)
         if self._size + len(pending) > self._frame_bytes_max:
-            raise FrameTooLong
+            raise FrameTooLong(frames)
         return frames
 
     def end(self) -> list[Frame]:

@@ -26,7 +26,7 @@ from proxy.wire.events import (
     Usage,
     UsageReport,
 )
-from proxy.wire.frames import Splitter
+from proxy.wire.frames import FRAME_BYTES_MAX, Splitter
 
 Json = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
@@ -45,7 +45,7 @@ def sse(*chunks: Json) -> bytes:
 
 def stream(body: bytes, quirks: Quirks | None = None) -> list[Event]:
     decoder = Decoder(quirks or Quirks())
-    return decoder.feed(body) + decoder.end()
+    return [*decoder.feed(body), *decoder.end()]
 
 
 def heard(*chunks: Json) -> list[Event]:
@@ -242,7 +242,7 @@ BROKEN: dict[str, bytes] = {
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_what_is_broken_is_an_error(body: bytes) -> None:
     with pytest.raises(GatewayError) as raised:
-        Decoder(Quirks()).feed(b"data: " + body + b"\n\n")
+        list(Decoder(Quirks()).feed(b"data: " + body + b"\n\n"))
     assert raised.value.kind == "provider_malformed"
     with pytest.raises(GatewayError) as raised:
         decode_answer(body, Quirks())
@@ -304,6 +304,17 @@ def test_halves_that_never_meet_are_bounded() -> None:
     assert set(texts) == {"\ufffd"}
 
 
+@pytest.mark.parametrize(
+    "broken", [b"data: {\n\n", b"data: " + b"x" * (FRAME_BYTES_MAX + 1)], ids=["json", "size"]
+)
+def test_events_before_a_fault_are_not_lost(broken: bytes) -> None:
+    events = Decoder(Quirks()).feed(sse(chunk({"content": "a"})) + broken)
+    assert [next(events), next(events)] == [Started(), Text(0, "a")]
+    with pytest.raises(GatewayError) as raised:
+        next(events)
+    assert raised.value.kind == "provider_malformed"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3)
@@ -323,12 +334,13 @@ JSON = st.recursive(
 def test_odd_types_are_no_bugs_and_slicing_changes_nothing(chunks: list[Json], data: Any) -> None:
     body = sse(*chunks)
     expected = stream(body)
-    decoder, events, rest = Decoder(Quirks()), [], body
+    decoder, rest = Decoder(Quirks()), body
+    events: list[Event] = []
     while rest:
         cut = data.draw(st.integers(1, len(rest)))
         events += decoder.feed(rest[:cut])
         rest = rest[cut:]
-    assert events + decoder.end() == expected
+    assert [*events, *decoder.end()] == expected
     for one in chunks:
         try:
             decode_answer(json.dumps(one).encode(), Quirks())

@@ -138,6 +138,21 @@ def test_without_a_form_it_is_what_was_asked_for(headers: dict[str, Any]) -> Non
     assert attempt.error is None
 
 
+@pytest.mark.parametrize("headers", [{"X": "y"}, {"Content_Type": "text/plain"}])
+def test_without_a_form_the_first_byte_tells(headers: dict[str, Any]) -> None:
+    tried = Tried()
+    tried.hear(b"\n ", whole("hello"), **headers).end(None)
+    assert tried.attempt.error is None
+    assert b"hello" in tried.attempt.take()
+
+
+def test_a_providers_fault_names_the_provider() -> None:
+    tried = Tried()
+    tried.hear(chunk("hel")).end(None)
+    assert tried.error.kind == "provider_cut"
+    assert tried.error.metadata["provider_name"] == tried.exchange.head.provider
+
+
 def test_what_comes_after_the_end_is_nothing() -> None:
     tried = Tried()
     attempt = tried.hear(GOOD)
