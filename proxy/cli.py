@@ -77,7 +77,7 @@ def fake(bind: str, scenario: str | None) -> None:
     """Run the simulated provider alone."""
     from proxy import demo as demonstration
     from proxy import hosting
-    from proxy.upstream.scenario import Scenario, load_scenario
+    from proxy.upstream.fake import Scenario, load_scenario
 
     _checked(lambda: hosting.load(None, {}, bind=(bind,)))
     script = Scenario()

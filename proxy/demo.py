@@ -16,9 +16,8 @@ from proxy.accounts.keys import mint
 from proxy.config import Config
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
-from proxy.upstream.fake import fake
+from proxy.upstream.fake import Scenario, fake
 from proxy.upstream.fetch import fetch
-from proxy.upstream.scenario import Scenario
 from proxy.upstream.transport import AiohttpTransport, Call
 from proxy.wire.frames import Splitter
 

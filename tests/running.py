@@ -27,8 +27,7 @@ from proxy.accounts.keys import mint
 from proxy.gateway import Gateway
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
-from proxy.upstream.fake import Fake, fake
-from proxy.upstream.scenario import Scenario, load_scenario
+from proxy.upstream.fake import Fake, Scenario, fake, load_scenario
 
 SERVERS = ("weir", "hypercorn", "uvicorn")
 

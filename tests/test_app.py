@@ -23,7 +23,7 @@ from proxy.app import ALLOWED_HEADERS, PREFIXES, App, refuse
 from proxy.errors import GatewayError
 from proxy.gateway import Gateway
 from proxy.stores.schema import StoreUnavailable
-from proxy.upstream.scenario import load_scenario
+from proxy.upstream.fake import load_scenario
 from tests.asgi import Answer, call
 from tests.running import SERVERS, config_text, mint_key, model_text, provider, weir
 

@@ -17,7 +17,7 @@ import pytest
 
 from proxy import demo
 from proxy.settings import ConfigError
-from proxy.upstream.scenario import load_scenario
+from proxy.upstream.fake import load_scenario
 from tests.running import eventually, process
 
 

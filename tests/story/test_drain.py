@@ -13,8 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from proxy.upstream.fake import Fake
-from proxy.upstream.scenario import Rule, Scenario
+from proxy.upstream.fake import Fake, Rule, Scenario
 from tests.running import (
     Process,
     config_text,

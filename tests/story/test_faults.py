@@ -20,8 +20,7 @@ import pytest
 from proxy.errors import KINDS, Retry
 from proxy.pipeline import attempt
 from proxy.serving import listener
-from proxy.upstream.fake import FAULTS
-from proxy.upstream.scenario import Answer, Rule, Scenario
+from proxy.upstream.fake import FAULTS, Answer, Rule, Scenario
 from proxy.wire.frames import Splitter
 from proxy.wire.record import Generation
 from tests.running import Running, config_text, eventually, model_text, provider, weir

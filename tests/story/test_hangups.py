@@ -14,8 +14,7 @@ from typing import NamedTuple
 import orjson
 import pytest
 
-from proxy.upstream.fake import Fake
-from proxy.upstream.scenario import Rule, Scenario
+from proxy.upstream.fake import Fake, Rule, Scenario
 from proxy.wire.record import Generation
 from tests.running import (
     config_text,

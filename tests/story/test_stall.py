@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from proxy.upstream.scenario import Rule, Scenario
+from proxy.upstream.fake import Rule, Scenario
 from tests.running import config_text, eventually, mint_key, model_text, process, provider
 
 STALL_S = 2.0

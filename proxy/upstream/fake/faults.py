@@ -1,6 +1,6 @@
 """How the simulated provider answers, fault by fault: the steps of one response.
 
-`play` picks what `proxy.upstream.scenario.FAULTS` names from four tables: answers that are none,
+`play` picks what `scenario.FAULTS` names from four tables: answers that are none,
 changes of events (in `mangle`), changes of a plain body, and changes of the bytes of either.
 """
 
@@ -11,10 +11,10 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
-from proxy.upstream import mangle, shapes
-from proxy.upstream.mangle import FOREVER, Cut, Head, Scene, Step, Wait
-from proxy.upstream.scenario import Answer, Rule
-from proxy.upstream.shapes import JSONObject
+from proxy.upstream.fake import mangle, shapes
+from proxy.upstream.fake.mangle import FOREVER, Cut, Head, Scene, Step, Wait
+from proxy.upstream.fake.scenario import Answer, Rule
+from proxy.upstream.fake.shapes import JSONObject
 
 SSE: Final = b"text/event-stream; charset=utf-8"
 JSON: Final = b"application/json"

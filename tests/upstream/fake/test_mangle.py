@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.upstream.ask import decode_ask
-from proxy.upstream.mangle import (
+from proxy.upstream.fake.ask import decode_ask
+from proxy.upstream.fake.mangle import (
     ERROR_EVENT,
     EVENT_FAULTS,
     FOREVER,
@@ -26,8 +26,8 @@ from proxy.upstream.mangle import (
     payload,
     plain_frame,
 )
-from proxy.upstream.reply import Event, Reply
-from proxy.upstream.scenario import Answer, Rule
+from proxy.upstream.fake.reply import Event, Reply
+from proxy.upstream.fake.scenario import Answer, Rule
 from proxy.wire.frames import Splitter
 
 TOOL = {"type": "function", "function": {"name": "add"}}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from proxy.upstream import shapes
-from proxy.upstream.ask import decode_ask
-from proxy.upstream.reply import Reply
-from proxy.upstream.scenario import Answer
+from proxy.upstream.fake import shapes
+from proxy.upstream.fake.ask import decode_ask
+from proxy.upstream.fake.reply import Reply
+from proxy.upstream.fake.scenario import Answer
 from tests import recordings
 
 Signature = Any

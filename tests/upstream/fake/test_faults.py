@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.upstream import shapes
-from proxy.upstream.ask import decode_ask
-from proxy.upstream.faults import (
+from proxy.upstream.fake import shapes
+from proxy.upstream.fake.ask import decode_ask
+from proxy.upstream.fake.faults import (
     BODY_EDITS,
     BODY_FAULTS,
     INSTEAD,
@@ -24,7 +24,7 @@ from proxy.upstream.faults import (
     plain,
     play,
 )
-from proxy.upstream.mangle import (
+from proxy.upstream.fake.mangle import (
     EVENT_FAULTS,
     FOREVER,
     FRAME_FAULTS,
@@ -34,8 +34,8 @@ from proxy.upstream.mangle import (
     Step,
     Wait,
 )
-from proxy.upstream.reply import Reply
-from proxy.upstream.scenario import FAULTS, Answer, Rule
+from proxy.upstream.fake.reply import Reply
+from proxy.upstream.fake.scenario import FAULTS, Answer, Rule
 
 ASK = {
     "model": "m",

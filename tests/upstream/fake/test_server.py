@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from proxy.upstream.fake import ConnectionCut, Fake, fake
-from proxy.upstream.scenario import FAULTS, MODELS, Answer, Rule, Scenario
+from proxy.upstream.fake.scenario import FAULTS, MODELS, Answer, Rule, Scenario
+from proxy.upstream.fake.server import ConnectionCut, Fake, fake
 
 Message = MutableMapping[str, Any]
 ASK = {"model": "weir/lorem", "messages": [{"role": "user", "content": "hi"}]}

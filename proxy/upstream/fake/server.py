@@ -1,7 +1,7 @@
 """The simulated provider: an ASGI application that speaks OpenAI's dialect and fails on demand.
 
 It stands in for a provider in tests, in `bench/` and in `weir demo`. It knows nothing of Weir's own
-dialects, so that what both say of the wire are two witnesses. `proxy.upstream.scenario` describes
+dialects, so that what both say of the wire are two witnesses. `scenario` describes
 what it can be told; a request for the model `fault/<name>` shows a fault without being told.
 """
 
@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.upstream import mangle, shapes
-from proxy.upstream.ask import decode_ask
-from proxy.upstream.faults import flow_of, plain, play, refusal
-from proxy.upstream.mangle import Cut, Head, Scene, Step, Wait
-from proxy.upstream.reply import Reply
-from proxy.upstream.scenario import FAULTS, Scenario, Script, load_scenario
+from proxy.upstream.fake import mangle, shapes
+from proxy.upstream.fake.ask import decode_ask
+from proxy.upstream.fake.faults import flow_of, plain, play, refusal
+from proxy.upstream.fake.mangle import Cut, Head, Scene, Step, Wait
+from proxy.upstream.fake.reply import Reply
+from proxy.upstream.fake.scenario import FAULTS, Scenario, Script, load_scenario
 
 __all__ = ["FAULTS", "Fake", "Scenario", "Seen", "fake", "load_scenario"]
 

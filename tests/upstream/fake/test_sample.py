@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.sample import sample
+from proxy.upstream.fake.sample import sample
 
 LINKED = {
     "$defs": {"node": {"type": "object", "required": ["next"], "properties": {"next": {

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from proxy.upstream.shapes import JSONObject
+from proxy.upstream.fake.shapes import JSONObject
 
 _ATTACHMENTS: Final = {
     "image_url": "image",

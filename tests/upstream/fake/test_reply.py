@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.ask import decode_ask
-from proxy.upstream.reply import Event, Reply, stopped, words
-from proxy.upstream.scenario import Answer
+from proxy.upstream.fake.ask import decode_ask
+from proxy.upstream.fake.reply import Event, Reply, stopped, words
+from proxy.upstream.fake.scenario import Answer
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [

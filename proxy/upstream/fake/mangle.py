@@ -13,9 +13,9 @@ from random import Random
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from proxy.upstream import shapes
-from proxy.upstream.reply import Event, Reply
-from proxy.upstream.scenario import Answer, Rule
+from proxy.upstream.fake import shapes
+from proxy.upstream.fake.reply import Event, Reply
+from proxy.upstream.fake.scenario import Answer, Rule
 
 
 @dataclass(frozen=True, slots=True)

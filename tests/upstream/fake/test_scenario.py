@@ -4,7 +4,15 @@ import re
 
 import pytest
 
-from proxy.upstream.scenario import FAULTS, MODELS, Answer, Rule, Scenario, Script, load_scenario
+from proxy.upstream.fake.scenario import (
+    FAULTS,
+    MODELS,
+    Answer,
+    Rule,
+    Scenario,
+    Script,
+    load_scenario,
+)
 
 WHOLE = """
 seed = 7

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.upstream.ask import (
+from proxy.upstream.fake.ask import (
     Ask,
     attachments,
     decode_ask,

@@ -12,8 +12,8 @@ from itertools import chain, cycle, islice, zip_longest
 from random import Random
 from typing import Any, Final, Literal, NamedTuple
 
-from proxy.upstream import shapes
-from proxy.upstream.ask import (
+from proxy.upstream.fake import shapes
+from proxy.upstream.fake.ask import (
     Ask,
     attachments,
     last_said,
@@ -21,9 +21,9 @@ from proxy.upstream.ask import (
     tool_results,
     wanted_calls,
 )
-from proxy.upstream.sample import sample
-from proxy.upstream.scenario import Answer
-from proxy.upstream.shapes import Count, JSONObject, Manner
+from proxy.upstream.fake.sample import sample
+from proxy.upstream.fake.scenario import Answer
+from proxy.upstream.fake.shapes import Count, JSONObject, Manner
 
 _SENTENCE: Final = (  # 32 words, the default length of an answer
     "Water meets the weir and waits a little, then it finds the lowest place and goes over, "
