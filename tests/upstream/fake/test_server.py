@@ -154,7 +154,9 @@ async def test_every_fault_ends_with_the_caller(fault: str, stream: bool) -> Non
     ended = caller.task.done()
     caller.hang_up()
     await caller.end()
-    assert (app.requests, app.open, app.disconnects) == (1, 0, int(not ended))
+    # One that was not done may have come to its end by itself just then.
+    assert (app.requests, app.open) == (1, 0)
+    assert app.disconnects <= int(not ended)
     assert cut == [True] * (fault in {"cut", "cut-head"})
 
 
