@@ -36,6 +36,18 @@ ALLOWED_HEADERS = (
     "Authorization, Content-Type, HTTP-Referer, X-Title, X-OpenRouter-Title, X-Api-Key"
 )
 
+# fmt: off
+UNBUILT = (
+    "/activity", "/analytics", "/audio", "/auth/keys", "/batches", "/benchmarks", "/byok",
+    "/classifications", "/completions", "/containers", "/credits", "/datasets", "/embeddings",
+    "/endpoints/zdr", "/external-users", "/files", "/generation/content", "/generation/feedback",
+    "/guardrails", "/images", "/keys", "/messages", "/model", "/models/user", "/oauth",
+    "/observability", "/organization", "/presets", "/private-endpoints", "/rerank", "/responses",
+    "/scim", "/systemone", "/tools", "/vault", "/videos", "/workspaces",
+)
+# fmt: on
+"""OpenRouter's paths, with all below them, that lead nowhere here yet."""
+
 Probe = Callable[[], tuple[int, dict[str, Any]]]
 
 
@@ -125,6 +137,9 @@ def refuse(error: GatewayError) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    for path in UNBUILT:
+        if f"{scope['path']}/".startswith(f"{path}/"):
+            raise GatewayError("not_found", f"{path}: not supported yet")
     raise GatewayError("not_found", "Not Found")
 
 

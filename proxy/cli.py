@@ -125,7 +125,7 @@ def usage(path: str | None, as_json: bool, by: Any, days: int) -> None:
     from proxy import reports
 
     since = time.time() - days * 86400
-    rows = _with_store(path, lambda store: store.usage(since=since, by=by))
+    rows: list[Any] = _with_store(path, lambda store: store.usage(since=since, by=by), empty=[])
     click.echo(reports.usage(rows, by=by, as_json=as_json))
 
 
@@ -169,7 +169,7 @@ def keys_list(path: str | None, as_json: bool) -> None:
     """List all keys, revoked ones too."""
     from proxy import reports
 
-    rows = _with_store(path, lambda store: store.keys())
+    rows: list[Any] = _with_store(path, lambda store: store.keys(), empty=[])
     click.echo(reports.keys(rows, now=time.time(), as_json=as_json))
 
 
@@ -200,9 +200,16 @@ def _checked(read: Callable[[], T]) -> T:
         _wrong(str(error))
 
 
-def _with_store(path: str | None, work: Callable[[Any], T], *, create: bool = False) -> T:
+def _with_store(
+    path: str | None,
+    work: Callable[[Any], T],
+    *,
+    create: bool = False,
+    empty: T | None = None,
+) -> T:
+    """What `work` makes of the store; `empty`, if given, where there is none yet."""
     from proxy import hosting
-    from proxy.stores.schema import StoreError
+    from proxy.stores.schema import StoreError, StoreMissing
     from proxy.stores.sql import SqlStore
 
     config = _checked(lambda: hosting.load(hosting.locate(path, os.environ), os.environ))
@@ -213,7 +220,10 @@ def _with_store(path: str | None, work: Callable[[Any], T], *, create: bool = Fa
         finally:
             store.close()
     except StoreError as error:
-        _wrong(str(error), code=1)
+        if empty is None or not isinstance(error, StoreMissing):
+            _wrong(str(error), code=1)
+        _hint(str(error))
+        return empty
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -124,12 +124,15 @@ def difference(old: Config, new: Config) -> list[str]:
 
 
 def _check_server(settings: Settings, *, read_file: ReadFile) -> None:
+    taken: dict[str, str] = {}
     for number, address in enumerate(settings.server.bind):
         path = f"$.server.bind[{number}]"
         private = _is_private(address, path=path)
         if settings.auth.mode == "none" and not private:
             reason = f'"none" needs loopback or unix: addresses, and "{address}" is neither'
             raise ConfigError("$.auth.mode", f"{reason} ({path})")
+        if not address.endswith(":0"):  # which is any free port, another one each time
+            _check_once(address, taken, path=path)
     if tls := settings.server.tls:
         for key, name in (("certificate", tls.certificate), ("key", tls.key)):
             path = f"$.server.tls.{key}"

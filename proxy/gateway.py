@@ -8,7 +8,6 @@ reload fail as a whole.
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from proxy.api import account, catalogue, inference
 from proxy.app import App, refuse
 from proxy.config import Config, difference
 from proxy.metrics import Metrics
-from proxy.pipeline.exchange import Snapshot
+from proxy.pipeline.exchange import Snapshot, generation_id
 from proxy.pipeline.flow import Flow
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue
@@ -40,20 +39,10 @@ from proxy.wire.record import Generation, Try
 log = logging.getLogger(__name__)
 
 FIRST_LISTS_S = 1.0
+HURRY_S = 5.0
 LAST_WORDS_S = 5.0  # for answers to end with an error, after the drain's time is up
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 Reread = Callable[[], Config]
-
-
-def generation_id(wall: float) -> str:
-    """OpenRouter's form: `gen-`, the second, twenty digits of base 62 (119 bits of chance)."""
-    number = int.from_bytes(os.urandom(16), "big")
-    digits = []
-    for _ in range(20):
-        number, digit = divmod(number, 62)
-        digits.append(_DIGITS[digit])
-    return f"gen-{int(wall)}-{''.join(digits)}"
 
 
 class Gateway:
@@ -184,7 +173,9 @@ class Gateway:
         logs.hide(key for values in keys.values() for key in values)
         return Snapshot(
             catalogue=built,
-            signing=Signing(keys),
+            signing=Signing(
+                keys, {one.provider.slug: one.provider.base_url for one in config.resolved}
+            ),
             anonymous=config.auth.mode == "none",
             body_bytes_max=config.limits.body_bytes_max,
             client_stall_s=config.timeouts.client_stall_s,
@@ -218,7 +209,7 @@ class Gateway:
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Takes no new work and returns when the old is done, at the latest after `drain_s`, or
-        `LAST_WORDS_S` after `hurry`; what is left then ends with an error.
+        `HURRY_S` after `hurry`; what is left then ends with an error, within `LAST_WORDS_S`.
         """
         self.app.draining = self._flow.draining = True
         done = asyncio.create_task(self.app.drained())
@@ -229,6 +220,8 @@ class Gateway:
                 timeout=self.config.timeouts.drain_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            if hurried.done():
+                await asyncio.wait({done}, timeout=HURRY_S)
             if not done.done():
                 self._flow.stop()
                 await asyncio.wait({done}, timeout=LAST_WORDS_S)
@@ -262,6 +255,10 @@ class Gateway:
         self._writer.submit(row)
         self.metrics.record(row)
 
+    def refused(self, kind: str) -> None:
+        """Counts a request that never became a generation."""
+        self.metrics.refusals[kind] += 1
+
     def _authenticate(self, request: Request) -> Key | None:
         caller = Caller(request.scope, request.receive, _no_send)
         return self._flow.authenticate(self.snapshot, caller)
@@ -285,7 +282,7 @@ class Gateway:
 
     def _gauges(self) -> dict[str, float]:
         return {
-            "weir_requests_in_progress": self.app.under_way,
+            "weir_requests_in_progress": self._flow.under_way,
             "weir_store_pending_rows": self._writer.pending,
             "weir_store_dropped_rows_total": self._writer.dropped,
             "weir_store_healthy": float(self._writer.healthy),

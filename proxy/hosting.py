@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.config import Config, decode
 from proxy.gateway import Gateway, Reread
 from proxy.serving.listener import listen
-from proxy.settings import ConfigError
+from proxy.settings import ConfigError, Tls
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ def load(
     workers: int | None = None,
 ) -> Config:
     """The configuration in that file; raises ConfigError, also for a file that can not be read."""
-    try:
-        text = path.read_text(encoding="utf-8") if path else ""
+    try:  # some editors begin UTF-8 with a mark, which TOML knows nothing of
+        text = path.read_text(encoding="utf-8-sig") if path else ""
     except OSError as error:
         raise ConfigError("$", f"can not read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -51,7 +52,28 @@ def load(
     def read_file(name: str) -> str:
         return Path(name).read_text(encoding="utf-8")
 
-    return decode(text, environ=environ, read_file=read_file, bind=bind, workers=workers)
+    config = decode(text, environ=environ, read_file=read_file, bind=bind, workers=workers)
+    if config.server.tls:
+        _check_pair(config.server.tls)
+    return config
+
+
+def _check_pair(tls: Tls) -> None:
+    """Refuse what no server could use, before anything is started with it."""
+
+    def no_password() -> str:
+        raise ConfigError("$.server.tls.key", "is encrypted, and Weir has no password for it")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            tls.certificate, tls.key, password=no_password
+        )
+    except ssl.SSLError as error:
+        reason = "certificate and key do not belong together"
+        if error.reason != "KEY_VALUES_MISMATCH":
+            what = error.reason or "one is broken, or given as the other"
+            reason = f"certificate and key can not be used: {what}"
+        raise ConfigError("$.server.tls", reason) from None
 
 
 def create() -> "Hosted":

@@ -13,6 +13,7 @@ from proxy.wire.record import Generation
 
 NAMES: Final = {
     "weir_requests_total": "Finished requests by model, provider and HTTP status.",
+    "weir_refusals_total": "Requests refused before a provider was chosen, by kind of error.",
     "weir_attempts_total": "Calls to providers by provider and outcome (ok, or the error's kind).",
     "weir_tokens_total": "Tokens by provider and kind (prompt, completion, cached, reasoning).",
     "weir_cost_usd_total": "Cost of finished requests in USD by provider.",
@@ -46,6 +47,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.tokens: Counter[tuple[str, str]] = Counter()
         self.cost_nano: Counter[str] = Counter()
@@ -102,6 +104,7 @@ class Metrics:
             return family
 
         yield counter("weir_requests_total", ["model", "provider", "status"], self.requests)
+        yield counter("weir_refusals_total", ["kind"], self.refusals)
         yield counter("weir_attempts_total", ["provider", "outcome"], self.attempts)
         yield counter("weir_tokens_total", ["provider", "kind"], self.tokens)
         cost_usd = {provider: nano / 1e9 for provider, nano in self.cost_nano.items()}

@@ -1,6 +1,7 @@
 """What commands print: tables for people, JSON for programs, out of the same rows."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,17 +19,20 @@ from proxy.stores.schema import StoreError
 from proxy.stores.sql import SqlStore
 from proxy.stores.usage import UsageRow
 from proxy.supply import build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.upstream import listing
 from proxy.upstream.listing import Listings, Status
 from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 
 LISTED_MAX = 20  # models named one by one in a sentence
+MODELS_MAX = 50  # models with a line of their own
 PIPED_WIDTH = 1000  # a line that goes into another program stays a line
 
 
 async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
     """The catalogue as a gateway would have it now: providers are asked, one that does not answer
-    has the models it had in the store. Nothing is written.
+    has the models it had in the store. Nothing is written, and only bugs are logged: what a
+    provider's list lacks is in the status.
     """
     keys = {one.provider.slug: [key.reveal() for key in one.keys] for one in config.resolved}
     signing, transport = Signing(keys), AiohttpTransport()
@@ -52,9 +56,13 @@ async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
         jitter=lambda: 1.0,
     )
     listings.load(_stored(config))
+    log = logging.getLogger(listing.__name__)
+    before = log.level
+    log.setLevel(logging.ERROR)
     try:
         await listings.refresh_all()
     finally:
+        log.setLevel(before)
         await transport.close()
     return build_catalogue(config, listings.rows), listings.status
 
@@ -73,7 +81,7 @@ def _stored(config: Config) -> Any:
 def check(
     config: Config, catalogue: Catalogue, status: Mapping[str, Status], *, as_json: bool
 ) -> str:
-    """The resolved providers, models and limits."""
+    """The resolved providers, models and limits. A provider may list more than can chat."""
     providers = [
         {
             "slug": one.provider.slug,
@@ -90,7 +98,10 @@ def check(
     ]
     limits = {
         "body_bytes_max": config.limits.body_bytes_max,
-        **msgspec.to_builtins(config.timeouts),
+        **{
+            name: int(value) if value == int(value) else value  # 5 and 5.0 are one wait
+            for name, value in msgspec.structs.asdict(config.timeouts).items()
+        },
     }
     unpriced = catalogue.unpriced()
     if as_json:
@@ -111,15 +122,39 @@ def check(
     ]
     if not asked:
         return "no provider: none is configured, and no usual key variable is set"
-    text = _table(["provider", "base URL", "keys", "models from", "data", "last error"], asked)
-    text += f"\nauth: {config.auth.mode}   store: {config.store.url}   models: "
-    text += f"{len(catalogue.models)}\n"
-    text += "   ".join(f"{name}: {value}" for name, value in limits.items())
-    if unpriced:
-        shown = ", ".join(unpriced[:LISTED_MAX])
-        more = f" and {len(unpriced) - LISTED_MAX} more" if len(unpriced) > LISTED_MAX else ""
-        text += f"\nwithout a price: {shown}{more}"
-    return text
+    unserved = [model.id for model in catalogue.models.values() if not model.endpoints]
+    parts = [
+        _table(["provider", "base URL", "keys", "it lists", "data", "last error"], asked),
+        f"auth: {config.auth.mode}   store: {config.store.url}",
+        "   ".join(f"{name}: {value}" for name, value in limits.items()),
+        f"models (what can chat, of all that is listed): {len(catalogue.models)}",
+        *_resolved(catalogue, unpriced),
+        *_named("without a price", unpriced),
+        *_named("served by nobody", unserved),
+    ]
+    return "\n".join(parts)
+
+
+def _resolved(catalogue: Catalogue, unpriced: Sequence[str]) -> list[str]:
+    """A line for each model, as long as they are not too many."""
+    rows = [
+        [
+            f"  {model.id}",
+            ", ".join(dict.fromkeys(one.provider.slug for one in model.endpoints)) or "nobody",
+            "" if not model.endpoints else "no price" if model.id in unpriced else "priced",
+        ]
+        for model in list(catalogue.models.values())[:MODELS_MAX]
+    ]
+    left = len(catalogue.models) - len(rows)
+    lines = _table(["  model", "providers", "price"], rows).splitlines() if rows else []
+    return [*lines, f"  and {left} more"] if left else lines
+
+
+def _named(what: str, names: Sequence[str]) -> list[str]:
+    """A line that names them, up to a point; none where there are none."""
+    left = len(names) - LISTED_MAX
+    shown = ", ".join(names[:LISTED_MAX]) + (f" and {left} more" if left > 0 else "")
+    return [f"{what}: {shown}"] if names else []
 
 
 def _policy(trains: object, days: object) -> str:

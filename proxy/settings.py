@@ -18,6 +18,7 @@ from msgspec import Meta, inspect
 
 from proxy.money import Pricing
 from proxy.providers import Provider
+from proxy.wire.listing import Parameter
 
 # Thirty-one days: no wait of a gateway is longer, and event loops refuse timers of years.
 _SECONDS_MAX = 31 * 86_400
@@ -52,35 +53,6 @@ Quantization = Literal[
     "fp32",
     "unknown",
 ]
-Parameter = Literal[
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "top_a",
-    "frequency_penalty",
-    "presence_penalty",
-    "repetition_penalty",
-    "max_tokens",
-    "max_completion_tokens",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "prediction",
-    "seed",
-    "response_format",
-    "structured_outputs",
-    "stop",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "include_reasoning",
-    "reasoning",
-    "reasoning_effort",
-    "web_search_options",
-    "verbosity",
-]
-"""OpenRouter's names for what an endpoint supports (its OpenAPI schema, `Parameter`)."""
 
 
 class ConfigError(Exception):

@@ -269,6 +269,7 @@ class Books:
         self._keys = {key.hash: key for key in keys}
         self.tries: list[Try] = []
         self.rows: list[Generation] = []
+        self.refusals: list[str] = []
 
     def key(self, hash: str) -> Key | None:
         return self._keys.get(hash)
@@ -278,6 +279,9 @@ class Books:
 
     def finished(self, row: Generation) -> None:
         self.rows.append(row)
+
+    def refused(self, kind: str) -> None:
+        self.refusals.append(kind)
 
 
 class Stage:

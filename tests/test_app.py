@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy import hosting
 from proxy.accounts.keys import mint
-from proxy.app import ALLOWED_HEADERS, PREFIXES, App, refuse
+from proxy.app import ALLOWED_HEADERS, PREFIXES, UNBUILT, App, refuse
 from proxy.errors import GatewayError
 from proxy.gateway import Gateway
 from proxy.stores.schema import StoreUnavailable
@@ -88,6 +88,30 @@ async def test_all_else_is_nowhere(path: str) -> None:
     assert "location" not in answer.headers
     below = path.startswith(("/api/v1/", "/v1/")) or path in PREFIXES
     assert is_open(answer) is below
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        *((path, path) for path in UNBUILT),
+        ("/audio/speech", "/audio"),
+        ("/keys/0123", "/keys"),
+        ("/model/acme/large", "/model"),
+        ("/embeddings/models", "/embeddings"),
+        ("/presets/one/chat/completions", "/presets"),
+    ],
+)
+async def test_what_openrouter_has_there_is_named(method: str, path: str, named: str) -> None:
+    answer = await call(app_of(), method, f"/api/v1{path}")
+    assert (answer.status, answer.error["message"]) == (404, f"{named}: not supported yet")
+    assert answer.error["metadata"]["error_type"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/keyss", "/auth", "/endpoints", "/audiobook", "/x/keys"])
+async def test_what_only_looks_like_it_is_nowhere(path: str) -> None:
+    answer = await call(app_of(), "GET", f"/v1{path}")
+    assert (answer.status, answer.error["message"]) == (404, "Not Found")
 
 
 @pytest.mark.parametrize(

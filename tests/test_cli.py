@@ -157,9 +157,23 @@ def test_an_end_without_zone_is_utc(invoke: Weir) -> None:
 # The store.
 
 
-@pytest.mark.parametrize("command", [("keys", "list"), ("keys", "revoke", "a"), ("usage",)])
+@pytest.mark.parametrize("command", [("keys", "list"), ("usage",), ("usage", "--by", "day")])
 def test_without_a_store_there_is_nothing_to_tell(invoke: Weir, command: tuple[str, ...]) -> None:
-    assert wrong(invoke(*command), code=1) == "There is no store at weir.db yet."
+    for option, printed in [((), 1), (("--json",), 0)]:
+        result = invoke(*command, *option)
+        assert result.exit_code == 0
+        assert result.stderr == "There is no store at weir.db yet.\n"
+        if printed:
+            (head,) = result.stdout.splitlines()
+            assert len(head.split()) > 4
+        else:
+            assert json.loads(result.stdout) == []
+    assert not Path("weir.db").exists()
+
+
+def test_without_a_store_there_is_nothing_to_revoke(invoke: Weir) -> None:
+    said = wrong(invoke("keys", "revoke", "a"), code=1)
+    assert said == "There is no store at weir.db yet."
     assert not Path("weir.db").exists()
 
 
@@ -172,7 +186,8 @@ STORES = {
 
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize(
-    "command", [("serve", "--bind", "127.0.0.1:0"), ("keys", "create", "a"), ("keys", "list")]
+    "command",
+    [("serve", "--bind", "127.0.0.1:0"), ("keys", "create", "a"), ("keys", "revoke", "a")],
 )
 def test_a_bad_store_is_one_clear_line(
     invoke: Weir, monkeypatch: pytest.MonkeyPatch, store: str, command: tuple[str, ...]
@@ -231,6 +246,7 @@ def test_the_environment_names_the_file(invoke: Weir, monkeypatch: pytest.Monkey
         (("--workers", "2"), "$.server.workers: not supported yet, leave it at 1"),
         (("--bind", "nonsense"), '$.server.bind[0]: expected "host:port" or "unix:/path"'),
         (("--bind", "127.0.0.1:1", "--bind", "127.0.0.1:65536"), "$.server.bind[1]: "),
+        (("--bind", "unix:w", "--bind", "unix:w"), '$.server.bind[1]: "unix:w" is given twice'),
     ],
 )
 def test_options_of_serve_are_checked(invoke: Weir, arguments: tuple[str, ...], said: str) -> None:

@@ -198,6 +198,11 @@ WRONG = [
     ("[server]\nbind = ['h:65536']", "$.server.bind[0]", FORM),
     ("[server]\nbind = ['h:-1']", "$.server.bind[0]", FORM),
     ("[server]\nbind = ['h:1', 'http://h:1']", "$.server.bind[1]", FORM),
+    (
+        "[server]\nbind = ['h:1', 'unix:a', 'h:1']",
+        "$.server.bind[2]",
+        '"h:1" is given twice, first at $.server.bind[0]',
+    ),
     ("[server]\nbind = ['unix:']", "$.server.bind[0]", "expected a path of 1 to 107 bytes"),
     (f"[server]\nbind = ['unix:/{'a' * 107}']", "$.server.bind[0]", "expected a path of 1 to"),
     ("[server]\nworkers = 2", "$.server.workers", f"{NOT_YET} 1"),

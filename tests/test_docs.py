@@ -166,6 +166,7 @@ def test_the_labels_that_are_documented_are_those_it_has() -> None:
     metrics = Metrics()
     metrics.record(Generation(id="g", created_at=0.0, prompt_tokens=1, cost_nano=1, latency_ms=1))
     metrics.attempts["acme", "ok"] += 1
+    metrics.refusals["unauthenticated"] += 1
     for family in text_string_to_metric_families(metrics.render({}).decode()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         has = {label for sample in family.samples for label in sample.labels} - {"le"}

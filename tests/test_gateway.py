@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from proxy import reports
-from proxy.gateway import generation_id
+from proxy.pipeline.exchange import generation_id
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import load_scenario
 from tests.running import Running, config_text, eventually, free_port, model_text, provider, weir

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,58 @@ def test_a_file_that_can_not_be_used(tmp_path: Path, content: bytes | None, reas
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=reason.replace("$", r"\$")):
         hosting.load(file, {})
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[timeouts]\ndrain_s = 7\n", encoding="utf-8-sig")
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert hosting.load(file, {}).timeouts.drain_s == 7
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate and its key, once more under other names, and odd files."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("pems")
+    for name in ("our", "other"):
+        made = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name}"
+        files = ["-out", f"{name}.pem", "-keyout", f"{name}.key"]
+        subprocess.run(
+            [openssl, *made.split(), *files], cwd=folder, check=True, capture_output=True
+        )
+    locked = "ec -in our.key -aes128 -passout pass:secret -out locked.key"
+    subprocess.run([openssl, *locked.split()], cwd=folder, check=True, capture_output=True)
+    (folder / "cut.pem").write_text((folder / "our.pem").read_text()[:200])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "said"),
+    [
+        ("our.pem", "our.key", None),
+        ("our.pem", "other.key", "$.server.tls: certificate and key do not belong together"),
+        ("our.key", "our.pem", "$.server.tls: certificate and key can not be used: "),
+        ("our.pem", "our.pem", "$.server.tls: certificate and key can not be used: "),
+        ("cut.pem", "our.key", "$.server.tls: certificate and key can not be used: "),
+        ("our.pem", "locked.key", "$.server.tls.key: is encrypted"),
+    ],
+)
+def test_a_certificate_needs_its_own_key(
+    tmp_path: Path, pems: Path, certificate: str, key: str, said: str | None
+) -> None:
+    file = tmp_path / "config.toml"
+    tls = f'certificate = "{pems}/{certificate}"\nkey = "{pems}/{key}"'
+    file.write_text(f"[server.tls]\n{tls}\n")
+    if said is None:
+        assert hosting.load(file, {}).server.tls is not None
+        return
+    with pytest.raises(ConfigError) as caught:
+        hosting.load(file, {})
+    assert str(caught.value).startswith(said)
+    assert "secret" not in str(caught.value)
 
 
 def test_files_that_the_configuration_names_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What commands print: the same rows as tables for people and as JSON for programs."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,54 @@ async def test_check_shows_what_a_gateway_would_have(tmp_path: Path) -> None:
     table = reports.check(one, catalogue, status, as_json=False)
     assert "2 (provider)" in table
     assert "auth: keys   store: sqlite:///" in table
-    assert "models: 3\n" in table
-    assert table.endswith("without a price: test/one, test/two")
+    assert "(what can chat, of all that is listed): 3\n" in table
+    assert [line.split() for line in table.splitlines()[-4:-1]] == [
+        ["test/own", "p0", "priced"], ["test/one", "p0", "no", "price"],
+        ["test/two", "p0", "no", "price"],
+    ]  # fmt: skip
+    assert table.endswith("\nwithout a price: test/one, test/two")
     assert "provider-key-0" not in table + json.dumps(found)
     assert not (tmp_path / "weir.db").exists(), "nothing is written"
+
+
+async def test_check_of_many_models_and_of_some_that_nobody_serves(tmp_path: Path) -> None:
+    names = ", ".join(f'"test/m{number}"' for number in range(60))
+    async with provider(f"models = [{names}]") as (_, base_url):
+        text = config_text(tmp_path, base_url, base_url)
+        text += '[[models]]\nid = "test/none"\n' + model_text("test/both", ("p0", "a"), ("p1", "a"))
+        one, catalogue, status = await resolved(tmp_path, text)
+    table = reports.check(one, catalogue, status, as_json=False)
+    assert "60 (provider)" in table
+    assert "(what can chat, of all that is listed): 62\n" in table
+    lines = [line.split() for line in table.splitlines()]
+    assert ["test/none", "nobody"] in lines
+    assert ["test/both", "p0,", "p1", "priced"] in lines
+    assert ["and", "12", "more"] in lines
+    assert sum(line.startswith("  test/") for line in table.splitlines()) == 50
+    assert table.endswith("\nserved by nobody: test/none")
+
+
+@pytest.mark.parametrize("written", ["5", "5.0"])
+async def test_a_number_prints_the_same_however_it_was_written(
+    tmp_path: Path, written: str
+) -> None:
+    text = config_text(tmp_path, "http://127.0.0.1:1/v1")
+    text += f"[timeouts]\nconnect_s = {written}\nanswer_s = 0.5\n"
+    one, catalogue, status = await resolved(tmp_path, text)
+    assert "connect_s: 5   " in reports.check(one, catalogue, status, as_json=False)
+    shown = reports.check(one, catalogue, status, as_json=True)
+    assert '"connect_s": 5,' in shown
+    assert json.loads(shown)["limits"]["answer_s"] == 0.5
+
+
+async def test_what_the_table_shows_is_not_logged_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    _, _, status = await resolved(tmp_path, config_text(tmp_path, url))
+    assert status["p0"].error is not None
+    assert caplog.messages == []
+    assert logging.getLogger("proxy.upstream.listing").level == logging.NOTSET
 
 
 async def test_check_of_a_provider_that_is_down(tmp_path: Path) -> None:
@@ -93,7 +138,7 @@ async def test_check_says_what_happens_to_the_data(tmp_path: Path, policy: str, 
     table = reports.check(one, catalogue, status, as_json=False)
     assert said in table
     assert "test/m19 and 5 more" in table
-    assert "test/m20" not in table
+    assert table.count("test/m20") == 1, "with its line, and not once more"
 
 
 async def test_models_have_a_line_for_each_endpoint(tmp_path: Path) -> None:

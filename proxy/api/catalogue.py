@@ -5,7 +5,7 @@ that are not measured yet are null, as there for callers who show no key.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
+from proxy.wire.listing import PARAMETERS
 
 LIMIT_DEFAULT, LIMIT_MAX = 500, 1000
 
@@ -32,6 +33,10 @@ UNBUILT_FILTERS = frozenset({
 # fmt: on
 """OpenRouter's filters of `GET /models` that would be met with silence."""
 
+WHOLE_LIST = ("text", "all")
+"""The `output_modalities` that leave nothing out where every model writes text; the first is
+OpenRouter's default."""
+
 
 def routes(
     catalogue: Callable[[], Catalogue], providers: Callable[[], Iterable[Provider]]
@@ -41,7 +46,8 @@ def routes(
     async def models(request: Request) -> Response:
         return answer(list_models(catalogue(), dict(request.query_params)))
 
-    async def count(_: Request) -> Response:
+    async def count(request: Request) -> Response:
+        _refuse_unbuilt(request.query_params)
         return answer({"data": {"count": len(catalogue().models)}})
 
     async def endpoints(request: Request) -> Response:
@@ -69,8 +75,7 @@ def answer(value: Any, status: int = 200) -> Response:
 
 def list_models(catalogue: Catalogue, query: dict[str, str]) -> dict[str, Any]:
     """The body of `GET /models`; without `offset` and `limit` it is the whole list."""
-    if unbuilt := UNBUILT_FILTERS & query.keys():
-        raise GatewayError("not_supported", f"{min(unbuilt)}: not supported yet")
+    _refuse_unbuilt(query)
     models = list(catalogue.models.values())
     links: dict[str, str | None] = {"next": None}
     total = len(models)
@@ -81,6 +86,14 @@ def list_models(catalogue: Catalogue, query: dict[str, str]) -> dict[str, Any]:
         if offset + limit < total:
             links["next"] = f"/api/v1/models?offset={offset + limit}&limit={limit}"
     return {"data": [model_row(model) for model in models], "total_count": total, "links": links}
+
+
+def _refuse_unbuilt(query: Mapping[str, str]) -> None:
+    unbuilt = UNBUILT_FILTERS & query.keys()
+    if query.get("output_modalities") in WHOLE_LIST:
+        unbuilt -= {"output_modalities"}
+    if unbuilt:
+        raise GatewayError("not_supported", f"{min(unbuilt)}: not supported yet")
 
 
 def _whole(query: dict[str, str], name: str, *, default: int, low: int, high: int) -> int:
@@ -161,8 +174,13 @@ def _plain(value: Decimal) -> str:
 
 
 def _parameters(endpoints: Iterable[Endpoint]) -> list[str]:
-    named = (endpoint.supported_parameters or () for endpoint in endpoints)
-    return sorted({parameter for parameters in named for parameter in parameters})
+    return sorted({parameter for endpoint in endpoints for parameter in _supported(endpoint)})
+
+
+def _supported(endpoint: Endpoint) -> tuple[str, ...]:
+    """What is not said is taken to be supported, as it is when a request is routed."""
+    said = endpoint.supported_parameters
+    return PARAMETERS if said is None else said
 
 
 def model_endpoints(model: Model) -> dict[str, Any]:
@@ -179,9 +197,8 @@ def model_endpoints(model: Model) -> dict[str, Any]:
 
 def endpoint_row(model: Model, endpoint: Endpoint) -> dict[str, Any]:
     """One endpoint: OpenRouter's `PublicEndpoint`."""
-    parameters = endpoint.supported_parameters
-    tools = parameters is None or "tools" in parameters
-    choice = parameters is None or "tool_choice" in parameters
+    parameters = _supported(endpoint)
+    tools, choice = "tools" in parameters, "tool_choice" in parameters
     return {
         "name": f"{endpoint.provider.name} | {model.id}",
         "model_id": model.id,
@@ -193,7 +210,7 @@ def endpoint_row(model: Model, endpoint: Endpoint) -> dict[str, Any]:
         "quantization": endpoint.quantization,
         "max_completion_tokens": endpoint.max_completion_tokens,
         "max_prompt_tokens": None,
-        "supported_parameters": sorted(parameters or ()),
+        "supported_parameters": sorted(parameters),
         "supports_implicit_caching": False,
         "supports_tool_choice": {
             "auto": tools,

@@ -7,6 +7,7 @@ the caller, without anything that looks like a credential, except where it is ab
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -24,6 +25,15 @@ _SECRET = re.compile(
     r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))"
     r"(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|csk|hf|nvapi|pplx|tgp|fw|key|org|proj|user|team|req)"
     r"[-_][A-Za-z0-9*_.-]{6,})"
+)
+_URL = re.compile(
+    r"(?i)https?:\\?/\\?/(?P<user>[^\s/\\?#@\"'<>]*@)?"
+    r"(?P<host>\[[^\[\]\s/]*\]|\w[^\s/\\?#:\"'<>()\[\]{},;`]*)(?::\d+)?"
+    r"(?:[/?#\\](?:(?!https?:)[^\s\"'<>`])*)?"
+)
+# A host without a dot, an IP address in whatever writing, or a name that only a private net knows.
+_PRIVATE_HOST = re.compile(
+    r"(?i)[^.]*|\[.*|(?:.*\.)?(?:\d+|0x[0-9a-f]*|internal|local|localhost|svc)"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
 _BAD_KEY = re.compile(r"(?i)(incorrect|invalid|wrong|missing|bad)\s+(x-)?api[\s_-]?key|api key not")
@@ -43,11 +53,27 @@ _BY_STATUS = {
 _PASSED_ON = (413, 422)  # statuses that tell the caller more than 400
 
 
-def scrub(text: str, *, secrets: Iterable[str] = (), chars_max: int = RAW_CHARS_MAX) -> str:
-    """A provider's text as a caller may see it: no secret, no control character, no novel."""
-    for secret in secrets:
+def scrub(
+    text: str,
+    *,
+    secrets: Iterable[str] = (),
+    hosts: Iterable[str] = (),
+    chars_max: int = RAW_CHARS_MAX,
+) -> str:
+    """A provider's text as a caller may see it: no secret, no address of `hosts` or of a private
+    net, no control character, no novel.
+    """
+    for secret in filter(None, secrets):
         text = text.replace(secret, "[hidden]")
+    text = _URL.sub(_shown, text)
+    for host in filter(None, hosts):
+        text = re.sub(rf"(?i)(?<![\w-]){re.escape(host)}(?![\w-])", "[hidden]", text)
     return _CONTROL.sub(" ", _SECRET.sub("[hidden]", text))[:chars_max]
+
+
+def _shown(url: re.Match[str]) -> str:
+    private = url["user"] or _PRIVATE_HOST.fullmatch(url["host"].rstrip("."))
+    return "[hidden]" if private else url[0]
 
 
 def decode_error(
@@ -56,15 +82,19 @@ def decode_error(
     *,
     provider: str,
     secrets: Iterable[str] = (),
+    hosts: Iterable[str] = (),
     retry_after: str | None = None,
 ) -> GatewayError:
-    """A provider's refusal as ours; `provider` is its display name, `secrets` our keys at it."""
+    """A provider's refusal as ours; `provider` is its display name, `secrets` our keys at it,
+    `hosts` where we reach it.
+    """
     text = body.decode("utf-8", "replace")
     message, code = _message(text)
     return provider_error(
         Failed(status=status, message=message, code=code, raw=text),
         provider=provider,
         secrets=secrets,
+        hosts=hosts,
         retry_after=retry_after,
     )
 
@@ -74,23 +104,27 @@ def provider_error(
     *,
     provider: str,
     secrets: Iterable[str] = (),
+    hosts: Iterable[str] = (),
     retry_after: str | None = None,
 ) -> GatewayError:
     """The same for a failure inside an answer; without a status it counts as a 502."""
     status = failed.status or 502
     metadata: dict[str, Any] = {"provider_name": provider, "is_byok": False}
     if status in (401, 402, 403) or (status == 400 and _BAD_KEY.search(failed.message)):
-        # The text is about our key, or has parts of it: the log's business, not the caller's.
+        # The text is about our key, or has parts of it: nobody's business but the operator's, who
+        # finds the provider and its status in the log.
         return GatewayError(
             "provider_credential",
             f"Provider returned error: {provider} refused the gateway's credentials",
             metadata=metadata,
         )
-    secrets = tuple(secrets)
-    metadata["raw"] = scrub(failed.raw or failed.message, secrets=secrets)
+    shown = partial(scrub, secrets=tuple(secrets), hosts=tuple(hosts))
+    metadata["raw"] = shown(failed.raw or failed.message)
     if failed.code:
-        metadata["provider_code"] = scrub(failed.code, secrets=secrets, chars_max=100)
-    said = scrub(failed.message, secrets=secrets, chars_max=MESSAGE_CHARS_MAX).strip()
+        metadata["provider_code"] = shown(failed.code, chars_max=100)
+    said = shown(failed.message, chars_max=MESSAGE_CHARS_MAX).strip()
+    if 300 <= status < 400:
+        said = f"it redirected the request (status {status}), which is not followed"
     headers = {}
     if retry_after is not None and re.fullmatch(r"\d{1,6}", retry_after.strip()):
         headers["Retry-After"] = retry_after.strip()

@@ -249,5 +249,5 @@ class Reader:
         if not isinstance(usage, dict):
             groq = chunk.get("x_groq")
             usage = groq.get("usage") if isinstance(groq, dict) else None
-        if isinstance(usage, dict):
-            events.append(UsageReport(decode_usage(usage, self._quirks)))
+        if isinstance(usage, dict) and (counts := decode_usage(usage, self._quirks)) is not None:
+            events.append(UsageReport(counts))

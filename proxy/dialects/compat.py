@@ -4,12 +4,16 @@ Each function takes what a provider sent, in whatever of the recorded shapes, an
 one form of `proxy.wire.events`. Nothing here is an error: what has the wrong type counts as absent.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
+
+COUNT_MAX: Final = 2**31
+"""No answer has more tokens; what a provider counts beyond is absurd and would not fit the books,
+whose amounts have 64 bits."""
 
 
 class Calls:
@@ -57,8 +61,12 @@ class Calls:
         return self._numbers[place], True
 
 
-def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage:
-    """A provider's counts in OpenRouter's counting; what is missing, negative or no number is 0."""
+def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage | None:
+    """A provider's counts in OpenRouter's counting; what is missing, negative, absurd or no number
+    is 0. None where that holds for the prompt and the completion both: then nothing was counted.
+    """
+    if _usable(usage.get("prompt_tokens")) is _usable(usage.get("completion_tokens")) is None:
+        return None
     prompt = _object(usage.get("prompt_tokens_details"))
     completion = _object(usage.get("completion_tokens_details"))
     reasoning = _count(completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens"))
@@ -132,4 +140,10 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return _usable(value) or 0
+
+
+def _usable(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= COUNT_MAX else None

@@ -4,6 +4,8 @@ Types are checked here for every field that OpenRouter's ChatRequest names and t
 provider, acts on; what is not named travels on untouched.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +15,7 @@ from proxy.wire.request import Effort
 
 CHOICES_MAX = 128  # OpenAI's own limit on `n`
 STOP_MAX = 4  # OpenAI's and OpenRouter's limit on stop sequences
+SESSION_CHARS_MAX = 256  # OpenRouter's limit on `session_id`
 
 # fmt: off
 OWN_FIELDS = frozenset({
@@ -31,6 +34,12 @@ HARMLESS: dict[str, tuple[object, ...]] = {
     "stop_server_tools_when": ([],),
     "preset": (),
     "trace": ({},),
+    "cache_control": (),
+    "max_tool_calls": (),
+    "provider.order": ([],),
+    "provider.only": ([],),
+    "provider.ignore": ([],),
+    "provider.quantizations": ([],),
     "provider.allow_fallbacks": (True,),
     "provider.require_parameters": (False,),
     "provider.data_collection": ("allow",),
@@ -38,6 +47,29 @@ HARMLESS: dict[str, tuple[object, ...]] = {
     "provider.enforce_distillable_text": (False,),
 }
 """Wishes for parts that are not built yet, with the values that ask for nothing."""
+
+UNBUILT_HEADERS: dict[bytes, tuple[str, bytes | None]] = {
+    b"x-provider-api-keys": ("X-Provider-API-Keys", None),
+    b"x-openrouter-cache": ("X-OpenRouter-Cache", b"true"),
+    b"x-openrouter-metadata": ("X-OpenRouter-Metadata", b"enabled"),
+    b"x-openrouter-experimental-metadata": ("X-OpenRouter-Experimental-Metadata", b"enabled"),
+}
+"""The same in headers: the name as OpenRouter writes it, and the value that asks for something;
+None where any does."""
+
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "null",
+    "object": "an object",
+    "str": "a string",
+}
+"""JSON's types as people call them, by msgspec's names."""
+
+_GOT = {"bool": "a boolean", "float": "a decimal number", "int": "a number"}
+_EXACT_MAX = 2**53  # beyond, a float is not the whole number that it was written as
 
 
 class Part(msgspec.Struct):
@@ -104,6 +136,61 @@ class Fields(msgspec.Struct):
     provider: dict[str, Any] | None = None
 
 
+_INTEGERS = tuple(
+    field.name for field in msgspec.structs.fields(Fields) if field.type == int | None
+)
+
+
+def decode_fields(fields: dict[str, Any]) -> Fields:
+    """The known ones of `fields`; in these, a whole number written as `10.0` becomes an integer.
+
+    Raises GatewayError `invalid_request`, which names the field.
+    """
+    _make_whole(fields, _INTEGERS)
+    if isinstance(fields.get("reasoning"), dict):
+        _make_whole(fields["reasoning"], ("max_tokens",))
+    try:
+        return msgspec.convert(fields, Fields)
+    except msgspec.ValidationError as error:
+        raise GatewayError("invalid_request", _explain(str(error))) from None
+
+
+def _make_whole(fields: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_MAX:
+            fields[name] = int(value)
+
+
+def _explain(error: str) -> str:
+    """What msgspec found wrong, for people: the field, and what was expected of it."""
+    reason, _, path = error.rpartition(" - at ")
+    path = path.strip("`").removeprefix("$.")
+    quoted = re.findall(r"`([^`]*)`", reason)
+    if reason.startswith("Expected"):
+        expected = (_WORDS[name] for name in quoted[0].split(" | ") if name != "null")
+        got = _GOT.get(quoted[1]) or _WORDS[quoted[1]]
+        return f"{path}: expected {' or '.join(expected)}, got {got}"
+    if reason.startswith("Object missing"):
+        return f"{path}.{quoted[0]}: required"
+    if reason.startswith("Invalid enum"):  # and goes on with the caller's own text
+        return f"{path}: none of the values it can have"
+    return f"{path}: {reason.lower()}"
+
+
+def unset(known: Fields) -> set[str]:
+    """The known fields that are absent, or null, which means the same."""
+    return {name for name in known.__struct_fields__ if getattr(known, name) is None}
+
+
+def refuse_unbuilt_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises GatewayError `not_supported` for the same wishes in a request's headers."""
+    for name, value in headers:
+        written, asking = UNBUILT_HEADERS.get(name.lower(), ("", b""))
+        if written and asking in (None, value.strip().lower()):
+            raise GatewayError("not_supported", f"{written}: not supported yet")
+
+
 def refuse_unbuilt(fields: dict[str, Any]) -> None:
     """Raises GatewayError `not_supported` for a wish that would otherwise be met with silence."""
     wishes = {name: fields.get(name) for name in HARMLESS if "." not in name}
@@ -131,3 +218,5 @@ def check_ranges(known: Fields) -> None:
             raise GatewayError("invalid_request", f"{name}: must be between {low} and {high}")
     if isinstance(known.stop, list) and len(known.stop) > STOP_MAX:
         raise GatewayError("invalid_request", f"stop: at most {STOP_MAX} sequences")
+    if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
+        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")

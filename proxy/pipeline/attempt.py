@@ -144,7 +144,7 @@ class Attempt:
                 case UsageReport():
                     self._exchange.usage = event.usage
                 case Failed():
-                    self._fail(self._failure(event))
+                    self._fail(self._as_error(self._dialect.decode_failure, event))
                 case Ended():
                     self._end_mark()
             if self.over and self.error is not None:
@@ -232,21 +232,17 @@ class Attempt:
         if self._good:
             self._take(self._dialect.decode_answer(body, provider.quirks))
             return
-        raise self._dialect.decode_error(
-            self.status,
-            body,
-            provider=provider.name,
-            secrets=self._exchange.snapshot.signing.secrets(provider.slug),
-            retry_after=self._retry_after,
+        raise self._as_error(
+            self._dialect.decode_error, self.status, body, retry_after=self._retry_after
         )
 
-    def _failure(self, event: Failed) -> GatewayError:
-        provider = self._endpoint.provider
-        return self._dialect.decode_failure(
-            event,
-            provider=provider.name,
-            secrets=self._exchange.snapshot.signing.secrets(provider.slug),
-        )
+    def _as_error(
+        self, decode: Callable[..., GatewayError], *said: Any, **more: Any
+    ) -> GatewayError:
+        """A provider's words as the caller may hear them."""
+        provider, signing = self._endpoint.provider, self._exchange.snapshot.signing
+        secrets, hosts = signing.secrets(provider.slug), signing.hosts(provider.slug)
+        return decode(*said, provider=provider.name, secrets=secrets, hosts=hosts, **more)
 
     # The clocks, and the ways to end.
 

@@ -1,5 +1,6 @@
 """One request and all that becomes of it: the record that the phases of the story hand on."""
 
+import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -12,6 +13,18 @@ from proxy.upstream.signing import Signing
 from proxy.wire.events import Started, Usage
 from proxy.wire.record import Try
 from proxy.wire.request import Ask, Head
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def generation_id(wall: float) -> str:
+    """OpenRouter's form: `gen-`, the second, twenty digits of base 62 (119 bits of chance)."""
+    number = int.from_bytes(os.urandom(16), "big")
+    digits = []
+    for _ in range(20):
+        number, digit = divmod(number, 62)
+        digits.append(_DIGITS[digit])
+    return f"gen-{int(wall)}-{''.join(digits)}"
 
 
 class Snapshot(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
 from proxy.dialects import Inbound
+from proxy.dialects.fields import refuse_unbuilt_headers
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange, Snapshot
@@ -35,6 +36,8 @@ class Books(Protocol):
     def tried(self, note: Try) -> None: ...
 
     def finished(self, row: Generation) -> None: ...
+
+    def refused(self, kind: str) -> None: ...
 
 
 class Flow:
@@ -62,6 +65,7 @@ class Flow:
         self._headers = {"User-Agent": agent}
         self._relays: set[Relay] = set()
         self.draining = False
+        self.under_way = 0
 
     async def serve(self, caller: Caller, dialect: Inbound) -> None:
         """One request, from its head to the row that is kept of it."""
@@ -73,9 +77,11 @@ class Flow:
             snapshot=self._snapshot(),
         )
         exchange.origin = _origin(caller)
+        self.under_way += 1
         try:
             self._admit()  # 503
             exchange.key = self.authenticate(exchange.snapshot, caller)  # 400, 401
+            refuse_unbuilt_headers(caller.scope["headers"])  # 400
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
             exchange.ask = dialect.decode_request(body)  # 400
             exchange.plan = plan(exchange.ask.models, exchange.snapshot.catalogue)  # 400, 503
@@ -93,6 +99,7 @@ class Flow:
             exchange.cancelled = True
             raise
         finally:
+            self.under_way -= 1
             self._settle(exchange)
             await caller.close()
 
@@ -158,19 +165,19 @@ class Flow:
             if caller.started:
                 await caller.finish(dialect.encoder(exchange.head, False).encode_failure(error))
                 return
-            headers = {
-                "Content-Type": "application/json",
-                "X-Generation-Id": exchange.id,
-                **error.headers,
-            }
+            headers = {"Content-Type": "application/json", **error.headers}
+            if exchange.plan is not None:
+                headers["X-Generation-Id"] = exchange.id
             await caller.answer(error.status, headers, dialect.encode_error(error))
         except CallerGone:
             exchange.cancelled = True
 
     def _settle(self, exchange: Exchange) -> None:
         """Fixes what is owed and keeps the row; nothing is left to do the second time. A request
-        that never reached a plan was no generation and leaves none.
+        that never reached a plan was no generation: it is counted, and leaves no row.
         """
+        if exchange.plan is None and exchange.error is not None:
+            self._refuse(exchange, exchange.error)
         if exchange.settled or exchange.plan is None:
             return
         row = settle(exchange, now=self._clock())
@@ -194,6 +201,11 @@ class Flow:
                 "key": exchange.key.label if exchange.key else None,
             },
         )
+
+    def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        self._books.refused(error.kind)
+        key = exchange.key.label if exchange.key else None
+        log.info("refused", extra={"status": error.status, "error": error.kind, "key": key})
 
     def stop(self) -> None:
         """Ends every answer under way with an error; the drain has waited long enough."""

@@ -6,6 +6,7 @@ moves on: what fails then ends the answer with an error event.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from proxy.dialects import OUTBOUND, Inbound, Outbound
@@ -18,6 +19,8 @@ from proxy.serving.caller import Caller
 from proxy.upstream.transport import Call, Transport
 from proxy.wire.frames import PROCESSING
 from proxy.wire.record import Try
+
+log = logging.getLogger(__name__)
 
 FIRST_COMMENT_S = 1.0
 COMMENT_S = 5.0
@@ -206,6 +209,20 @@ class Relay:
         )
         self._exchange.tries.append(note)
         self._on_try(note)
+        if error is not None:
+            # The provider's words may repeat the prompt: what it answered is enough for the log.
+            log.warning(
+                "attempt failed",
+                extra={
+                    "generation": self._exchange.id,
+                    "provider": note.provider,
+                    "model": note.model,
+                    "status": note.status,
+                    "error": note.error,
+                    "code": error.metadata.get("provider_code"),
+                    "time_ms": note.latency_ms,
+                },
+            )
 
     def _name_failures(self, failed: GatewayError) -> None:
         """Tells the caller of the other attempts, as OpenRouter does (contract, 2.4)."""

@@ -1,15 +1,17 @@
 """Weir's own start: sockets, connections, and an orderly end.
 
-Hypercorn gives the sockets, TLS, the HTTP protocols and lifespan; accepting connections, draining
-and what an application may do to its connection are ours. Stock Hypercorn cuts every stream three
+Hypercorn gives TLS, the HTTP protocols and lifespan; sockets, accepting connections, draining and
+what an application may do to its connection are ours. Stock Hypercorn cuts every stream three
 seconds after SIGTERM, and has no way to reset the connection of a caller that stopped reading.
 """
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
+import stat
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -85,16 +87,13 @@ async def _serve(
         told: Any = accepted  # whom it tells is declared to take any reader
         return asyncio.StreamReaderProtocol(_Reader(), told)
 
-    sockets = config.create_sockets()
     tls = config.create_ssl_context() if config.ssl_enabled else None
-    servers, urls = [], []
-    listening = [*sockets.secure_sockets, *sockets.insecure_sockets]
-    for sock in listening:
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        secure = tls if sock in sockets.secure_sockets else None
-        servers.append(await loop.create_server(protocol, sock=sock, ssl=secure, backlog=2048))
-        urls.append(_url(sock, secure is not None))
+    listening = _bound(config.bind)
+    paths = [_Path(sock) for sock in listening if sock.family == socket.AF_UNIX]
+    servers = [
+        await loop.create_server(protocol, sock=sock, ssl=tls, backlog=2048) for sock in listening
+    ]
+    urls = [_url(sock, tls is not None) for sock in listening]
     try:
         on_listening(urls)
         await stopping()
@@ -112,10 +111,84 @@ async def _serve(
         for task in connections:
             task.cancel()
         await _finished(connections)
-        for url in urls:
-            if url.startswith("unix:"):
-                with contextlib.suppress(OSError):
-                    os.unlink(url.removeprefix("unix:"))
+        for path in paths:
+            path.unlink()
+
+
+def _bound(bind: Sequence[str]) -> list[socket.socket]:
+    """A socket for each address; raises OSError that names the one that can not be bound."""
+    bound: list[socket.socket] = []
+    try:
+        for address in bind:
+            try:
+                bound.append(_bind(address))
+            except OSError as error:
+                raise OSError(error.errno, f"{address}: {error.strerror}") from None
+    except OSError:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _bind(address: str) -> socket.socket:
+    name: str | tuple[str, int]
+    if address.startswith("unix:"):
+        family, name = socket.AF_UNIX, address.removeprefix("unix:")
+        _clear(name)
+    else:
+        host, _, port = address.rpartition(":")
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        name = (host.strip("[]"), int(port))
+    sock = socket.socket(family)
+    try:
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        sock.bind(name)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _clear(path: str) -> None:
+    """Removes the socket that a killed process left at `path`; one that is in use stays."""
+    if not stat.S_ISSOCK(_mode(path)):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0
+
+
+class _Path:
+    """Where a unix socket stands, to be removed at the end if it is still ours."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._path: str = sock.getsockname()
+        self._ours = self._seen()
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def unlink(self) -> None:
+        if self._ours is not None and self._seen() == self._ours:
+            os.unlink(self._path)
 
 
 async def _finished(connections: set[asyncio.Task[None]]) -> None:

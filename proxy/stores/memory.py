@@ -4,8 +4,8 @@ Any process may write: the command line, or another gateway. Each such write rai
 the database, and every gateway looks at it often enough to honour a change within a second. Most
 looks cost one `PRAGMA data_version`, which tells whether anything at all was committed.
 
-While the database can not be read, the last known keys stay: a fault of ours must not turn into
-"your key is unknown" for every caller.
+While the database can not be read, or its file was deleted or replaced, the last known keys stay:
+a fault of ours must not turn into "your key is unknown" for every caller.
 """
 
 import asyncio
@@ -84,6 +84,7 @@ def _read(store: SqlStore, seen: _Seen | None) -> tuple[_Seen, _Contents | None]
 
     The marks are read before the contents: what changes in between is read once more, never missed.
     """
+    store.check_place()
     version = store.data_version()
     if seen is not None and seen.data_version == version:
         return seen, None

@@ -39,6 +39,10 @@ class StoreError(Exception):
     """The store can not do what was asked; the message is for the person who asked."""
 
 
+class StoreMissing(StoreError):
+    """There is no database yet, and none was to be made."""
+
+
 class StoreUnavailable(StoreError):
     """The database is locked, full, broken or closed: the same request may work later."""
 

@@ -20,7 +20,15 @@ from sqlalchemy.exc import OperationalError
 
 from proxy.accounts.keys import Key
 from proxy.stores import migrations, schema, sqlite, usage
-from proxy.stores.schema import StoreError, changes, generations, keys, listings
+from proxy.stores.schema import (
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+    changes,
+    generations,
+    keys,
+    listings,
+)
 from proxy.stores.usage import By, KeyUsage, UsageRow
 from proxy.wire.listing import Listing
 from proxy.wire.record import Generation
@@ -38,23 +46,25 @@ class SqlStore:
         self._engine = engine
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
         self._watch: Connection | None = None
+        self._place: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, busy_timeout_ms: int = 5_000) -> "SqlStore":
         """The store at `url` (`sqlite:///path`), made or migrated first where it is necessary.
 
         With `create=False` the file is neither made nor migrated. A call waits up to
-        `busy_timeout_ms` for other writers. Raises StoreError: not a SQLite URL, no such file, not
-        a database, or the database of a newer Weir.
+        `busy_timeout_ms` for other writers. Raises StoreMissing where there is then none,
+        StoreError: not a SQLite URL, not a database, or the database of a newer Weir.
         """
         path = sqlite.path_of(url)
         if create:
             sqlite.touch(path)
         elif not os.path.exists(path):
-            raise StoreError(f"There is no store at {path} yet.")
+            raise StoreMissing(f"There is no store at {path} yet.")
         store = cls(path, sqlite.connect(path, busy_timeout_ms=busy_timeout_ms))
         try:
             store._prepare(migrate=create)
+            store._place = sqlite.place_of(path)
         except BaseException:
             store.close()
             raise
@@ -132,6 +142,16 @@ class SqlStore:
         with self._reading() as connection:
             seq: int = connection.execute(select(changes.c.seq)).scalar_one()
             return seq
+
+    def check_place(self) -> None:
+        """Raises StoreUnavailable where the file that is open no longer stands at its path.
+
+        SQLite goes on with a file that was deleted or replaced, and hears of nobody's writes.
+        """
+        if sqlite.place_of(self._path) != self._place:
+            raise StoreUnavailable(
+                f"The store {self._path} was deleted or replaced; only a restart opens the new one."
+            )
 
     def data_version(self) -> int:
         """A number that differs from the last one if anybody committed anything in between.

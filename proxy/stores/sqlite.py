@@ -46,6 +46,15 @@ def touch(path: str) -> None:
         raise StoreError(f"The store {path} can not be opened: {error.strerror}.") from error
 
 
+def place_of(path: str) -> tuple[int, int] | None:
+    """Which file stands at `path` (its device and its number there); None where none does."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def connect(path: str, *, busy_timeout_ms: int) -> Engine:
     """An engine whose transactions are SQLAlchemy's own, so that they also span DDL.
 

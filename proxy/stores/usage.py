@@ -3,7 +3,7 @@
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, select
 
 from proxy.stores.schema import generations, keys
 
@@ -81,5 +81,9 @@ def of_key(
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The sum, 0 where there is nothing to add up."""
-    return func.coalesce(func.sum(column), 0)
+    """The sum, 0 where there is nothing to add up.
+
+    Added as floats, exact up to 2**53: `sum` fails as a whole where integers leave 64 bits, and
+    one absurd row would hide all others. The cast stops at the largest integer.
+    """
+    return cast(func.total(column), BigInteger)

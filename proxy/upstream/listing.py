@@ -160,8 +160,6 @@ class Listings:
         retry_s = RETRY_S
         while True:
             status = await self.refresh(provider)
-            self._unasked.discard(provider.slug)
-            self._asked.set()
             wait_s = self._refresh_s if status.error is None else min(retry_s, self._refresh_s)
             retry_s = RETRY_S if status.error is None else min(2 * retry_s, RETRY_S_MAX)
             await self._sleep(wait_s * self._jitter())

@@ -5,12 +5,19 @@ by nobody else; several keys of one provider take turns.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
 
 
 class Signing:
-    """The keys of each provider by its slug; a provider without one needs none."""
+    """The keys of each provider by its slug; a provider without one needs none. `addresses` are
+    the base URLs, whose hosts are nobody's business either.
+    """
 
-    def __init__(self, keys: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, keys: Mapping[str, Sequence[str]], addresses: Mapping[str, str] | None = None
+    ) -> None:
+        hosts = {slug: urlsplit(url).netloc for slug, url in (addresses or {}).items()}
+        self._hosts = {slug: (host,) for slug, host in hosts.items() if host}
         self._keys = {slug: tuple(values) for slug, values in keys.items()}
         self._turns = dict.fromkeys(keys, 0)
 
@@ -30,3 +37,7 @@ class Signing:
     def secrets(self, slug: str) -> tuple[str, ...]:
         """What must not be shown of this provider's answers."""
         return self._keys.get(slug, ())
+
+    def hosts(self, slug: str) -> tuple[str, ...]:
+        """Where the provider lives, which must not be shown either."""
+        return self._hosts.get(slug, ())

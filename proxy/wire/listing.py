@@ -1,8 +1,42 @@
 """One row of a provider's own list of models, in one vocabulary for all providers."""
 
+from typing import Final, Literal, get_args
+
 import msgspec
 
 from proxy.money import Pricing
+
+Parameter = Literal[
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "top_a",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "max_tokens",
+    "max_completion_tokens",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "prediction",
+    "seed",
+    "response_format",
+    "structured_outputs",
+    "stop",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "include_reasoning",
+    "reasoning",
+    "reasoning_effort",
+    "web_search_options",
+    "verbosity",
+]
+"""OpenRouter's names for what an endpoint supports (its OpenAPI schema, `Parameter`)."""
+
+PARAMETERS: Final[tuple[str, ...]] = get_args(Parameter)
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):

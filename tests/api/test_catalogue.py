@@ -17,6 +17,7 @@ from proxy.errors import GatewayError
 from proxy.money import FREE, PriceOverride, Pricing
 from proxy.providers import Provider, known
 from proxy.routing.catalogue import Catalogue, Endpoint, Model, Timeouts
+from proxy.wire.listing import PARAMETERS
 from tests.asgi import call
 
 ACME = Provider(slug="acme", name="Acme AI", base_url="http://127.0.0.1:1/v1")
@@ -124,7 +125,7 @@ async def test_what_nobody_says_is_null_or_empty() -> None:
     (row,) = (await call(app_of(UNSAID), "GET", "/v1/models")).json["data"]
     assert (row["created"], row["description"], row["context_length"]) == (0, "", None)
     assert row["pricing"] == {"prompt": "-1", "completion": "-1"}
-    assert row["supported_parameters"] == []
+    assert row["supported_parameters"] == sorted(PARAMETERS)
 
 
 async def test_a_model_has_the_parameters_of_all_its_endpoints() -> None:
@@ -145,6 +146,17 @@ async def test_an_endpoint_that_does_not_say_is_taken_to_support_tools() -> None
     (row,) = answer.json["data"]["endpoints"]
     assert all(row["supports_tool_choice"].values())
     assert (row["context_length"], row["quantization"]) == (0, "unknown")
+    assert row["supported_parameters"] == sorted(PARAMETERS)
+
+
+async def test_an_endpoint_may_support_nothing() -> None:
+    app = app_of(model("acme/bare", endpoint(supported_parameters=())), NOWHERE)
+    for row in (await call(app, "GET", "/v1/models")).json["data"]:
+        assert row["supported_parameters"] == []
+    answer = await call(app, "GET", "/v1/models/acme/bare/endpoints")
+    (row,) = answer.json["data"]["endpoints"]
+    assert row["supported_parameters"] == []
+    assert not any(row["supports_tool_choice"].values())
 
 
 @pytest.mark.parametrize(
@@ -268,9 +280,19 @@ def test_a_page_that_is_none_is_refused(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(UNBUILT_FILTERS))
 async def test_a_filter_that_is_not_built_is_refused(name: str) -> None:
-    answer = await call(app_of(model()), "GET", "/api/v1/models", query=f"{name}=x")
-    assert answer.status == 400
-    assert answer.error["message"] == f"{name}: not supported yet"
+    for path in ("/api/v1/models", "/v1/models/count"):
+        answer = await call(app_of(model()), "GET", path, query=f"{name}=x")
+        assert answer.status == 400
+        assert answer.error["message"] == f"{name}: not supported yet"
+
+
+@pytest.mark.parametrize("value", ["text", "all"])
+async def test_the_filter_that_leaves_nothing_out_is_taken(value: str) -> None:
+    app, query = app_of(model(), UNSAID), f"output_modalities={value}"
+    assert (await call(app, "GET", "/v1/models", query=query)).json["total_count"] == 2
+    assert (await call(app, "GET", "/v1/models/count", query=query)).json["data"]["count"] == 2
+    answer = await call(app, "GET", "/v1/models", query=f"{query}&sort=x")
+    assert answer.error["message"] == "sort: not supported yet"
 
 
 async def test_what_no_filter_is_called_is_left_alone() -> None:

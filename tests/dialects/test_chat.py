@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.chat import decode_request, encode_request
+from proxy.dialects.chat import VALUES_MAX, decode_request, encode_request
 from proxy.dialects.fields import OWN_FIELDS
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
@@ -68,7 +68,49 @@ BROKEN: dict[str, bytes] = {
 def test_what_is_no_json_object(body: bytes) -> None:
     error = refused(body)
     assert error.kind == "invalid_request"
-    assert "JSON" in error.message or "nested" in error.message
+    assert any(word in error.message for word in ("JSON", "UTF-8", "nested"))
+    assert "truncated" not in error.message or not body.endswith(b"}")
+
+
+TOLD: list[tuple[bytes, str]] = [
+    (b'{"model":"\xff"}', "The body is not valid UTF-8."),
+    (b'{"x":"\\ud800"}', "not valid JSON: half a surrogate pair (near character 6)"),
+    (b'{"x":"\\ud800y"}', "half a surrogate pair"),
+    (b'{"x":"\\udc00\\ud800"}', "half a surrogate pair"),
+    (b'{"x":1,}', "The body is not valid JSON: trailing comma in object (byte 7)"),
+    (b'{"x":1e999}', "The body is not valid JSON: Number out of range"),
+    (b'{"x":1', "The body is not valid JSON: Input data was truncated"),
+]
+
+
+@pytest.mark.parametrize(("body", "told"), TOLD, ids=str)
+def test_what_is_wrong_is_told(body: bytes, told: str) -> None:
+    message = refused(body).message
+    assert told in message
+    assert "`" not in message
+
+
+MANY = VALUES_MAX + 1
+WIDE: dict[str, bytes] = {
+    "numbers": b"[" + b",".join([b"1"] * MANY) + b"]",
+    "lists": b"[" + b",".join([b"[]"] * MANY) + b"]",
+    "objects": b"[" + b",".join([b"{}"] * MANY) + b"]",
+    "strings": b"[" + b",".join([b'"a,"'] * MANY) + b"]",
+    "deep": b"[" + b",".join([b"[" * 100 + b"]" * 100] * (MANY // 100)) + b"]",
+    "no JSON": b'"["' * MANY,
+}
+
+
+@pytest.mark.parametrize("wide", WIDE.values(), ids=WIDE)
+def test_too_many_values_are_not_decoded(wide: bytes) -> None:
+    assert refused(START + b',"x":' + wide + b"}").message == "The body has too many values."
+
+
+@pytest.mark.parametrize("text", [",", "[", "{", '\\",'])
+def test_a_text_of_tables_is_one_value(text: str) -> None:
+    assert ask(messages=[{"role": "user", "content": text * MANY}]).models == ("a/b",)
+    cut = START + b',"x":"' + b"," * MANY
+    assert "truncated" in refused(cut).message
 
 
 @given(st.binary(max_size=200))
@@ -79,22 +121,28 @@ def test_bytes_of_chance_are_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("depth", range(700, 1100, 3))
 def test_what_is_decoded_can_be_encoded(depth: int) -> None:
-    """However near to the limit of the stack, and from deeper in it."""
+    """Or is the caller's fault, however near to the limit of the stack, and from deeper in it."""
     body = START + b',"x":' + b"[" * depth + b"]" * depth + b"}"
+
+    def deeper(asked: Ask, steps: int) -> bytes:
+        if steps:
+            return deeper(asked, steps - 1)
+        return encode_request(asked, model="m", quirks=Quirks())
+
+    told, encoded = "", b""
     try:
-        asked = decode_request(body)
+        encoded = deeper(decode_request(body), 50)
     except GatewayError as error:
         told = error.message
-    else:
-        told = ""
+    assert told == "The body is nested too deeply." or b"[" * depth in encoded
 
-        def deeper(steps: int) -> bytes:
-            if steps:
-                return deeper(steps - 1)
-            return encode_request(asked, model="m", quirks=Quirks())
 
-        assert b"[" * depth in deeper(50)
-    assert told in ("", "The body is nested too deeply.")
+@pytest.mark.parametrize("value", ["\ud800", object(), {(): 1}], ids=repr)
+def test_what_can_not_be_encoded_is_refused(value: object) -> None:
+    asked = Ask(models=("a/b",), body={"messages": [HELLO], "x": value})
+    with pytest.raises(GatewayError, match="can not be sent") as raised:
+        encode_request(asked, model="m", quirks=Quirks())
+    assert raised.value.kind == "invalid_request"
 
 
 # Types of known fields.
@@ -103,12 +151,12 @@ WRONG: list[tuple[str, Any, str]] = [
     ("messages", "hello", "messages"),
     ("messages", [], "messages"),
     ("messages", [1], "messages[0]"),
-    ("messages", [{}], "messages[0]"),
+    ("messages", [{}], "messages[0].role"),
     ("messages", [{"role": "wizard"}], "messages[0].role"),
     ("messages", [{"role": 1}], "messages[0].role"),
     ("messages", [{"role": "user", "content": 5}], "messages[0].content"),
     ("messages", [{"role": "user", "content": ["x"]}], "messages[0].content[0]"),
-    ("messages", [{"role": "user", "content": [{}]}], "messages[0].content[0]"),
+    ("messages", [{"role": "user", "content": [{}]}], "messages[0].content[0].type"),
     ("messages", [{"role": "user", "content": [{"type": 1}]}], "messages[0].content[0].type"),
     (
         "messages",
@@ -128,6 +176,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("max_tokens", "5", "max_tokens"),
     ("max_tokens", 1.5, "max_tokens"),
     ("max_tokens", True, "max_tokens"),
+    ("max_tokens", 1e300, "max_tokens"),
+    ("seed", 2.0**54, "seed"),
     ("max_tokens", 0, "max_tokens"),
     ("max_completion_tokens", [], "max_completion_tokens"),
     ("temperature", "hot", "temperature"),
@@ -176,7 +226,41 @@ def test_a_wrong_type_is_named(name: str, value: Any, path: str) -> None:
     error = refused(msgspec.json.encode({"model": "a/b", "messages": [HELLO]} | {name: value}))
     assert error.kind == "invalid_request"
     assert error.message.startswith(f"{path}: ")
-    assert "`$" not in error.message
+    assert "`" not in error.message
+
+
+WORDS: list[tuple[Json, str]] = [
+    ({"temperature": "hot"}, "temperature: expected a number, got a string"),
+    ({"temperature": 10**400}, "temperature: number out of range"),
+    ({"top_k": 1.5}, "top_k: expected a whole number, got a decimal number"),
+    ({"stop": 1}, "stop: expected a string or a list, got a number"),
+    ({"stream": "yes"}, "stream: expected true or false, got a string"),
+    ({"n": True}, "n: expected a whole number, got a boolean"),
+    ({"tool_choice": []}, "tool_choice: expected a string or an object, got a list"),
+    ({"tools": [{"type": None}]}, "tools[0].type: expected a string, got null"),
+    ({"messages": [{}]}, "messages[0].role: required"),
+    (
+        {"messages": [{"role": "a secret - at `$.x`"}]},
+        "messages[0].role: none of the values it can have",
+    ),
+    ({"session_id": "x" * 257}, "session_id: at most 256 characters"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), WORDS, ids=lambda value: str(value)[:40])
+def test_a_wrong_type_is_told_in_words(fields: Json, message: str) -> None:
+    body = {"model": "a/b", "messages": [HELLO]} | fields
+    assert refused(json.dumps(body).encode()).message == message
+
+
+def test_a_whole_number_may_have_a_point() -> None:
+    asked = ask(max_tokens=10.0, n=2.0, seed=-3.0, temperature=1.0, x=4.0)
+    body = sent(asked)
+    assert (asked.max_tokens, asked.choices) == (10, 2)
+    told = {name: body[name] for name in ("max_tokens", "n", "seed", "temperature", "x")}
+    assert repr(told) == repr({"max_tokens": 10, "n": 2, "seed": -3, "temperature": 1.0, "x": 4.0})
+    thought = sent(ask(reasoning={"max_tokens": 5.0}), reasoning_control="object")
+    assert repr(thought["reasoning"]) == "{'max_tokens': 5}"
 
 
 @pytest.mark.parametrize("name", {name for name, _, _ in WRONG} - {"messages", "model"})
@@ -184,6 +268,12 @@ def test_null_is_not_set(name: str) -> None:
     asked = ask(**{name: None})
     assert asked.models == ("a/b",)
     assert asked.thinking is None
+    assert sent(asked).keys() == {"model", "messages"}
+
+
+def test_null_travels_where_it_is_not_known() -> None:
+    body = sent(ask(of_tomorrow=None, temperature=None, seed=0, stop=[]))
+    assert body == {"model": "m", "messages": [HELLO], "of_tomorrow": None, "seed": 0, "stop": []}
 
 
 def test_a_request_for_nothing() -> None:
@@ -215,7 +305,7 @@ def test_own_fields_do_not_travel() -> None:
         "models": ["c/d"], "route": "fallback", "provider": {"allow_fallbacks": True},
         "plugins": [], "transforms": [], "usage": {"include": True}, "include_reasoning": True,
         "reasoning": {"enabled": True}, "session_id": "s", "trace": {}, "debug": {},
-        "cache_control": {"type": "ephemeral"}, "max_tool_calls": 3, "stop_server_tools_when": [],
+        "cache_control": None, "max_tool_calls": None, "stop_server_tools_when": [],
         "stream": False, "stream_options": {"include_usage": False}, "prompt": "old",
         "preset": None,
     }  # fmt: skip

@@ -150,6 +150,60 @@ def test_harmless_text_stays() -> None:
     assert scrub(text) == text
 
 
+ADDRESSES = (
+    "http://10.0.0.3:8000/v1/chat", "https://192.0.2.7", "http://[::1]:80/a", "http://127.1/",
+    "http://0x7f.0x1./", "HTTP://localhost/x?y#z", "https://vllm:80/", "http://Foo.LOCAL",
+    "http://a.svc.cluster.local/x", "http://a.internal./", "http://llm.svc", "http://2130706433/",
+    "https://user:pass@example.com/x", r"http:\/\/10.0.0.1\/v1", "https://api.acme.test:443/v1?a=b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "text", ["At {} it failed.", '"{}"', "({})", "https://example.com/?to={}", "{}", "{} {}"]
+)
+def test_no_address_of_a_private_net_passes(address: str, text: str) -> None:
+    host = address.replace("\\", "").split("//")[1].split("/")[0].split("?")[0]
+    for said in (
+        scrub(text.format(address, address), hosts=("api.acme.test", "")),
+        scrub(text.format(address, address), secrets=("api.acme.test", "")),
+    ):
+        assert "[hidden]" in said
+        assert host not in said
+        assert "10.0.0." not in said
+
+
+PUBLIC = (
+    "see https://platform.openai.com/docs/guides/error-codes.",
+    "URLs must start with http:// or https://.",
+    "https://a.internal.example.com:8443/x?y=1#z",
+    "http://",
+    "x-api.acme.tests and api.acme.test2",
+    "https://ai.google.dev/x, (https://docs.x.ai/y)",
+)
+
+
+@pytest.mark.parametrize("text", PUBLIC)
+def test_addresses_of_documentation_stay(text: str) -> None:
+    assert scrub(text, hosts=("api.acme.test",)) == text
+
+
+def test_hosts_are_hidden_in_every_part() -> None:
+    body = {"error": {"message": "Ask api.acme.test:80", "code": "API.acme.test"}}
+    error = decode_error(500, orjson.dumps(body), provider="Acme", hosts=iter(["api.acme.test"]))
+    assert error.message == "Provider returned error: Ask [hidden]:80"
+    assert b"acme.test" not in encode_error(error).lower()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    error = error_of(status, b"<html><title>Moved</title></html>")
+    assert error.message == (
+        f"Provider returned error: it redirected the request (status {status}), "
+        "which is not followed"
+    )
+
+
 BAD_KEY = ["Incorrect API key provided: x", "Invalid api_key", "API key not valid"]
 
 

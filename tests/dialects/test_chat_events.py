@@ -191,6 +191,8 @@ REPORT = UsageReport(Usage(prompt_tokens=1, completion_tokens=2))
     [
         ({"usage": COUNTS}, [REPORT]),
         ({"usage": None}, []),
+        ({"usage": {}}, []),
+        ({"usage": {"prompt_tokens": -1, "completion_tokens": 2**63}}, []),
         ({"x_groq": {"usage": COUNTS}}, [REPORT]),
         ({"x_groq": {"id": "r"}}, []),
         ({"x_groq": "r"}, []),

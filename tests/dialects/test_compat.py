@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.compat import (
+    COUNT_MAX,
     Calls,
     citations,
     content_parts,
@@ -124,8 +125,27 @@ def test_calls_of_any_kind_are_numbered_without_a_gap(deltas: list[list[Json]]) 
 
 
 DETAILS = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
-USAGES: dict[str, tuple[Json, Quirks, Usage]] = {
-    "nothing": ({}, Quirks(), Usage()),
+USAGES: dict[str, tuple[Json, Quirks, Usage | None]] = {
+    "nothing": ({}, Quirks(), None),
+    "zero": ({"prompt_tokens": 0, "completion_tokens": 0}, Quirks(), Usage()),
+    "only the completion": ({"completion_tokens": 0}, Quirks(), Usage()),
+    "only the prompt": (
+        {"prompt_tokens": 5, "completion_tokens": None}, Quirks(), Usage(prompt_tokens=5),
+    ),
+    "one is absurd": (
+        DETAILS | {"prompt_tokens": COUNT_MAX + 1}, Quirks(), Usage(completion_tokens=20),
+    ),
+    "the largest": (
+        {"prompt_tokens": COUNT_MAX, "completion_tokens": 1}, Quirks(),
+        Usage(prompt_tokens=COUNT_MAX, completion_tokens=1),
+    ),
+    "both are absurd": (
+        {"prompt_tokens": 2**63, "completion_tokens": 10**30, "cached_tokens": 5}, Quirks(), None,
+    ),
+    "an absurd part": (
+        DETAILS | {"prompt_tokens_details": {"cached_tokens": 2**63}}, Quirks(),
+        Usage(prompt_tokens=10, completion_tokens=20),
+    ),
     "plain": (DETAILS, Quirks(), Usage(prompt_tokens=10, completion_tokens=20)),
     "all": (
         DETAILS
@@ -206,21 +226,22 @@ USAGES: dict[str, tuple[Json, Quirks, Usage]] = {
             "prompt_tokens_details": [], "completion_tokens_details": {"reasoning_tokens": True},
         },
         Quirks(),
-        Usage(),
+        None,
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("usage", "quirks", "expected"), USAGES.values(), ids=USAGES)
-def test_counts(usage: Json, quirks: Quirks, expected: Usage) -> None:
+def test_counts(usage: Json, quirks: Quirks, expected: Usage | None) -> None:
     assert decode_usage(usage, quirks) == expected
 
 
 @given(st.dictionaries(st.sampled_from([*DETAILS, "prompt_tokens_details", "cached_tokens"]), JSON))
-def test_counts_are_never_negative(usage: Json) -> None:
+def test_counts_are_neither_negative_nor_absurd(usage: Json) -> None:
     for quirks in (Quirks(), Quirks(audio_apart=True, reasoning_apart=True)):
-        decoded = decode_usage(usage, quirks)
-        assert all(getattr(decoded, name) >= 0 for name in decoded.__struct_fields__)
+        decoded = decode_usage(usage, quirks) or Usage()
+        counts = [getattr(decoded, name) for name in decoded.__struct_fields__]
+        assert all(0 <= count <= 2 * COUNT_MAX for count in counts)
 
 
 PARTS: dict[str, tuple[list[Any], list[Event]]] = {

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.dialects.chat import decode_request
 from proxy.dialects.fields import (
     CHOICES_MAX,
     HARMLESS,
@@ -12,6 +13,7 @@ from proxy.dialects.fields import (
     Fields,
     check_ranges,
     refuse_unbuilt,
+    refuse_unbuilt_headers,
 )
 from proxy.errors import GatewayError
 
@@ -24,7 +26,13 @@ WISHES: list[tuple[str, dict[str, Any]]] = [
     ("preset", {"preset": "mine"}),
     ("preset", {"preset": ""}),
     ("trace", {"trace": {"trace_id": "t"}}),
+    ("cache_control", {"cache_control": {"type": "ephemeral"}}),
+    ("max_tool_calls", {"max_tool_calls": 3}),
+    ("max_tool_calls", {"max_tool_calls": 0}),
     ("provider.order", {"provider": {"order": ["openai"]}}),
+    ("provider.only", {"provider": {"only": ["openai"]}}),
+    ("provider.ignore", {"provider": {"ignore": ["openai"]}}),
+    ("provider.quantizations", {"provider": {"quantizations": ["fp8"]}}),
     ("provider.allow_fallbacks", {"provider": {"allow_fallbacks": False}}),
     ("provider.require_parameters", {"provider": {"require_parameters": True}}),
     ("provider.data_collection", {"provider": {"data_collection": "deny"}}),
@@ -58,6 +66,35 @@ def test_no_wish_passes(fields: dict[str, Any]) -> None:
     refuse_unbuilt(fields)
 
 
+HEADERS: list[tuple[bytes, bytes, str | None]] = [
+    (b"x-provider-api-keys", b'{"openai":"sk"}', "X-Provider-API-Keys"),
+    (b"X-Provider-API-Keys", b"", "X-Provider-API-Keys"),
+    (b"x-openrouter-cache", b" True ", "X-OpenRouter-Cache"),
+    (b"x-openrouter-cache", b"false", None),
+    (b"x-openrouter-cache-ttl", b"300", None),
+    (b"x-openrouter-metadata", b"enabled", "X-OpenRouter-Metadata"),
+    (b"x-openrouter-metadata", b"disabled", None),
+    (
+        b"x-openrouter-experimental-metadata",
+        b"enabled",
+        "X-OpenRouter-Experimental-Metadata",
+    ),
+    (b"authorization", b"", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "refused"), HEADERS, ids=str)
+def test_an_unbuilt_wish_in_a_header(name: bytes, value: bytes, refused: str | None) -> None:
+    headers = [(b"accept", b"*/*"), (name, value)]
+    if refused is None:
+        refuse_unbuilt_headers(headers)
+        return
+    with pytest.raises(GatewayError) as raised:
+        refuse_unbuilt_headers(headers)
+    assert (raised.value.kind, raised.value.status) == ("not_supported", 400)
+    assert raised.value.message == f"{refused}: not supported yet"
+
+
 RANGES: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = [
     ("n", (1, CHOICES_MAX), (0, -1, CHOICES_MAX + 1, 10**30)),
     ("max_tokens", (1, 2**31), (0, -5, 2**31 + 1)),
@@ -85,11 +122,40 @@ def test_stop_sequences() -> None:
         check_ranges(Fields(stop=["a"] * 5))
 
 
-def test_what_has_a_type_is_known_or_ours() -> None:
-    """A field that is named nowhere travels on; one that is ours must be read somewhere."""
-    read_elsewhere = {
-        "route", "plugins", "preset", "transforms", "usage", "trace", "debug",
-        "cache_control", "max_tool_calls", "stop_server_tools_when",
-    }  # fmt: skip
-    assert OWN_FIELDS - set(Fields.__struct_fields__) == read_elsewhere
-    assert {name for name in HARMLESS if "." not in name} <= OWN_FIELDS
+def test_session_ids() -> None:
+    check_ranges(Fields(session_id="é" * 256))
+    with pytest.raises(GatewayError, match=r"^session_id: at most 256"):
+        check_ranges(Fields(session_id="x" * 257))
+
+
+READ: dict[str, Any] = {
+    "model": "c/d",
+    "models": ["c/d"],
+    "include_reasoning": False,
+    "reasoning": {"effort": "low"},
+    "session_id": "s",
+    "stream": True,
+    "prompt": "hello",
+}
+"""Fields of ours, with a value that makes a difference."""
+
+GIVEN_ANYWAY = {"usage", "stream_options"}  # they ask for what every answer has
+
+
+@pytest.mark.parametrize("name", sorted(OWN_FIELDS))
+def test_a_field_of_ours_is_read_or_refused(name: str) -> None:
+    """One that is named nowhere travels on; one that is ours must never be met with silence."""
+    if name in READ:
+        plain: dict[str, Any] = {"models": ["a/b"], "messages": [{"role": "user"}]}
+        if name == "prompt":
+            plain["messages"] = None
+            plain["prompt"] = "x"
+        changed = plain | {name: READ[name]}
+        asked = [decode_request(msgspec.json.encode(body)) for body in (plain, changed)]
+        assert asked[0] != asked[1]
+        return
+    assert name in GIVEN_ANYWAY or name in {wish.partition(".")[0] for wish in HARMLESS}
+
+
+def test_what_is_refused_is_ours() -> None:
+    assert {name.partition(".")[0] for name in HARMLESS} <= OWN_FIELDS

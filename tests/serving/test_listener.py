@@ -338,3 +338,40 @@ async def test_a_body_nobody_reads_does_not_delay_the_end(monkeypatch: pytest.Mo
     assert app.cancelled == 1
     assert asyncio.get_running_loop().time() - began < 2
     writer.close()
+
+
+async def test_a_socket_that_somebody_listens_on_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "weir.sock"
+    async with listening(App(), f"unix:{path}"):
+        with pytest.raises(OSError, match=r"weir\.sock: Address already in use"):
+            async with listening(App(), f"unix:{path}"):
+                pass
+        assert path.exists()
+        _, writer = await asyncio.open_unix_connection(str(path))
+        writer.close()
+        await writer.wait_closed()
+        # Whoever stands there now is not ours to remove.
+        path.unlink()
+        path.touch()
+    assert path.exists()
+
+
+async def test_a_socket_that_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "weir.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    async with listening(App(), f"unix:{path}"):
+        _, writer = await asyncio.open_unix_connection(str(path))
+        writer.close()
+        await writer.wait_closed()
+    assert not path.exists()
+
+
+async def test_the_address_that_can_not_be_bound_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match=rf"{bind}: Address already in use"):
+            async with listening(App(), bind):
+                pass

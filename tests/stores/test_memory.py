@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,45 @@ async def test_a_fault_of_the_store_keeps_what_is_known(
     seen_healthy.append(keyring.healthy)
     assert seen_healthy == [False, True]
     assert caplog.messages == ["keys can not be read, the last known stay: disk I/O error"]
+    await keyring.stop()
+
+
+@pytest.mark.parametrize("by", ["nothing", "another store", "rubbish", "a directory"])
+async def test_a_store_file_that_is_gone_or_another_is_noticed(
+    writer: Writer,
+    store: SqlStore,
+    new_key: NewKey,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    until: Until,
+    by: str,
+) -> None:
+    """What stood there comes back at the end: the file that is open can be followed again."""
+    path, aside = tmp_path / "weir.db", tmp_path / "aside.db"
+    keyring, key = Keyring(poll_s=POLL_S), new_key("app")
+    store.add_key(key)
+    await keyring.start(writer)
+    path.rename(aside)
+    if by == "another store":
+        other = SqlStore.open(f"sqlite:///{tmp_path / 'other.db'}")
+        other.add_key(new_key("other"))
+        other.close()
+        (tmp_path / "other.db").rename(path)
+    elif by == "rubbish":
+        path.write_bytes(b"rubbish")
+    elif by == "a directory":
+        path.mkdir()
+    await until(lambda: not keyring.healthy)
+    await asyncio.sleep(5 * POLL_S)
+    assert keyring.find(key.hash) == key
+    assert keyring.find(new_key("other").hash) is None
+    (line,) = caplog.messages
+    assert line.startswith("keys can not be read, the last known stay: The store ")
+    assert line.endswith("was deleted or replaced; only a restart opens the new one.")
+    if by == "a directory":
+        path.rmdir()
+    aside.rename(path)
+    await until(lambda: keyring.healthy)
     await keyring.stop()
 
 

@@ -95,3 +95,23 @@ def test_key_usage(store: SqlStore, rows: list[Generation]) -> None:
 def test_a_key_that_was_never_used(store: SqlStore) -> None:
     found = store.key_usage("dd", day_start=0.0, week_start=0.0, month_start=0.0)
     assert msgspec.structs.astuple(found) == (0, 0, 0, 0)
+
+
+def test_absurd_rows_hide_no_others(store: SqlStore) -> None:
+    """Added up as integers these leave 64 bits, and SQLite would refuse the whole sum."""
+    most = 2**63 - 1
+    absurd = [
+        Generation(
+            id=str(number), created_at=1.0, key_hash="aa", model="a/one", provider="x",
+            prompt_tokens=most, completion_tokens=most, cost_nano=most,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    sane = Generation(id="s", created_at=1.0, key_hash="bb", model="b/two", cost_nano=2**53 - 1)
+    store.add_generations([*absurd, sane])
+    for by in get_args(By)[:3]:
+        first, second = store.usage(by=by)
+        assert (first.requests, first.prompt_tokens, first.cost_nano) == (3, most, most)
+        assert (second.requests, second.cost_nano) == (1, 2**53 - 1)
+    found = store.key_usage("aa", day_start=0.0, week_start=0.0, month_start=2.0)
+    assert msgspec.structs.astuple(found) == (most, most, most, 0)

@@ -245,3 +245,37 @@ async def test_a_provider_that_fails_is_asked_sooner_then_less_and_less_often(
 ) -> None:
     waits, _ = await play(world, [b"a", DOWN, DOWN, DOWN, DOWN, DOWN, b"a", DOWN])
     assert waits == [1800, 15, 30, 60, 120, 150, 1800, 15]
+
+
+async def test_the_first_lists_are_there_when_the_slowest_provider_answered(world: World) -> None:
+    slow = asyncio.Event()
+
+    async def fetch(provider: Provider) -> bytes:
+        if provider is TWO:
+            await slow.wait()
+        return await world.fetch(provider)
+
+    listings = world.listings(fetch=fetch)
+    await listings.start()
+    waiting = asyncio.create_task(listings.asked())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert names(listings) == {"one": ["a", "b"], "two": []}
+    assert not waiting.done()
+    slow.set()
+    await waiting
+    assert names(listings)["two"] == ["c"]
+    await listings.asked()
+    assert [slug for slug, *_ in listings.known.items()] == ["one", "two"]
+    await listings.stop()
+    nobody = Listings(
+        [],
+        fetch=fetch,
+        decode=world.decode,
+        fallback=world.fallback,
+        put=world.put,
+        on_change=world.changed.append,
+        clock=lambda: 0.0,
+        jitter=lambda: 1.0,
+    )
+    await nobody.asked()

@@ -46,3 +46,10 @@ def test_later_changes_of_the_list_change_nothing() -> None:
 
 def test_it_does_not_show_keys() -> None:
     assert "sk-secret" not in repr(Signing({"one": ["sk-secret"]}))
+
+
+def test_where_a_provider_lives_is_nobodys_business() -> None:
+    signing = Signing({"a": ["k"]}, {"a": "http://10.0.0.1:9000/v1", "b": "https://b.example"})
+    assert (signing.secrets("a"), signing.hosts("a")) == (("k",), ("10.0.0.1:9000",))
+    assert (signing.secrets("b"), signing.hosts("b")) == ((), ("b.example",))
+    assert signing.hosts("c") == ()
