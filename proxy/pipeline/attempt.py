@@ -66,7 +66,7 @@ class Attempt:
         self.finished_at: float | None = None
         self.events: list[Event] = []  # of an answer that goes out whole
         self.tail: list[bytes] = []  # what is held until the request is settled
-        self.committed = False  # content went to the caller: no other endpoint may answer any more
+        self.committed = False  # content is on its way to the caller: no other endpoint may answer
         self.over = False
         self.error: GatewayError | None = None
 
@@ -154,6 +154,7 @@ class Attempt:
 
     def _content(self, event: Event) -> None:
         self.content_at = self._clock()
+        self.committed = self._encoder is not None
         if self._exchange.content_at is None:
             self._exchange.content_at = self.content_at
         self._exchange.said_bytes += said_bytes(event)
@@ -195,7 +196,6 @@ class Attempt:
 
     def take(self) -> bytes:
         """What waits for the caller; the provider may send again."""
-        self.committed = self.committed or self.content_at is not None
         data = b"".join(self._box)
         self._box.clear()
         self._box_bytes = 0
@@ -213,10 +213,8 @@ class Attempt:
 
     @property
     def waiting(self) -> bool:
-        """Whether anything waits for the caller. What an answer said that failed before any of it
-        went out is better left unsaid: another endpoint can still say it all.
-        """
-        return bool(self._box) and (self.error is None or self.committed)
+        """Whether anything waits for the caller."""
+        return bool(self._box)
 
     # Bodies that are decoded whole.
 

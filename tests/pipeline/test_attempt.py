@@ -301,22 +301,20 @@ def test_an_error_in_a_stream() -> None:
 # What was said before a failure.
 
 
-def test_what_never_left_is_not_said() -> None:
-    tried = Tried()
+def test_what_came_before_a_failure_is_said_however_it_was_sliced() -> None:
+    for pieces in ([chunk("a"), b"data: {]\n\n"], [chunk("a") + b"data: {]\n\n"]):
+        tried = Tried()
+        tried.hear(*pieces)
+        assert tried.error.kind == "provider_malformed"
+        assert tried.attempt.committed
+        assert tried.attempt.waiting
+        assert b'"a"' in tried.attempt.take()
+
+
+def test_an_answer_that_goes_out_whole_commits_nothing() -> None:
+    tried = Tried(stream=False)
     tried.hear(chunk("a"), b"data: {]\n\n")
     assert not tried.attempt.committed
-    assert not tried.attempt.waiting
-
-
-def test_what_follows_what_left_is_said_to_the_end() -> None:
-    tried = Tried()
-    tried.hear(chunk("a"))
-    tried.attempt.take()
-    assert tried.attempt.committed
-    tried.attempt.data(chunk("b"))
-    tried.attempt.data(b"data: {]\n\n")
-    assert tried.attempt.waiting
-    assert b'"b"' in tried.attempt.take()
 
 
 # The box.

@@ -39,7 +39,8 @@ ARGUMENTS = {"get_weather": {"city": "Oslo"}, "get_time": {"zone": "UTC"}}
 SCENARIO = Scenario(
     rules=(
         Rule(model="weir/slow", tokens_per_s=20.0),
-        Rule(model="fault/cut", fault="cut", events=6),
+        # Slow enough that what came before the cut is with the caller when it comes.
+        Rule(model="fault/cut", fault="cut", events=6, tokens_per_s=50),
     )
 )
 

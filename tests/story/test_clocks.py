@@ -246,16 +246,16 @@ def test_the_first_content_ends_fallback() -> None:
     assert len(stage.providers.calls) == 1
 
 
-def test_content_that_never_left_does_not_end_it() -> None:
-    """Here it came in one piece with the fault, so the caller has seen nothing of it."""
+def test_content_in_one_piece_with_the_fault_ends_it_too() -> None:
+    """What a caller gets must not depend on how the network sliced a provider's bytes."""
     client, stage = tell(
         [(0.1, HEAD), (0.2, chunk("hel") + b'data: {"error":{"message":"no"}}\n\n')],
         HEALTHY,
         models=[model("test/one", ONE, TWO)],
     )
-    assert client.text == "hello world"
-    assert [note.error for note in stage.row.attempts] == ["provider_unavailable", None]
-    assert stage.row.latency_ms == 400
+    assert client.text == "hel"
+    assert client.error["code"] == 502
+    assert [note.error for note in stage.row.attempts] == ["provider_unavailable"]
 
 
 def test_a_whole_answer_that_breaks_may_always_move_on() -> None:
