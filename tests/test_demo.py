@@ -40,6 +40,7 @@ async def printed(bind: str, cwd: Path) -> AsyncIterator[str]:
     assert not any(name.startswith("weir-demo-") for name in os.listdir(cwd)), "nothing is kept"
 
 
+@pytest.mark.debian("curl")
 @pytest.mark.parametrize("kind", ["port", "socket"])
 async def test_the_printed_line_works_as_it_is(tmp_path: Path, kind: str) -> None:
     bind = "127.0.0.1:0" if kind == "port" else f"unix:{tmp_path}/a b.sock"

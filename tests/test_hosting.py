@@ -2,14 +2,19 @@
 
 import asyncio
 import json
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from proxy import hosting
 from proxy.settings import ConfigError
@@ -47,18 +52,16 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate and its key, once more under other names, and odd files."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("pems")
     for name in ("our", "other"):
-        made = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name}"
-        files = ["-out", f"{name}.pem", "-keyout", f"{name}.key"]
-        subprocess.run(
-            [openssl, *made.split(), *files], cwd=folder, check=True, capture_output=True
-        )
-    locked = "ec -in our.key -aes128 -passout pass:secret -out locked.key"
-    subprocess.run([openssl, *locked.split()], cwd=folder, check=True, capture_output=True)
+        issued = trustme.CA().issue_cert(f"{name}.example")
+        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
+    key = load_pem_private_key((folder / "our.key").read_bytes(), password=None)
+    locked = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    (folder / "locked.key").write_bytes(locked)
     (folder / "cut.pem").write_text((folder / "our.pem").read_text()[:200])
     return folder
 

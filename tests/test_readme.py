@@ -119,6 +119,7 @@ async def test_in_front_of_apps(tmp_path: Path) -> None:
             await ask(url, model)
 
 
+@pytest.mark.debian("curl")
 async def test_as_a_sidecar(tmp_path: Path) -> None:
     async with running(SETUPS["sidecar.toml"], tmp_path, ["qwen3"]) as url:
         assert url == "unix:weir.sock"

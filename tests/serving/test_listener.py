@@ -5,16 +5,15 @@ import contextlib
 import gc
 import logging
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from starlette.types import Receive, Scope, Send
 
 from proxy.app import refuse
@@ -81,23 +80,15 @@ async def listening(app: Any, *bind: str, **more: Any) -> AsyncIterator[list[str
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate for localhost, signed by itself, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
+    """A certificate for localhost with that of its authority, and its key."""
     folder = tmp_path_factory.mktemp("tls")
-    files = str(folder / "certificate.pem"), str(folder / "key.pem")
-    subprocess.run(
-        [
-            openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-            "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-out", files[0], "-keyout", files[1],
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return files
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_pem.write_to_path(str(key))
+    for pem in (*issued.cert_chain_pems, authority.cert_pem):
+        pem.write_to_path(str(certificate), append=True)
+    return str(certificate), str(key)
 
 
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
