@@ -62,13 +62,15 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """
     found: set[str] = set()
     for name, value in headers:
-        lowered = name.lower()
-        if lowered == b"authorization":
-            scheme, _, secret = value.decode("latin-1").strip().partition(" ")
-            if scheme.lower() == "bearer" and secret.strip():
-                found.add(secret.strip())
-        elif lowered == b"x-api-key" and value.strip():
-            found.add(value.decode("latin-1").strip())
+        text = value.decode("latin-1").strip()
+        if name.lower() == b"authorization":
+            scheme, _, text = text.partition(" ")
+            if scheme.lower() != "bearer":
+                continue
+        elif name.lower() != b"x-api-key":
+            continue
+        if secret := text.strip():
+            found.add(secret)
     if len(found) > 1:
         raise GatewayError(
             "credentials_differ", "The request carries two credentials that differ; send one."
