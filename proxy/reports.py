@@ -158,7 +158,7 @@ def _named(what: str, names: Sequence[str]) -> list[str]:
 
 
 def _policy(trains: object, days: object) -> str:
-    training = {True: "trains", False: "no training", None: "training not said"}[trains]  # type: ignore[index]
+    training = "training not said" if trains is None else "trains" if trains else "no training"
     keeping = "retention not said" if days is None else f"kept {days} days" if days else "not kept"
     return f"{training}, {keeping}"
 

@@ -135,7 +135,7 @@ class Attempt:
     def _take(self, events: Iterable[Event]) -> None:
         for event in events:
             if is_content(event):
-                self._content(event)
+                self._content(event.choice, said_bytes(event))
             match event:
                 case Started():
                     self._exchange.opened = event
@@ -152,13 +152,13 @@ class Attempt:
             self._put(event)
         self._ring()
 
-    def _content(self, event: Event) -> None:
+    def _content(self, choice: int, size: int) -> None:
         self.content_at = self._clock()
         self.committed = self._encoder is not None
         if self._exchange.content_at is None:
             self._exchange.content_at = self.content_at
-        self._exchange.said_bytes += said_bytes(event)
-        self._spoken.add(event.choice)  # type: ignore[attr-defined]
+        self._exchange.said_bytes += size
+        self._spoken.add(choice)
 
     def _finish(self, event: Finished) -> None:
         self._done[event.choice] = event

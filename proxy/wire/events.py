@@ -5,7 +5,7 @@ for its caller, so N callers and M providers need N + M translations. A whole an
 events as a streamed one, only fewer and larger. `choice` counts from 0.
 """
 
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -120,10 +120,10 @@ class Ended(Event, frozen=True):
     """The dialect's own end mark. The end of the bytes alone is not one."""
 
 
-CONTENT = (Text, Refusal, Reasoning, ToolCall, Audio, Attachments)
+Content: TypeAlias = Text | Refusal | Reasoning | ToolCall | Audio | Attachments
 
 
-def is_content(event: Event) -> bool:
+def is_content(event: Event) -> TypeGuard[Content]:
     """Whether the caller receives something for this event, so that no other endpoint may follow.
 
     An empty piece is no content, whatever its kind: many providers open with one.

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from proxy.wire.events import (
-    CONTENT,
     Attachments,
     Audio,
+    Content,
     Ended,
     Event,
     Failed,
@@ -46,7 +46,7 @@ TABLE: list[tuple[Event, bool]] = [
 @pytest.mark.parametrize(("event", "content"), TABLE, ids=repr)
 def test_what_is_content(event: Event, content: bool) -> None:
     assert is_content(event) is content
-    assert not content or isinstance(event, CONTENT)
+    assert not content or isinstance(event, Content)
 
 
 def test_the_table_has_every_event() -> None:
