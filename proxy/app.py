@@ -6,8 +6,9 @@ shape everywhere, and browsers may read everything: a page on any origin can use
 typed in, and no cookie is ever a credential.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,11 +19,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.dialects.chat_errors import encode_error
 from proxy.errors import GatewayError
+from proxy.metrics import Dump, render
+from proxy.serving.channel import Channel, Refused
 from proxy.stores.schema import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
 PREFIXES = ("/api/v1", "/v1")
+METRICS_S = 3.0  # for the supervisor to ask every worker
 
 CORS = [
     (b"access-control-allow-origin", b"*"),
@@ -39,7 +43,7 @@ ALLOWED_HEADERS = (
 # fmt: off
 UNBUILT = (
     "/activity", "/analytics", "/audio", "/auth/keys", "/batches", "/benchmarks", "/byok",
-    "/classifications", "/completions", "/containers", "/credits", "/datasets", "/embeddings",
+    "/classifications", "/completions", "/containers", "/datasets", "/embeddings",
     "/endpoints/zdr", "/external-users", "/files", "/generation/content", "/generation/feedback",
     "/guardrails", "/images", "/keys", "/messages", "/model", "/models/user", "/oauth",
     "/observability", "/organization", "/presets", "/private-endpoints", "/rerank", "/responses",
@@ -61,7 +65,7 @@ class App:
         routes: Sequence[BaseRoute],
         health: Probe,
         ready: Probe,
-        metrics: Callable[[], bytes],
+        metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
         self._inference = inference
         self._router = Router(routes, redirect_slashes=False, default=_nowhere)
@@ -120,8 +124,16 @@ class App:
             response = Response(orjson.dumps(body), status, media_type="application/json")
         else:
             media_type = "text/plain; version=0.0.4; charset=utf-8"
-            response = Response(self._metrics(), media_type=media_type)
+            response = Response(await self._metrics(), media_type=media_type)
         await response(scope, receive, send)
+
+
+async def metrics_of_all(own: Callable[[], Dump], channel: Channel | None) -> bytes:
+    """The metrics of this process, or of all workers as far as the supervisor answers."""
+    if channel is not None:
+        with contextlib.suppress(ConnectionError, TimeoutError, Refused):
+            return render(await channel.request("metrics", timeout_s=METRICS_S))
+    return render(own())
 
 
 def refusal(error: GatewayError) -> Response:

@@ -24,6 +24,7 @@ from proxy.settings import (
     Endpoint,
     Limits,
     Model,
+    Routing,
     Server,
     Settings,
     Store,
@@ -33,26 +34,13 @@ from proxy.settings import (
     shape,
 )
 
-UNBUILT: Final = (
-    "server.workers",
-    "limits.requests_per_minute",
-    "limits.tokens_per_minute",
-    "limits.concurrent_requests",
-    "limits.account_requests_per_minute",
-    "limits.account_tokens_per_minute",
-    "limits.account_concurrent_requests",
-    "limits.free_requests_per_minute",
-    "limits.free_requests_per_day",
-    "limits.free_requests_per_day_with_credit",
-)
-"""Settings whose part is not built yet: anything but the default is refused."""
-
 RESTART: Final = ("server.bind", "server.workers", "server.tls", "store.url", "auth.mode")
 """Settings that a running gateway can not change. `auth.mode` is one because a reload that opens
 the gateway to callers without a key should not happen in passing."""
 
 _BUILT_OUTPUTS = ("text", "image", "audio")
 _USD_MAX = 1000  # per token, request or image: no price is higher, and charges stay within 64 bits
+_MARGIN_MAX = 10
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 # The room for a path in a Unix socket's address on Linux, without the final zero; macOS has 103.
@@ -75,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     timeouts_set: frozenset[str]
     catalogue: Catalogue
+    routing: Routing
     resolved: tuple[ResolvedProvider, ...]
     models: tuple[Model, ...]
 
@@ -102,6 +91,9 @@ def decode(
     settings = replace(settings, server=server)
     _check_server(settings, read_file=read_file)
     _check_built(settings)
+    margin = settings.credits.margin
+    if not (margin.is_finite() and 0 <= margin <= _MARGIN_MAX):
+        raise ConfigError("$.credits.margin", f"expected 0 to {_MARGIN_MAX}, 0.05 is 5 %")
     resolved = _providers(settings, raw=raw, environ=environ, read_file=read_file)
     _check_models(settings.models, raw=raw, slugs={one.provider.slug for one in resolved})
     return Config(
@@ -113,6 +105,7 @@ def decode(
         timeouts=settings.timeouts,
         timeouts_set=frozenset(raw.get("timeouts", ())),
         catalogue=settings.catalogue,
+        routing=settings.routing,
         resolved=resolved,
         models=settings.models,
     )
@@ -157,10 +150,6 @@ def _is_private(address: str, *, path: str) -> bool:
 
 def _check_built(settings: Settings) -> None:
     """Refuse what nothing would heed: a setting is never accepted without effect."""
-    for key in UNBUILT:
-        default = attrgetter(key)(Settings())
-        if attrgetter(key)(settings) != default:
-            raise ConfigError(f"$.{key}", f"not supported yet, leave it at {json.dumps(default)}")
     if settings.limits.url != "memory://":
         raise ConfigError("$.limits.url", 'not supported yet, leave it at "memory://"')
     if settings.store.url.startswith("postgresql"):

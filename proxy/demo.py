@@ -14,6 +14,7 @@ import orjson
 from proxy import hosting
 from proxy.accounts.keys import mint
 from proxy.config import Config
+from proxy.money import NANO_PER_USD
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import Scenario, fake
@@ -22,6 +23,8 @@ from proxy.upstream.transport import AiohttpTransport, Call
 from proxy.wire.frames import Splitter
 
 Say = Callable[[str], None]
+
+CREDIT_NANO = 10 * NANO_PER_USD
 
 QUESTION = orjson.dumps(
     {
@@ -95,6 +98,7 @@ async def _run_gateway(bind: str, provider: str, folder: Path, *, once: bool, sa
     secret, key = mint("demo", token_hex=secrets.token_hex, now=time.time())
     opened = SqlStore.open(f"sqlite:///{store}")
     opened.add_key(key)
+    opened.ledger.grant(key.account, CREDIT_NANO, id="demo", at=time.time(), note="demo")
     opened.close()
     file = folder / "config.toml"
     file.write_text(CONFIG.format(store=store, provider=provider), encoding="utf-8")

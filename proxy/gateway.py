@@ -8,33 +8,38 @@ reload fail as a whole.
 import asyncio
 import contextlib
 import logging
+import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
 from starlette.requests import Request
 
 from proxy import logs
 from proxy.accounts.keys import Key
+from proxy.accounts.limits import Rules
 from proxy.api import account, catalogue, inference
-from proxy.app import App, refuse
+from proxy.app import App, metrics_of_all, refuse
 from proxy.config import Config, difference
-from proxy.metrics import Metrics
+from proxy.metrics import Dump
+from proxy.office import Office
 from proxy.pipeline.exchange import Snapshot, generation_id
 from proxy.pipeline.flow import Flow
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue
+from proxy.routing.health import Pool
 from proxy.serving.caller import Caller
+from proxy.serving.channel import Channel
 from proxy.serving.guard import Guard
 from proxy.settings import ConfigError
-from proxy.stores.memory import Keyring
 from proxy.stores.writer import Writer
 from proxy.supply import AGENT, build_catalogue, decode_listing, fallback_listing, fetch_listing
 from proxy.upstream.listing import Listings
 from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 from proxy.wire.listing import Listing
-from proxy.wire.record import Generation, Try
 
 log = logging.getLogger(__name__)
 
@@ -48,23 +53,34 @@ Reread = Callable[[], Config]
 class Gateway:
     """A running gateway: made by `open`, ended by `close`, both on one loop."""
 
-    def __init__(self, config: Config, writer: Writer, keyring: Keyring, reread: Reread) -> None:
+    def __init__(
+        self, config: Config, writer: Writer, reread: Reread, channel: Channel | None
+    ) -> None:
         self.config = config
         self._writer = writer
-        self._keyring = keyring
         self._reread = reread
         self._transport = AiohttpTransport()
-        self.metrics = Metrics()
+        self.office = Office(
+            writer,
+            wall=time.time,
+            new_id=lambda: f"{os.getpid()}-{secrets.token_hex(8)}",
+            rules=lambda: self.snapshot.rules,
+            channel=channel,
+        )
+        self.pool = Pool(rng=random.random)
         self.listings = self._new_listings(config)
         self.snapshot = self._new_snapshot(config, Catalogue(()))
         self._stale = asyncio.Event()
         self._rebuilder: asyncio.Task[None] | None = None
         self._flow = Flow(
             snapshot=lambda: self.snapshot,
-            books=self,
+            books=self.office,
+            gate=self.office.gate,
+            pool=self.pool,
             transport=self._transport,
             clock=asyncio.get_running_loop().time,
             wall=time.time,
+            rng=random.random,
             new_id=generation_id,
             agent=AGENT,
         )
@@ -78,29 +94,33 @@ class Gateway:
                     ),
                     *account.routes(
                         authenticate=self._authenticate,
-                        spent=self._spent,
-                        find=self._find,
+                        spent=self.office.spent,
+                        balance=self.office.balance,
+                        free=self.office.free,
+                        find=self.office.find,
                         now=time.time,
                     ),
                 ],
                 health=lambda: (200, {"status": "ok"}),
                 ready=self.ready,
-                metrics=lambda: self.metrics.render(self._gauges()),
+                metrics=lambda: metrics_of_all(self.counts, channel),
             ),
             refuse=refuse,
             client_stall_s=lambda: self.snapshot.client_stall_s,
         )
 
     @classmethod
-    async def open(cls, config: Config, reread: Reread) -> "Gateway":
-        """A gateway that is ready to serve.
+    async def open(
+        cls, config: Config, reread: Reread, *, channel: Channel | None = None
+    ) -> "Gateway":
+        """A gateway that is ready to serve; with `channel` as one of several workers.
 
         Raises StoreError where the store can not be opened.
         """
         writer = await asyncio.to_thread(Writer.open, config.store.url)
-        gateway = cls(config, writer, Keyring(), reread)
+        gateway = cls(config, writer, reread, channel)
         try:
-            await gateway._keyring.start(writer)
+            await gateway.office.open()
             gateway.listings.load(await writer.call(lambda store: store.listings()))
             await gateway._rebuild()
             await gateway.listings.start()
@@ -126,9 +146,9 @@ class Gateway:
             self._rebuilder.cancel()
             await asyncio.gather(self._rebuilder, return_exceptions=True)
         await self.listings.stop()
-        await self._keyring.stop()
+        await self._flow.close()
         await self._transport.close()
-        await self._writer.close()
+        await self.office.close()
 
     # Changes while running.
 
@@ -163,6 +183,9 @@ class Gateway:
         built = await asyncio.to_thread(build_catalogue, config, listings)
         if config is self.config:
             self.snapshot = self._new_snapshot(config, built)
+            self.pool.forget(
+                {(one.tag, one.model) for model in built.models.values() for one in model.endpoints}
+            )
 
     def _new_snapshot(self, config: Config, built: Catalogue) -> Snapshot:
         keys = {
@@ -179,6 +202,11 @@ class Gateway:
             anonymous=config.auth.mode == "none",
             body_bytes_max=config.limits.body_bytes_max,
             client_stall_s=config.timeouts.client_stall_s,
+            enforce=config.credits.enforce and config.auth.mode == "keys",
+            margin=config.credits.margin.as_integer_ratio(),
+            rules=msgspec.convert(config.limits, Rules, from_attributes=True),
+            hedge=config.routing.hedge,
+            hedge_share_max=config.routing.hedge_share_max,
         )
 
     def _new_listings(self, config: Config) -> Listings:
@@ -236,58 +264,22 @@ class Gateway:
             return 503, {"status": "draining"}
         if not self.config.resolved:
             return 503, {"status": "no provider is configured"}
-        if not (self._writer.healthy and self._keyring.healthy):
+        if not self.office.healthy:
             return 503, {"status": "the store does not answer"}
         return 200, {"status": "ready"}
-
-    # What the story of a request is given (`pipeline.flow.Books`), and what the routes ask.
-
-    def key(self, hash: str) -> Key | None:
-        """The key of that fingerprint, as of a quarter of a second ago."""
-        return self._keyring.find(hash)
-
-    def tried(self, note: Try) -> None:
-        """Counts one call to a provider."""
-        self.metrics.attempts[note.provider, note.error or "ok"] += 1
-
-    def finished(self, row: Generation) -> None:
-        """Keeps and counts one finished request."""
-        self._writer.submit(row)
-        self.metrics.record(row)
-
-    def refused(self, kind: str) -> None:
-        """Counts a request that never became a generation."""
-        self.metrics.refusals[kind] += 1
 
     def _authenticate(self, request: Request) -> Key | None:
         caller = Caller(request.scope, request.receive, _no_send)
         return self._flow.authenticate(self.snapshot, caller)
 
-    async def _spent(self, key: Key | None, since: account.Periods) -> account.Spent:
-        if key is None:
-            return account.Spent(0, 0, 0, 0)
-        used = await self._writer.call(
-            lambda store: store.key_usage(
-                key.hash, day_start=since.day, week_start=since.week, month_start=since.month
-            )
-        )
-        return account.Spent(used.total_nano, used.daily_nano, used.weekly_nano, used.monthly_nano)
-
-    async def _find(self, id_: str, key: Key | None) -> Generation | None:
-        key_hash = key.hash if key else None
-        row = self._writer.pending_generation(id_)
-        if row is not None and (key is None or row.account == key.account):
-            return row
-        return await self._writer.call(lambda store: store.generation(id_, key_hash=key_hash))
-
-    def _gauges(self) -> dict[str, float]:
-        return {
+    def counts(self) -> Dump:
+        """All that this process has to tell `/metrics`."""
+        gauges = {
             "weir_requests_in_progress": self._flow.under_way,
-            "weir_store_pending_rows": self._writer.pending,
-            "weir_store_dropped_rows_total": self._writer.dropped,
-            "weir_store_healthy": float(self._writer.healthy),
+            **self.office.gauges(),
             "weir_ready": float(self.ready()[0] == 200),
         }
+        return self.office.metrics.dump(gauges)
 
 
 async def _no_send(_message: object) -> None:

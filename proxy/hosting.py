@@ -7,15 +7,18 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from proxy.config import Config, decode
 from proxy.gateway import Gateway, Reread
-from proxy.serving.listener import listen
+from proxy.serving.channel import Channel
+from proxy.serving.listener import Doors, listen
 from proxy.settings import ConfigError, Tls
 
 log = logging.getLogger(__name__)
@@ -42,12 +45,23 @@ def load(
     workers: int | None = None,
 ) -> Config:
     """The configuration in that file; raises ConfigError, also for a file that can not be read."""
+    return parse(read(path), environ, bind=bind, workers=workers)
+
+
+def read(path: Path | None) -> str:
+    """The text of that file, none for no file; raises ConfigError."""
     try:  # some editors begin UTF-8 with a mark, which TOML knows nothing of
-        text = path.read_text(encoding="utf-8-sig") if path else ""
+        return path.read_text(encoding="utf-8-sig") if path else ""
     except OSError as error:
         raise ConfigError("$", f"can not read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError("$", f"{path} is not UTF-8") from None
+
+
+def parse(
+    text: str, environ: Mapping[str, str], *, bind: tuple[str, ...], workers: int | None
+) -> Config:
+    """The configuration that `text` describes, with the files that it names; raises ConfigError."""
 
     def read_file(name: str) -> str:
         return Path(name).read_text(encoding="utf-8")
@@ -87,9 +101,10 @@ def create() -> "Hosted":
 class Hosted:
     """The gateway as an ASGI application for any server: lifespan opens and closes it."""
 
-    def __init__(self, config: Config, reread: Reread) -> None:
+    def __init__(self, config: Config, reread: Reread, channel: Channel | None = None) -> None:
         self._config = config
         self._reread = reread
+        self._channel = channel
         self.gateway: Gateway | None = None
         self.failure: Exception | None = None  # why it did not start
 
@@ -100,7 +115,7 @@ class Hosted:
             return
         await receive()
         try:
-            self.gateway = await Gateway.open(self._config, self._reread)
+            self.gateway = await Gateway.open(self._config, self._reread, channel=self._channel)
         except Exception as error:
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -111,6 +126,27 @@ class Hosted:
         finally:  # a server that can not bind its address cancels us instead
             await self.gateway.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+class Orders:
+    """What a gateway is told while it runs, by signals or by its supervisor."""
+
+    def __init__(self, stop: asyncio.Event | None = None) -> None:
+        self.stop = stop or asyncio.Event()  # drain
+        self.hurry = asyncio.Event()
+        self.retire = asyncio.Event()  # leave the work to others
+        self.reload = asyncio.Event()
+        self.restart = asyncio.Event()
+
+    def heed_signals(self) -> None:
+        """SIGTERM and SIGINT, the second time too, SIGHUP and SIGUSR2, on the running loop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(
+                number, lambda: (self.hurry if self.stop.is_set() else self.stop).set()
+            )
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+        loop.add_signal_handler(signal.SIGUSR2, self.restart.set)
 
 
 async def serve(
@@ -125,36 +161,64 @@ async def serve(
 
     Raises OSError where an address can not be bound, and what `Gateway.open` raises.
     """
-    loop = asyncio.get_running_loop()
-    hurry, reload = asyncio.Event(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    orders = Orders(stop)
+    orders.heed_signals()
+
+    async def reload() -> None:
+        assert hosted.gateway is not None
+        await hosted.gateway.reload()
+
+    async def restart() -> None:
+        log.warning("a rolling restart needs several workers")
+
+    beside = [
+        lambda: on_each(orders.reload, reload),
+        lambda: on_each(orders.restart, restart),
+        lambda: watch(watched, orders.reload),
+    ]
+    await host(
+        hosted,
+        config,
+        bind=config.server.bind,
+        orders=orders,
+        doors=Doors(),
+        on_listening=on_listening,
+        beside=beside,
+    )
+
+
+async def host(
+    hosted: Hosted,
+    config: Config,
+    *,
+    bind: Sequence[str | socket.socket],
+    orders: Orders,
+    doors: Doors,
+    on_listening: Callable[[list[str]], None],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> None:
+    """Serves on `bind` until `orders` end it; `beside` runs meanwhile. Raises what `serve` does."""
 
     async def stopping() -> None:
-        gateway = hosted.gateway
-        assert gateway is not None
-        watching = [asyncio.create_task(_reloading(gateway, reload))]
-        if watched is not None:
-            watching.append(asyncio.create_task(_watching(watched, reload)))
+        assert hosted.gateway is not None
+        tasks = [asyncio.create_task(work()) for work in beside]
         try:
-            await stop.wait()
-            log.info("draining", extra={"under_way": gateway.app.under_way})
-            await gateway.drain(hurry)
+            await _until_done(hosted.gateway, doors, orders)
         finally:
-            for task in watching:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     tls = config.server.tls
     try:
         await listen(
             hosted,
-            bind=config.server.bind,
+            bind=bind,
             stopping=stopping,
             certificate=tls.certificate if tls else None,
             key=tls.key if tls else None,
             on_listening=on_listening,
+            doors=doors,
         )
     except Exception:
         if hosted.failure is not None:  # says more than the server's word for it
@@ -162,22 +226,52 @@ async def serve(
         raise
 
 
-async def _reloading(gateway: Gateway, reload: asyncio.Event) -> None:
+async def _until_done(gateway: Gateway, doors: Doors, orders: Orders) -> None:
+    await first(orders.stop.wait(), orders.retire.wait())
+    if not orders.stop.is_set():
+        log.info("retiring", extra={"under_way": gateway.app.under_way})
+        gateway.app.closing = True
+        await doors.close()
+        retired = await first(
+            doors.empty(), orders.stop.wait(), timeout_s=gateway.config.timeouts.drain_s
+        )
+        if not retired:
+            orders.hurry.set()
+    log.info("draining", extra={"under_way": gateway.app.under_way})
+    await gateway.drain(orders.hurry)
+
+
+async def first(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = None) -> bool:
+    """Returns as soon as one of them has, or with False after `timeout_s`; the others end."""
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def on_each(event: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Works each time the event is set, once for several times meanwhile."""
     while True:
-        await reload.wait()
-        reload.clear()
-        await gateway.reload()
+        await event.wait()
+        event.clear()
+        await work()
 
 
-async def _watching(path: Path, reload: asyncio.Event) -> None:
+async def watch(path: Path | None, changed: asyncio.Event) -> None:
     """Rings when the file is another one than before; editors replace it, so it may be missing."""
+    if path is None:
+        return
     before = _seen(path)
     while True:
         await asyncio.sleep(WATCH_S)
         now = _seen(path)
         if now is not None and now != before:
             before = now
-            reload.set()
+            changed.set()
 
 
 def _seen(path: Path) -> tuple[int, int, int] | None:

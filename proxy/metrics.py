@@ -1,12 +1,14 @@
 """What the gateway counts, as plain integers, and how Prometheus reads them.
 
 Nothing here locks or allocates per event. Labels are providers, models and statuses of the
-catalogue, never anything a caller wrote.
+catalogue, never anything a caller wrote. What one process counted is handed on as a `Dump`: plain
+lists, so that those of several processes can be sent, added up and rendered as one.
 """
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Final
 
 from proxy.wire.record import Generation
@@ -24,8 +26,26 @@ NAMES: Final = {
     "weir_store_pending_rows": "Generation rows that are not yet written.",
     "weir_store_dropped_rows_total": "Generation rows given up because the store took none.",
     "weir_store_healthy": "1 while the store answers.",
+    "weir_held_usd": "Credit in holds of running requests, in USD; a limited key's counts twice.",
     "weir_ready": "1 while the gateway takes work.",
+    "weir_workers": "Worker processes that answered for these figures.",
 }
+"""Names that end with `_total` are counters, with `_seconds` histograms, all others gauges."""
+
+LABELS: Final = {
+    "weir_requests_total": ("model", "provider", "status"),
+    "weir_refusals_total": ("kind",),
+    "weir_attempts_total": ("provider", "outcome"),
+    "weir_tokens_total": ("provider", "kind"),
+    "weir_cost_usd_total": ("provider",),
+}
+LEAST: Final = {"weir_ready", "weir_store_healthy"}
+"""Gauges that hold for all processes only as far as they hold for each."""
+
+Dump = dict[str, list[tuple[list[str], list[float]]]]
+"""By name, each sample's labels and values: one number, or a histogram's counts and their sum. Cost
+is in nano-dollars, so that adding up stays exact.
+"""
 
 BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -40,6 +60,11 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.sum_s += seconds
+
+    @property
+    def values(self) -> list[float]:
+        """The counts, and after them the sum."""
+        return [*self.counts, self.sum_s]
 
 
 class Metrics:
@@ -75,59 +100,89 @@ class Metrics:
         if row.generation_time_ms is not None:
             self.request.observe(row.generation_time_ms / 1000)
 
-    def render(self, gauges: dict[str, float]) -> bytes:
-        """The text format of Prometheus, 0.0.4. `gauges` are values by name of `NAMES`."""
-        from prometheus_client import CollectorRegistry, generate_latest
-        from prometheus_client.registry import Collector
-
-        metrics = self
-
-        class _Collector(Collector):
-            def collect(self) -> Iterator[Any]:
-                return metrics._families(gauges)
-
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector())
-        return generate_latest(registry)
-
-    def _families(self, gauges: dict[str, float]) -> Iterator[Any]:
-        from prometheus_client.core import (
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            HistogramMetricFamily,
-        )
-
-        def counter(name: str, labels: list[str], values: Mapping[Any, float]) -> Any:
-            family = CounterMetricFamily(name, NAMES[name], labels=labels)
-            for key, value in values.items():
-                family.add_metric([key] if isinstance(key, str) else list(key), value)
-            return family
-
-        yield counter("weir_requests_total", ["model", "provider", "status"], self.requests)
-        yield counter("weir_refusals_total", ["kind"], self.refusals)
-        yield counter("weir_attempts_total", ["provider", "outcome"], self.attempts)
-        yield counter("weir_tokens_total", ["provider", "kind"], self.tokens)
-        cost_usd = {provider: nano / 1e9 for provider, nano in self.cost_nano.items()}
-        yield counter("weir_cost_usd_total", ["provider"], cost_usd)
-        yield counter("weir_hangups_total", [], {(): self.hangups})
-        histograms = {
-            "weir_first_token_seconds": self.first_token,
-            "weir_request_seconds": self.request,
+    def dump(self, gauges: Mapping[str, float]) -> Dump:
+        """All that was counted so far. `gauges` are values by name of `NAMES`."""
+        counters: dict[str, Mapping[Any, float]] = {
+            "weir_requests_total": self.requests,
+            "weir_refusals_total": self.refusals,
+            "weir_attempts_total": self.attempts,
+            "weir_tokens_total": self.tokens,
+            "weir_cost_usd_total": self.cost_nano,
+            "weir_hangups_total": {(): self.hangups},
         }
-        for name, histogram in histograms.items():
-            family = HistogramMetricFamily(name, NAMES[name])
-            family.add_metric([], buckets=_cumulated(histogram), sum_value=histogram.sum_s)
-            yield family
-        for name, value in gauges.items():
-            if name.endswith("_total"):
-                yield counter(name, [], {(): value})
-            else:
-                yield GaugeMetricFamily(name, NAMES[name], value=value)
+        dump: Dump = {
+            name: [([key] if isinstance(key, str) else list(key), [n]) for key, n in values.items()]
+            for name, values in counters.items()
+        }
+        dump["weir_first_token_seconds"] = [([], self.first_token.values)]
+        dump["weir_request_seconds"] = [([], self.request.values)]
+        return dump | {name: [([], [value])] for name, value in gauges.items()}
+
+    def render(self, gauges: Mapping[str, float]) -> bytes:
+        """What `/metrics` answers for one process."""
+        return render(self.dump(gauges))
 
 
-def _cumulated(histogram: Histogram) -> list[tuple[str, float]]:
-    total, buckets = 0, []
-    for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], histogram.counts, strict=True):
-        total += count
-        buckets.append((bound, float(total)))
-    return buckets
+def merge(dumps: Iterable[Dump]) -> Dump:
+    """The dump of them all together: the sum of each sample, or the least where only that holds."""
+    merged: dict[str, dict[tuple[str, ...], list[float]]] = {}
+    for dump in dumps:
+        for name, samples in dump.items():
+            family = merged.setdefault(name, {})
+            for labels, values in samples:
+                known = family.get(tuple(labels))
+                if known is not None:
+                    both = zip(known, values, strict=True)
+                    values = [min(pair) if name in LEAST else sum(pair) for pair in both]
+                family[tuple(labels)] = values
+    return {
+        name: [(list(labels), values) for labels, values in family.items()]
+        for name, family in merged.items()
+    }
+
+
+def lasting(dump: Dump) -> Dump:
+    """What of a dump still holds when its process is gone: all but the gauges."""
+    return {
+        name: samples for name, samples in dump.items() if name.endswith(("_total", "_seconds"))
+    }
+
+
+def render(dump: Dump) -> bytes:
+    """The text format of Prometheus, 0.0.4."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.registry import Collector
+
+    class _Collector(Collector):
+        def collect(self) -> Iterator[Any]:
+            return (_family(name, samples) for name, samples in dump.items())
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector())
+    return generate_latest(registry)
+
+
+def _family(name: str, samples: list[tuple[list[str], list[float]]]) -> Any:
+    from prometheus_client.core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+    )
+
+    help_text, label_names = NAMES[name], LABELS.get(name, ())
+    family: Any
+    if name.endswith("_seconds"):
+        family = HistogramMetricFamily(name, help_text, labels=label_names)
+        for labels, (*counts, sum_s) in samples:
+            family.add_metric(labels, buckets=_cumulated(counts), sum_value=sum_s)
+        return family
+    kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+    family = kind(name, help_text, labels=label_names)
+    for labels, (value,) in samples:
+        family.add_metric(labels, value / 1e9 if name == "weir_cost_usd_total" else value)
+    return family
+
+
+def _cumulated(counts: list[float]) -> list[tuple[str, float]]:
+    bounds = [*map(str, BUCKETS_S), "+Inf"]
+    return list(zip(bounds, map(float, accumulate(counts)), strict=True))

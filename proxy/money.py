@@ -5,13 +5,20 @@ token, per request or per image. A nano-dollar is 1e-9 USD; a balance of ten bil
 fits 64 bits.
 """
 
-from decimal import ROUND_CEILING, Decimal
+from bisect import bisect_left
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import msgspec
 
 from proxy.wire.events import Usage
 
 NANO_PER_USD = 1_000_000_000
+NANO_MAX: Final = 2**62
+"""No amount is larger, so that sums of two stay within the 64 bits of a database."""
+
+NO_MARGIN: Final = (0, 1)
 
 
 class PriceOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,63 +53,163 @@ FREE = Pricing(prompt=Decimal(0), completion=Decimal(0))
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request cost, in nano-dollars. `total` was rounded once; the parts, rounded each
-    for itself, are for display and may add up to a nano-dollar more.
+    """What one request cost, in nano-dollars: `total` by the provider's prices, `charge` what the
+    caller pays for it. Both were rounded once; the parts of the total, rounded each for itself, are
+    for display and may add up to a nano-dollar more.
     """
 
     total_nano: int
+    charge_nano: int
     prompt_nano: int
     completion_nano: int
 
 
-def cost_of(usage: Usage, pricing: Pricing) -> Cost:
-    """The exact price of `usage`, rounded up to a whole nano-dollar."""
-    prompt, completion = pricing.prompt, pricing.completion
-    cache_read, cache_write = pricing.input_cache_read, pricing.input_cache_write
-    for override in pricing.overrides:  # a later one wins, key by key (contract, section 3)
-        if usage.prompt_tokens > override.min_prompt_tokens:
-            prompt = prompt if override.prompt is None else override.prompt
-            completion = completion if override.completion is None else override.completion
-            if override.input_cache_read is not None:
-                cache_read = override.input_cache_read
-            if override.input_cache_write is not None:
-                cache_write = override.input_cache_write
+class _Level(NamedTuple):
+    """Prices per token for prompts of some length, as integers of the tariff's scale; None where
+    a part is charged like the whole. The dearest are of this level and all below it.
+    """
 
-    parts_in = (
-        (usage.cached_tokens, cache_read),
-        (usage.cache_write_tokens, cache_write),
-        (usage.prompt_audio_tokens, pricing.audio),
-    )
-    parts_out = (
-        (usage.reasoning_tokens, pricing.internal_reasoning),
-        (usage.completion_audio_tokens, pricing.audio_output),
-        (usage.completion_image_tokens, pricing.image_output),
-    )
-    spent_in = _priced(usage.prompt_tokens, prompt, parts_in)
-    spent_out = _priced(usage.completion_tokens, completion, parts_out)
-    return Cost(
-        total_nano=_nano(spent_in + spent_out + pricing.request),
-        prompt_nano=_nano(spent_in),
-        completion_nano=_nano(spent_out),
-    )
+    prompt: int
+    completion: int
+    cache_read: int | None
+    cache_write: int | None
+    audio: int | None
+    reasoning: int | None
+    audio_output: int | None
+    image_output: int | None
+    dearest_prompt: int
+    dearest_completion: int
 
 
-def _priced(tokens: int, price: Decimal, parts: tuple[tuple[int, Decimal | None], ...]) -> Decimal:
+class Tariff:
+    """The prices of one endpoint as integers, exact whatever their decimals: `tariff_of` has it.
+
+    A margin is a fraction, as `Decimal.as_integer_ratio` gives it.
+    """
+
+    def __init__(self, pricing: Pricing) -> None:
+        prices = [pricing, *pricing.overrides]
+        named = [getattr(one, key) for one in prices for key in one.__struct_fields__]
+        digits = [-int(price.as_tuple().exponent) for price in named if isinstance(price, Decimal)]
+        self._power = max(9, *digits)
+        self._scale: int = 10 ** (self._power - 9)
+        self._request = self._whole(pricing.request)
+        self._thresholds = sorted({one.min_prompt_tokens for one in pricing.overrides})
+        self._levels: list[_Level] = []
+        for threshold in (-1, *self._thresholds):
+            self._levels.append(self._level(pricing, threshold))
+
+    def _whole(self, usd: Decimal) -> int:
+        sign, digits, exponent = usd.as_tuple()
+        number: int = int("".join(map(str, digits))) * 10 ** (self._power + int(exponent))
+        return -number if sign else number
+
+    def _level(self, pricing: Pricing, threshold: int) -> _Level:
+        base = {key: getattr(pricing, key) for key in pricing.__struct_fields__}
+        for override in pricing.overrides:  # a later one wins, key by key (contract, section 3)
+            if override.min_prompt_tokens <= threshold:
+                said = msgspec.structs.asdict(override)
+                base |= {key: price for key, price in said.items() if price is not None}
+
+        def price(key: str) -> int | None:
+            return None if base[key] is None else self._whole(base[key])
+
+        prompt, completion = self._whole(base["prompt"]), self._whole(base["completion"])
+        cache_read, cache_write = price("input_cache_read"), price("input_cache_write")
+        audio, reasoning = price("audio"), price("internal_reasoning")
+        audio_output, image_output = price("audio_output"), price("image_output")
+        below = self._levels[-1] if self._levels else None
+        ins = (prompt, cache_read, cache_write, audio, below and below.dearest_prompt)
+        most = below and below.dearest_completion
+        outs = (completion, reasoning, audio_output, image_output, most)
+        return _Level(
+            prompt,
+            completion,
+            cache_read,
+            cache_write,
+            audio,
+            reasoning,
+            audio_output,
+            image_output,
+            max(one or 0 for one in ins),
+            max(one or 0 for one in outs),
+        )
+
+    def cost(self, usage: Usage, margin: tuple[int, int] = NO_MARGIN) -> Cost:
+        """The exact price of `usage`, rounded up to a whole nano-dollar."""
+        level = self._levels[bisect_left(self._thresholds, usage.prompt_tokens)]
+        spent_in = _priced(
+            usage.prompt_tokens,
+            level.prompt,
+            (usage.cached_tokens, level.cache_read),
+            (usage.cache_write_tokens, level.cache_write),
+            (usage.prompt_audio_tokens, level.audio),
+        )
+        spent_out = _priced(
+            usage.completion_tokens,
+            level.completion,
+            (usage.reasoning_tokens, level.reasoning),
+            (usage.completion_audio_tokens, level.audio_output),
+            (usage.completion_image_tokens, level.image_output),
+        )
+        spent = spent_in + spent_out + self._request
+        return Cost(
+            total_nano=self._nano(spent),
+            charge_nano=self._nano(spent, margin),
+            prompt_nano=self._nano(spent_in),
+            completion_nano=self._nano(spent_out),
+        )
+
+    def bound_nano(
+        self, prompt_tokens: int, completion_tokens: int, margin: tuple[int, int] = NO_MARGIN
+    ) -> int:
+        """No usage of at most so many tokens, of whatever kinds, is charged more."""
+        level = self._levels[bisect_left(self._thresholds, prompt_tokens)]
+        spent = prompt_tokens * level.dearest_prompt + completion_tokens * level.dearest_completion
+        return self._nano(spent + self._request, margin)
+
+    def tokens_within(self, nano: int, prompt_tokens: int, margin: tuple[int, int]) -> int:
+        """How many completion tokens `nano` surely pays for, after a prompt of `prompt_tokens`."""
+        level = self._levels[bisect_left(self._thresholds, prompt_tokens)]
+        above, below = margin
+        left = nano * self._scale * below // (above + below)
+        left -= prompt_tokens * level.dearest_prompt + self._request
+        return max(0, left // level.dearest_completion) if level.dearest_completion else 0
+
+    def _nano(self, scaled: int, margin: tuple[int, int] = NO_MARGIN) -> int:
+        above, below = margin
+        return min(NANO_MAX, -(-scaled * (above + below) // (self._scale * below)))
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing is ever charged."""
+        top = self._levels[-1]
+        return not (top.dearest_prompt or top.dearest_completion or self._request)
+
+
+@lru_cache(maxsize=4096)
+def tariff_of(pricing: Pricing) -> Tariff:
+    """The tariff of these prices, made once."""
+    return Tariff(pricing)
+
+
+def cost_of(usage: Usage, pricing: Pricing, margin: tuple[int, int] = NO_MARGIN) -> Cost:
+    """What `usage` costs by `pricing`."""
+    return tariff_of(pricing).cost(usage, margin)
+
+
+def _priced(tokens: int, price: int, *parts: tuple[int, int | None]) -> int:
     """`tokens` at `price`, except for those parts of them that have a price of their own.
 
     A provider that reports a part greater than the whole can not make the rest negative.
     """
-    spent, plain = Decimal(0), tokens
+    spent, plain = 0, tokens
     for count, own in parts:
         if own is not None:
             taken = min(count, plain)
             spent += taken * own
             plain -= taken
     return spent + plain * price
-
-
-def _nano(usd: Decimal) -> int:
-    return int((usd * NANO_PER_USD).to_integral_value(ROUND_CEILING))
 
 
 def to_usd(nano: int) -> float:

@@ -60,6 +60,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     local: bool = False
     """Runs on the operator's machines: costs nothing, starts slowly, needs no key."""
 
+    cancel_stops_billing: bool = False
+    """Whether closing the connection ends what it charges for; no where nobody says so. After a
+    hang-up such a provider is cancelled at once, another one heard out for its usage."""
+
     prices: str | None = None
     """Its id in the price table of the `genai-prices` package."""
 

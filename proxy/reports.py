@@ -1,17 +1,15 @@
-"""What commands print: tables for people, JSON for programs, out of the same rows."""
+"""What commands print of models and their usage: one set of rows for people and programs."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from proxy.accounts.keys import Key
 from proxy.api.catalogue import model_endpoints, pricing_row
 from proxy.config import Config
+from proxy.credentials import ResolvedProvider
 from proxy.money import to_usd
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue
@@ -19,6 +17,7 @@ from proxy.stores.schema import StoreError
 from proxy.stores.sql import SqlStore
 from proxy.stores.usage import UsageRow
 from proxy.supply import build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.tables import dump, table
 from proxy.upstream import listing
 from proxy.upstream.listing import Listings, Status
 from proxy.upstream.signing import Signing
@@ -26,7 +25,6 @@ from proxy.upstream.transport import AiohttpTransport
 
 LISTED_MAX = 20  # models named one by one in a sentence
 MODELS_MAX = 50  # models with a line of their own
-PIPED_WIDTH = 1000  # a line that goes into another program stays a line
 
 
 async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
@@ -82,61 +80,70 @@ def check(
     config: Config, catalogue: Catalogue, status: Mapping[str, Status], *, as_json: bool
 ) -> str:
     """The resolved providers, models and limits. A provider may list more than can chat."""
-    providers = [
-        {
-            "slug": one.provider.slug,
-            "name": one.provider.name,
-            "base_url": one.provider.base_url,
-            "keys": len(one.keys),
-            "models": status[one.provider.slug].models,
-            "source": status[one.provider.slug].source,
-            "error": status[one.provider.slug].error,
-            "trains_on_data": one.provider.trains_on_data,
-            "retains_prompts_days": one.provider.retains_prompts_days,
-        }
-        for one in config.resolved
-    ]
-    limits = {
-        "body_bytes_max": config.limits.body_bytes_max,
-        **{
-            name: int(value) if value == int(value) else value  # 5 and 5.0 are one wait
-            for name, value in msgspec.structs.asdict(config.timeouts).items()
-        },
+    providers = [_asked(one, status[one.provider.slug]) for one in config.resolved]
+    limits = msgspec.structs.asdict(config.limits)
+    del limits["url"]
+    waits = {
+        name: int(value) if value == int(value) else value  # 5 and 5.0 are one wait
+        for name, value in msgspec.structs.asdict(config.timeouts).items()
     }
-    unpriced = catalogue.unpriced()
+    enforced = config.credits.enforce and config.auth.mode == "keys"
     if as_json:
-        names = list(catalogue.models)
-        return _json(
-            {"providers": providers, "models": names, "unpriced": unpriced, "limits": limits}
+        return dump(
+            {
+                "providers": providers,
+                "models": list(catalogue.models),
+                "unpriced": catalogue.unpriced(),
+                "limits": limits | waits,
+                "credits": {"enforced": enforced, "margin": str(config.credits.margin)},
+            }
         )
-    asked = [
-        [
-            str(row["slug"]),
-            str(row["base_url"]),
-            str(row["keys"]),
-            f"{row['models']} ({row['source']})",
-            _policy(row["trains_on_data"], row["retains_prompts_days"]),
-            str(row["error"] or ""),
-        ]
-        for row in providers
-    ]
-    if not asked:
+    if not providers:
         return "no provider: none is configured, and no usual key variable is set"
-    unserved = [model.id for model in catalogue.models.values() if not model.endpoints]
     parts = [
-        _table(["provider", "base URL", "keys", "it lists", "data", "last error"], asked),
+        _providers(providers),
         f"auth: {config.auth.mode}   store: {config.store.url}",
+        f"credits: {'enforced' if enforced else 'only recorded'}   margin: {config.credits.margin}",
         "   ".join(f"{name}: {value}" for name, value in limits.items()),
-        f"models (what can chat, of all that is listed): {len(catalogue.models)}",
-        *_resolved(catalogue, unpriced),
-        *_named("without a price", unpriced),
-        *_named("served by nobody", unserved),
+        "   ".join(f"{name}: {value}" for name, value in waits.items()),
+        *_resolved(catalogue),
     ]
     return "\n".join(parts)
 
 
-def _resolved(catalogue: Catalogue, unpriced: Sequence[str]) -> list[str]:
-    """A line for each model, as long as they are not too many."""
+def _asked(one: ResolvedProvider, status: Status) -> dict[str, Any]:
+    return {
+        "slug": one.provider.slug,
+        "name": one.provider.name,
+        "base_url": one.provider.base_url,
+        "keys": len(one.keys),
+        "models": status.models,
+        "source": status.source,
+        "error": status.error,
+        "trains_on_data": one.provider.trains_on_data,
+        "retains_prompts_days": one.provider.retains_prompts_days,
+    }
+
+
+def _providers(rows: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        [
+            row["slug"],
+            row["base_url"],
+            str(row["keys"]),
+            f"{row['models']} ({row['source']})",
+            _policy(row["trains_on_data"], row["retains_prompts_days"]),
+            row["error"] or "",
+        ]
+        for row in rows
+    ]
+    return table(["provider", "base URL", "keys", "it lists", "data", "last error"], lines)
+
+
+def _resolved(catalogue: Catalogue) -> list[str]:
+    """A line for each model, as long as they are not too many, and those that lack something."""
+    unpriced = catalogue.unpriced()
+    unserved = [model.id for model in catalogue.models.values() if not model.endpoints]
     rows = [
         [
             f"  {model.id}",
@@ -146,8 +153,13 @@ def _resolved(catalogue: Catalogue, unpriced: Sequence[str]) -> list[str]:
         for model in list(catalogue.models.values())[:MODELS_MAX]
     ]
     left = len(catalogue.models) - len(rows)
-    lines = _table(["  model", "providers", "price"], rows).splitlines() if rows else []
-    return [*lines, f"  and {left} more"] if left else lines
+    return [
+        f"models (what can chat, of all that is listed): {len(catalogue.models)}",
+        *(table(["  model", "providers", "price"], rows).splitlines() if rows else []),
+        *([f"  and {left} more"] if left else []),
+        *_named("without a price", unpriced),
+        *_named("served by nobody", unserved),
+    ]
 
 
 def _named(what: str, names: Sequence[str]) -> list[str]:
@@ -166,7 +178,7 @@ def _policy(trains: object, days: object) -> str:
 def models(catalogue: Catalogue, *, as_json: bool) -> str:
     """One line an endpoint, with prices in USD for a million tokens."""
     if as_json:
-        return _json([model_endpoints(model) for model in catalogue.models.values()])
+        return dump([model_endpoints(model) for model in catalogue.models.values()])
     rows = []
     for model in catalogue.models.values():
         for endpoint in model.endpoints:
@@ -182,7 +194,7 @@ def models(catalogue: Catalogue, *, as_json: bool) -> str:
                 ]
             )
     heads = ["model", "provider", "its name there", "context", "prompt $/M", "completion $/M"]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _per_million(price: str) -> str:
@@ -192,7 +204,7 @@ def _per_million(price: str) -> str:
 def usage(rows: Sequence[UsageRow], *, by: str, as_json: bool) -> str:
     """Requests, tokens and cost by name."""
     if as_json:
-        return _json([{**msgspec.to_builtins(r), "cost_usd": to_usd(r.cost_nano)} for r in rows])
+        return dump([{**msgspec.to_builtins(r), "cost_usd": to_usd(r.cost_nano)} for r in rows])
     lines = [
         [
             row.name,
@@ -204,52 +216,4 @@ def usage(rows: Sequence[UsageRow], *, by: str, as_json: bool) -> str:
         ]
         for row in rows
     ]
-    return _table([by, "requests", "errors", "prompt", "completion", "cost USD"], lines)
-
-
-def keys(rows: Sequence[Key], *, now: float, as_json: bool) -> str:
-    """All keys, without their secrets."""
-    if as_json:
-        return _json([msgspec.to_builtins(row) for row in rows])
-    lines = [
-        [
-            row.name,
-            row.label,
-            row.hash[:16],
-            _day(row.created_at),
-            _day(row.expires_at),
-            _state(row, now),
-        ]
-        for row in rows
-    ]
-    return _table(["name", "key", "hash", "created", "expires", "state"], lines)
-
-
-def _state(key: Key, now: float) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    return "expired" if key.expires_at is not None and now >= key.expires_at else "active"
-
-
-def _day(seconds: float | None) -> str:
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    return table([by, "requests", "errors", "prompt", "completion", "cost USD"], lines)

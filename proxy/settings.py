@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -93,9 +94,21 @@ class Auth(_Table, frozen=True, kw_only=True):
 
 
 class Credits(_Table, frozen=True, kw_only=True):
-    """Whether a request is refused where the account's balance does not cover it."""
+    """Whether a request is refused where the account's balance does not cover it, and what callers
+    pay above the provider's price: 0.05 is five per cent.
+    """
 
     enforce: bool = True
+    margin: Decimal = Decimal(0)
+
+
+class Routing(_Table, frozen=True, kw_only=True):
+    """How endpoints are chosen beyond their health and price. `hedge` races a second endpoint when
+    the first is slower than it nearly always was, for at most `hedge_share_max` of all requests.
+    """
+
+    hedge: bool = False
+    hedge_share_max: Annotated[float, Meta(gt=0, le=1)] = 0.05
 
 
 class Store(_Table, frozen=True, kw_only=True):
@@ -193,6 +206,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     catalogue: Catalogue = Catalogue()
+    routing: Routing = Routing()
     providers: tuple[ProviderRow, ...] = ()
     models: tuple[Model, ...] = ()
 

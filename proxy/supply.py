@@ -1,5 +1,6 @@
 """Where the catalogue comes from: what providers list, the price table, and the configuration."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -45,8 +46,9 @@ async def fetch_listing(
 ) -> bytes:
     """A provider's own list of models, as it sends it; raises GatewayError."""
     dialect = OUTBOUND[provider.dialect]
-    credentials = next(iter(signing.headers(provider.slug)))
-    headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credentials}
+    now = asyncio.get_running_loop().time()
+    credential = next(iter(signing.headers(provider.slug, now)))
+    headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credential.headers}
     url = provider.base_url.rstrip("/") + dialect.models_path
     call = Call(url, headers, None, connect_s)
     status, body = await fetch(transport, call, timeout_s=LISTING_S)

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 from proxy import hosting
 from proxy.accounts.keys import mint
 from proxy.gateway import Gateway
+from proxy.money import NANO_PER_USD
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import Fake, Scenario, fake, load_scenario
@@ -127,14 +128,19 @@ async def provider(
         yield app, f"{url}/v1"
 
 
-def config_text(folder: Path, *providers: str, more: str = "", server: str = "") -> str:
-    """A configuration with one provider `p0`, `p1`, … for each base URL, in that order."""
+def config_text(
+    folder: Path, *providers: str, more: str = "", server: str = "", enforce: bool = True
+) -> str:
+    """A configuration with one provider `p0`, `p1`, … for each base URL, in that order. Without
+    `enforce` models may also be had that have no price.
+    """
     rows = "".join(
         f'[[providers]]\nslug = "p{number}"\nname = "P{number}"\nbase_url = "{url}"\n'
         f'api_key = "provider-key-{number}"\nauthor = "test"\n\n'
         for number, url in enumerate(providers)
     )
-    return f'[store]\nurl = "sqlite:///{folder}/weir.db"\n[server]\n{server}\n{more}\n{rows}'
+    said = f'[store]\nurl = "sqlite:///{folder}/weir.db"\n[server]\n{server}\n'
+    return f"{said}[credits]\nenforce = {str(enforce).lower()}\n{more}\n{rows}"
 
 
 PRICING = '{ prompt = "0.000001", completion = "0.000002" }'
@@ -149,12 +155,15 @@ def model_text(id: str, *endpoints: tuple[str, str], pricing: str = PRICING) -> 
     return f'[[models]]\nid = "{id}"\ncontext_length = 32768\n{rows}\n'
 
 
-def mint_key(store_path: Path, name: str = "test") -> str:
-    """A key in the store at that path, as `weir keys create` makes it."""
-    secret, key = mint(name, token_hex=secrets.token_hex, now=time.time())
+def mint_key(store_path: Path, name: str = "test", *, usd: int = 1_000_000, **more: Any) -> str:
+    """A key in the store at that path, as `weir keys create` makes it, and credit to spend."""
+    secret, key = mint(name, token_hex=secrets.token_hex, now=time.time(), **more)
     store = SqlStore.open(f"sqlite:///{store_path}")
     try:
         store.add_key(key)
+        if usd:
+            amount_nano = usd * NANO_PER_USD
+            store.ledger.grant(key.account, amount_nano, id=secrets.token_hex(8), at=time.time())
     finally:
         store.close()
     return secret

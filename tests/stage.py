@@ -5,56 +5,37 @@ sleeps, it moves its clock to whatever comes next.
 """
 
 import asyncio
-import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
-from proxy.accounts.keys import Key
+from proxy.accounts.keys import Key, mint
+from proxy.accounts.ledger import Settlement
+from proxy.accounts.limits import Book
 from proxy.dialects import INBOUND
 from proxy.errors import GatewayError
 from proxy.money import Pricing
+from proxy.pipeline.admit import Gate
 from proxy.pipeline.exchange import Snapshot
 from proxy.pipeline.flow import Flow
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model, Timeouts
+from proxy.routing.health import Pool
 from proxy.serving.caller import Caller
+from proxy.simulation.vault import ModelVault
+from proxy.stores.limits import LocalLimiter
+from proxy.stores.treasury import Treasury
 from proxy.upstream.signing import Signing
 from proxy.upstream.transport import Call, Sink
 from proxy.wire.record import Generation, Try
+from tests.clock import play as play
 
-T = TypeVar("T")
 WALL = 1_750_000_000.0
+SECRET, KEY = mint("app", token_hex=lambda size: "ab" * size, now=WALL)
 SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
 JSON = {"Content-Type": "application/json"}
-
-
-class _Selector(selectors.DefaultSelector):
-    """Waits for nothing: what it should have waited is added to the clock."""
-
-    now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits and nothing is due: it would wait for ever"
-        self.now += max(0.0, timeout)
-        return super().select(0)
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._clock = _Selector()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.now
-
-
-def play(story: Coroutine[Any, Any, T]) -> T:
-    """Runs `story` on a loop whose clock jumps. It must not wait for anything outside."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        return runner.run(story)
 
 
 # The provider.
@@ -263,13 +244,20 @@ class Client:
 
 
 class Books:
-    """What a flow leaves behind."""
+    """What a flow leaves behind; every charge is durable `durable_s` after it was handed over."""
 
-    def __init__(self, *keys: Key) -> None:
+    def __init__(self, vault: ModelVault, *keys: Key) -> None:
         self._keys = {key.hash: key for key in keys}
+        self._vault = vault
+        self.durable_s = 0.001
         self.tries: list[Try] = []
-        self.rows: list[Generation] = []
+        self.settlements: list[Settlement] = []
+        self.notes: list[Settlement] = []
         self.refusals: list[str] = []
+
+    @property
+    def rows(self) -> list[Generation]:
+        return [one.generation for one in self.settlements]
 
     def key(self, hash: str) -> Key | None:
         return self._keys.get(hash)
@@ -277,29 +265,79 @@ class Books:
     def tried(self, note: Try) -> None:
         self.tries.append(note)
 
-    def finished(self, row: Generation) -> None:
-        self.rows.append(row)
+    def noted(self, settlement: Settlement) -> None:
+        self.notes.append(settlement)
+
+    def finished(self, settlement: Settlement) -> None:
+        self.settlements.append(settlement)
+        self._vault.settle([settlement])
+
+    def settled(self, settlement: Settlement) -> asyncio.Future[None]:
+        self.finished(settlement)
+        durable = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(self.durable_s, durable.set_result, None)
+        return durable
 
     def refused(self, kind: str) -> None:
         self.refusals.append(kind)
 
 
 class Stage:
-    """A flow with everything around it; `ask` serves one request."""
+    """A flow with everything around it; `ask` serves one request. With `credit_nano` credits are
+    enforced, for the key `KEY` of the default account.
+    """
 
-    def __init__(self, providers: Providers, *models: Model, shown: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        providers: Providers,
+        *models: Model,
+        shown: Snapshot | None = None,
+        credit_nano: int | None = None,
+        key: Key | None = None,
+    ) -> None:
         self.providers = providers
-        self.books = Books()
+        self.vault = ModelVault()
+        self.vault.create_account("default", WALL)
+        if credit_nano:
+            self.vault.grant("default", credit_nano, id="grant", at=WALL)
+        self.books = Books(self.vault, *([key] if key else []))
         self.snapshot = shown or snapshot(*models)
+        self.snapshot = self.snapshot._replace(
+            anonymous=key is None, enforce=self.snapshot.enforce or credit_nano is not None
+        )
+        clock = asyncio.get_running_loop().time
+        self.treasury = Treasury(
+            self._call, new_owner=lambda: "stage", clock=clock, wall=lambda: WALL
+        )
+        self.book = Book()
+        limiter = LocalLimiter(self.book, clock=clock, wall=lambda: WALL)
+        self.gate = Gate(self.treasury, limiter, bought=lambda _: 0, clock=clock)
+        self.pool = Pool(rng=lambda: 0.5)
         self.flow = Flow(
             snapshot=lambda: self.snapshot,
             books=self.books,
+            gate=self.gate,
+            pool=self.pool,
             transport=providers,
-            clock=asyncio.get_running_loop().time,
+            clock=clock,
             wall=lambda: WALL,
+            rng=lambda: 0.0,
             new_id=lambda wall: f"gen-{int(wall)}-{len(self.books.rows)}",
             agent="test",
         )
+
+    async def _call(self, work: Callable[[ModelVault], Any]) -> Any:
+        return work(self.vault)
+
+    async def open(self) -> "Stage":
+        """Begin as an owner of the ledger; only what needs credit needs it."""
+        await self.treasury.open()
+        return self
+
+    async def close(self) -> None:
+        """End the drains, return the leases."""
+        await self.flow.close()
+        await self.treasury.close()
 
     async def ask(self, client: Client) -> Client:
         await self.flow.serve(client.caller, INBOUND["chat"])
@@ -322,16 +360,25 @@ def tell(
     models: Sequence[Model] = (),
     body: bytes = b"",
     act: Callable[[Client, Stage], Awaitable[None] | None] = lambda client, stage: None,
+    credit_nano: int | None = None,
+    key: Key | None = None,
 ) -> tuple[Client, Stage]:
     """One request, from beginning to end; `act` may arrange what happens meanwhile."""
 
     async def story() -> tuple[Client, Stage]:
-        stage = Stage(Providers(*scripts), *(models or [model("test/one", endpoint())]))
-        client = Client(body or asked())
+        stage = Stage(
+            Providers(*scripts),
+            *(models or [model("test/one", endpoint())]),
+            credit_nano=credit_nano,
+            key=key,
+        )
+        await stage.open()
+        client = Client(body or asked(), {"Authorization": f"Bearer {SECRET}"} if key else None)
         arranged = act(client, stage)
         if arranged is not None:
             await arranged
         await stage.ask(client)
+        await stage.close()
         return client, stage
 
     return play(story())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import string
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from proxy import hosting
 from proxy.accounts.keys import mint
-from proxy.app import ALLOWED_HEADERS, PREFIXES, UNBUILT, App, refuse
+from proxy.app import ALLOWED_HEADERS, PREFIXES, UNBUILT, App, metrics_of_all, refuse
 from proxy.errors import GatewayError
 from proxy.gateway import Gateway
+from proxy.metrics import Dump, Metrics
+from proxy.serving.channel import Channel
 from proxy.stores.schema import StoreUnavailable
 from proxy.upstream.fake import load_scenario
 from tests.asgi import Answer, call
@@ -54,13 +57,17 @@ async def say_hello(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("hello", headers={"X-Generation-Id": "gen-1"})(scope, receive, send)
 
 
+async def metrics() -> bytes:
+    return b"a 1\n"
+
+
 def app_of(ready: int = 200) -> App:
     return App(
         inference={"/say": say_hello},
         routes=[Route("/thing", thing), Route("/made", thing, methods=["POST", "PUT"])],
         health=lambda: (200, {"status": "ok"}),
         ready=lambda: (ready, {"status": "so"}),
-        metrics=lambda: b"a 1\n",
+        metrics=metrics,
     )
 
 
@@ -204,10 +211,24 @@ async def test_other_exceptions_of_the_router_are_wrong_methods() -> None:
         routes=[Route("/picky", picky)],
         health=lambda: (200, {}),
         ready=lambda: (200, {}),
-        metrics=lambda: b"",
+        metrics=metrics,
     )
     answer = await call(app, "GET", "/v1/picky")
     assert (answer.status, answer.headers["allow"]) == (405, "")
+
+
+async def test_metrics_are_those_of_all_as_far_as_the_supervisor_answers() -> None:
+    def own() -> Dump:
+        return Metrics().dump({"weir_ready": 1})
+
+    assert b"weir_ready 1.0" in await metrics_of_all(own, None)
+    ours, theirs = [await Channel.open(end, {}) for end in socket.socketpair()]
+    assert b"weir_ready 1.0" in await metrics_of_all(own, ours)
+    theirs.handlers["metrics"] = lambda _: {"weir_workers": [([], [3])]}
+    assert b"weir_workers 3.0" in await metrics_of_all(own, ours)
+    await theirs.close()
+    assert b"weir_ready 1.0" in await metrics_of_all(own, ours)
+    await ours.close()
 
 
 # A whole gateway, asked without a server: whatever is sent, the error object comes back.
@@ -231,9 +252,9 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 
     secret = mint_key(folder / "weir.db")
     gateway: Gateway = run(Gateway.open(config, lambda: config))
-    hash_ = next(iter(gateway._keyring._contents.keys))
-    found = gateway._keyring.find(hash_)
-    gateway._keyring._contents.keys[KEY.hash] = KEY
+    hash_ = next(iter(gateway.office._keyring._contents.keys))
+    found = gateway.office._keyring.find(hash_)
+    gateway.office._keyring._contents.keys[KEY.hash] = KEY
     assert found is not None
     assert secret != SECRET
     yield lambda *arguments, **more: run(call(gateway.app, *arguments, **more))
@@ -424,12 +445,13 @@ async def test_the_core_on_every_server(tmp_path: Path, server: str) -> None:
 async def test_another_accounts_generation_is_not_found(tmp_path: Path) -> None:
     async with (
         provider(load_scenario('models = ["test/one"]')) as (_, base_url),
-        weir(tmp_path, config_text(tmp_path, base_url)) as running,
+        weir(tmp_path, config_text(tmp_path, base_url, enforce=False)) as running,
     ):
         other, key = mint("other", token_hex=lambda size: "0e" * size, now=0.0)
         stranger = type(key)(hash=key.hash, name="o", label="l", account="b", created_at=0.0)
+        await running.gateway._writer.call(lambda store: store.ledger.create_account("b", at=0.0))
         await running.gateway._writer.call(lambda store: store.add_key(stranger))
-        running.gateway._keyring._contents.keys[key.hash] = stranger
+        running.gateway.office._keyring._contents.keys[key.hash] = stranger
         mine = [("Authorization", f"Bearer {running.key}")]
         theirs = [("Authorization", f"Bearer {other}")]
         body = b'{"model": "test/one", "messages": [{"role": "user", "content": "x"}]}'

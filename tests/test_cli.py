@@ -6,50 +6,31 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from proxy import __version__, cli, demo, hosting, logs
 from proxy.credentials import keys_looked_for
+from proxy.crew import Failed
 from proxy.errors import GatewayError
 from proxy.hosting import Hosted
+from proxy.simulation import campaign
+from proxy.simulation.campaign import Failure
 from proxy.stores.sql import SqlStore
+from proxy.workers import Supervisor
 from tests.running import config_text, model_text, process, provider, weir
-
-Weir = Callable[..., Result]
+from tests.typed import Weir, typist, wrong
 
 
 @pytest.fixture
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weir:
-    """Runs a command in this process, in an empty directory and without any key variable."""
-    monkeypatch.chdir(tmp_path)
-    for variable in (*keys_looked_for(), "WEIR_CONFIG"):
-        monkeypatch.delenv(variable, raising=False)
-
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(cli.main, arguments)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
-
-
-def wrong(result: Result, code: int = 2) -> str:
-    """The one line that a failed command says."""
-    assert result.exit_code == code
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("weir: ")
-    return line.removeprefix("weir: ")
+    return typist(tmp_path, monkeypatch)
 
 
 def test_every_command_explains_itself(invoke: Weir) -> None:
@@ -61,97 +42,6 @@ def test_every_command_explains_itself(invoke: Weir) -> None:
         assert helped.exit_code == 0
         for option in command.params:
             assert option.opts[0] in helped.stdout or isinstance(option, click.Argument)
-
-
-# Keys.
-
-
-def test_a_new_key_stands_alone_on_standard_output(invoke: Weir) -> None:
-    result = invoke("keys", "create", "app")
-    assert result.exit_code == 0
-    assert re.fullmatch(r"sk-or-v1-[0-9a-f]{64}\n", result.stdout)
-    assert result.stdout.strip() not in result.stderr
-    assert "only time it is shown" in result.stderr
-    assert Path("weir.db").exists()
-    assert result.stdout.strip().encode() not in Path("weir.db").read_bytes()
-
-
-def test_the_life_of_a_key(invoke: Weir) -> None:
-    invoke("keys", "create", "one")
-    invoke("keys", "create", "two", "--expires", "2999-01-31T00:00Z")
-    assert "active already" in wrong(invoke("keys", "create", "one"), code=1)
-
-    rows = json.loads(invoke("keys", "list", "--json").stdout)
-    assert [row["name"] for row in rows] == ["one", "two"]
-    assert [row["expires_at"] for row in rows] == [
-        None, datetime(2999, 1, 31, tzinfo=UTC).timestamp()
-    ]  # fmt: skip
-    assert all(row["revoked_at"] is None for row in rows)
-
-    revoked = invoke("keys", "revoke", "one")
-    assert (revoked.exit_code, revoked.stdout) == (0, "")
-    assert rows[0]["label"] in revoked.stderr
-    assert invoke("keys", "revoke", rows[1]["hash"]).exit_code == 0
-    states = [line.split()[-1] for line in invoke("keys", "list").stdout.splitlines()]
-    assert states == ["state", "revoked", "revoked"]
-    assert wrong(invoke("keys", "revoke", "one"), code=1) == "There is no active key 'one'."
-    assert invoke("keys", "create", "one").exit_code == 0, "the name is free again"
-
-
-@pytest.mark.parametrize("name", ["nobody", "", " ", "\udcff", "a\x00", "%", "ffffffff"])
-def test_who_is_not_there_can_not_be_revoked(invoke: Weir, name: str) -> None:
-    invoke("keys", "create", "one")
-    assert "There is no active key" in wrong(invoke("keys", "revoke", name), code=1)
-
-
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31m", "\udcff"])
-def test_a_name_must_be_seen(invoke: Weir, name: str) -> None:
-    assert "NAME" in wrong(invoke("keys", "create", "--", name))
-    assert not Path("weir.db").exists()
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        ("--limit", "5"), ("--limit", "0"), ("--limit", "default"), ("--limit-reset", "daily"),
-        ("--rpm", "1"), ("--tpm", "1"), ("--concurrent", "1"), ("--management",),
-        ("--account", "other"), ("--account", ""),
-    ],
-    ids=" ".join,
-)  # fmt: skip
-def test_an_option_that_is_not_built_is_refused(invoke: Weir, option: tuple[str, ...]) -> None:
-    said = wrong(invoke("keys", "create", "app", *option))
-    assert said == f"{option[0]}: not supported yet"
-    assert not Path("weir.db").exists()
-
-
-def test_the_only_account_may_be_named(invoke: Weir) -> None:
-    assert invoke("keys", "create", "app", "--account", "default").exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("moment", "reason"),
-    [
-        ("soon", "is not a moment such as"),
-        ("", "is not a moment such as"),
-        ("2027-13-01T00:00:00Z", "is not a moment such as"),
-        ("9999-12-31T23:59:59-14:00", "is not a moment such as"),
-        ("0001-01-01T00:00:00+14:00", "is not a moment such as"),
-        ("2020-01-01T00:00:00Z", "is in the past"),
-        ("2020-01-01", "is in the past"),
-    ],
-)
-def test_an_end_must_lie_ahead(invoke: Weir, moment: str, reason: str) -> None:
-    said = wrong(invoke("keys", "create", "app", "--expires", moment))
-    assert said.startswith(f"--expires: '{moment}' {reason}")
-
-
-def test_an_end_without_zone_is_utc(invoke: Weir) -> None:
-    zoned = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
-    for number, text in enumerate([zoned.isoformat(), zoned.replace(tzinfo=None).isoformat()]):
-        assert invoke("keys", "create", str(number), "--expires", text).exit_code == 0
-    rows = json.loads(invoke("keys", "list", "--json").stdout)
-    assert [row["expires_at"] for row in rows] == [zoned.timestamp()] * 2
 
 
 # The store.
@@ -211,6 +101,14 @@ COMMANDS = [
     ("keys", "create", "a"),
     ("keys", "list"),
     ("keys", "revoke", "a"),
+    ("keys", "disable", "a"),
+    ("keys", "enable", "a"),
+    ("accounts", "create", "a"),
+    ("accounts", "list"),
+    ("credits", "grant", "1"),
+    ("credits", "show"),
+    ("ledger", "verify"),
+    ("why", "gen-1"),
 ]
 
 
@@ -243,7 +141,6 @@ def test_the_environment_names_the_file(invoke: Weir, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--workers", "2"), "$.server.workers: not supported yet, leave it at 1"),
         (("--bind", "nonsense"), '$.server.bind[0]: expected "host:port" or "unix:/path"'),
         (("--bind", "127.0.0.1:1", "--bind", "127.0.0.1:65536"), "$.server.bind[1]: "),
         (("--bind", "unix:w", "--bind", "unix:w"), '$.server.bind[1]: "unix:w" is given twice'),
@@ -262,7 +159,8 @@ def test_addresses_are_checked(invoke: Weir, command: str, bind: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [("usage", "--by", "colour"), ("usage", "--days", "0"), ("usage", "--days", "9" * 400),
-     ("serve", "--workers", "x"), ("fake",), ("keys", "create"), ("nothing",)],
+     ("serve", "--workers", "x"), ("serve", "--workers", "0"), ("fake",),
+     ("simulate", "--seeds", "0"), ("simulate", "--seed", "-1"), ("keys", "create"), ("nothing",)],
     ids=lambda words: " ".join(words)[:30],
 )  # fmt: skip
 def test_a_slip_of_the_hand_gets_the_usage(invoke: Weir, arguments: tuple[str, ...]) -> None:
@@ -291,6 +189,25 @@ def test_a_wrong_scenario_names_the_key(invoke: Weir, text: str | None, said: st
 
 
 # Starting, with what runs replaced.
+
+
+def test_several_workers_are_supervised(invoke: Weir, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(supervisor: Supervisor, *, on_listening: Callable[[list[str]], None]) -> None:
+        assert supervisor._config.server.workers == 3
+        on_listening(["http://127.0.0.1:1"])
+        if supervisor._config.auth.mode == "none":
+            raise Failed("no disk", 3)
+
+    monkeypatch.setattr(Supervisor, "run", run)
+    monkeypatch.setattr(logs, "setup", lambda level: None)
+    arguments = ("serve", "--bind", "127.0.0.1:0", "--workers", "3")
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.endswith(f"Weir {__version__} listens on http://127.0.0.1:1\n")
+    Path("config.toml").write_text('[auth]\nmode = "none"')
+    result = invoke(*arguments)
+    assert result.exit_code == 3
+    assert result.stderr.endswith("weir: no disk\n")
 
 
 def test_serve_tells_where_it_listens_and_what_it_lacks(
@@ -347,6 +264,44 @@ def test_fake_plays_its_scenario(invoke: Weir, monkeypatch: pytest.MonkeyPatch) 
     assert played[1][0] == "unix:x"
 
 
+def test_simulated_seeds_that_fail_can_be_played_again(
+    invoke: Weir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[range] = []
+
+    def run(seeds: range, *, say: Callable[[str], None]) -> list[Failure]:
+        played.append(seeds)
+        broken = [
+            Failure(seed=seed, at_s=1.5, reason="a balance below zero", events=("0.1 a grant",))
+            for seed in seeds
+            if seed == 7
+        ]
+        for failure in broken:
+            say(str(failure))
+        return broken
+
+    monkeypatch.setattr(campaign, "run", run)
+    result = invoke("simulate", "--seeds", "5", "--seed", "4")
+    assert played == [range(4, 9)]
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "seed 7 at 1.500000 s: a balance below zero",
+        "0.1 a grant",
+        "4 of 5 seeds from 4 on kept every rule",
+    ]
+    assert result.stderr == "again: weir simulate --seeds 1 --seed 7\n"
+
+    clean = invoke("simulate")
+    assert (clean.exit_code, clean.stderr) == (0, "")
+    assert clean.stdout == "1 of 1 seeds from 0 on kept every rule\n"
+    assert played[1] == range(1)
+
+
+def test_a_simulated_world_keeps_every_rule(invoke: Weir) -> None:
+    result = invoke("simulate", "--seeds", "2", "--seed", "11")
+    assert (result.exit_code, result.stdout) == (0, "2 of 2 seeds from 11 on kept every rule\n")
+
+
 def test_demo_once_streams_an_answer(invoke: Weir) -> None:
     result = invoke("demo", "--once")
     assert result.exit_code == 0
@@ -378,10 +333,13 @@ async def test_check_and_models_ask_the_providers(invoke: Weir, tmp_path: Path) 
     assert not (tmp_path / "weir.db").exists()
 
 
+UNENFORCED = "[credits]\nenforce = false"
+
+
 async def test_usage_is_told_while_the_gateway_runs(invoke: Weir, tmp_path: Path) -> None:
     async with (
         provider('models = ["test/one"]') as (_, base_url),
-        weir(tmp_path, config_text(tmp_path, base_url)) as running,
+        weir(tmp_path, config_text(tmp_path, base_url, more=UNENFORCED)) as running,
         aiohttp.ClientSession() as session,
     ):
         for model in ("test/one", "none/such"):
@@ -405,31 +363,6 @@ async def test_usage_is_told_while_the_gateway_runs(invoke: Weir, tmp_path: Path
         assert await told("--by", "day", "--days", "36500") == [(today, 1)]
         table = (await asyncio.to_thread(invoke, "usage")).stdout
         assert table.splitlines()[1].split()[:2] == ["test/one", "1"]
-
-
-async def test_a_running_gateway_follows_within_a_second(invoke: Weir, tmp_path: Path) -> None:
-    async with (
-        weir(tmp_path, config_text(tmp_path)) as running,
-        aiohttp.ClientSession() as session,
-    ):
-
-        async def becomes(status: int, key: str) -> float:
-            """Seconds until the gateway answers so."""
-            since = time.monotonic()
-            while time.monotonic() < since + 3:
-                headers = {"Authorization": f"Bearer {key}"}
-                async with session.get(f"{running.base_url}/key", headers=headers) as response:
-                    if response.status == status:
-                        return time.monotonic() - since
-                await asyncio.sleep(0.02)
-            raise AssertionError(f"it never answered {status}")
-
-        created = await asyncio.to_thread(invoke, "keys", "create", "fresh")
-        key = created.stdout.strip()
-        assert await becomes(200, key) < 1
-        await asyncio.to_thread(invoke, "keys", "revoke", "fresh")
-        assert await becomes(401, key) < 1
-        assert await becomes(200, running.key) < 1
 
 
 # As processes of their own.

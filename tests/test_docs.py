@@ -16,11 +16,16 @@ from msgspec import NODEFAULT, inspect
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.accounts.refusals import credits_short, key_limit
 from proxy.cli import main
-from proxy.config import RESTART, UNBUILT, Config, decode
+from proxy.config import RESTART, Config, decode
 from proxy.errors import KINDS
 from proxy.metrics import NAMES, Metrics
+from proxy.pipeline import admit, drains
+from proxy.providers import known
 from proxy.settings import Settings
+from proxy.stores import treasury
+from proxy.stores.audit import SIDES
 from proxy.upstream.fake import FAULTS, MODELS, Scenario
 from proxy.wire.record import Generation
 from tests.running import provider
@@ -30,6 +35,7 @@ CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
 FAKE = (ROOT / "docs" / "fake.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+MONEY = (ROOT / "docs" / "money.md").read_text()
 README = (ROOT / "README.md").read_text()
 SHIPPED = (ROOT / "config.toml").read_text()
 REQUIRED = object()
@@ -102,7 +108,6 @@ def test_what_needs_a_restart_is_listed() -> None:
 
 def test_what_is_not_supported_yet_is_listed() -> None:
     names = listed(section(CONFIGURATION, "Not supported yet"))
-    assert set(names) >= set(UNBUILT)
     assert set(names) <= set(KEYS)
     table = rows(CONFIGURATION)
     assert all("ot supported yet" in table[name][2] for name in names)
@@ -149,9 +154,53 @@ def test_every_error_kind_says_what_to_do() -> None:
 
 
 def test_errors_name_only_keys_that_exist() -> None:
-    named = set(re.findall(r"`((?:\w+(?:\[\])?\.)+\w+)`", ERRORS))
+    named = set(re.findall(r"`(?!metadata\.)((?:\w+(?:\[\])?\.)+\w+)`", ERRORS))
     assert named
     assert named <= set(KEYS)
+
+
+# Money.
+
+
+def test_who_is_cancelled_after_a_hang_up_is_listed() -> None:
+    stops = [one.slug for one in known().values() if one.cancel_stops_billing]
+    assert listed(section(MONEY, "Hang-ups, by provider")) == stops
+
+
+def test_the_kinds_of_transfers_are_those_that_are_audited() -> None:
+    table = rows(section(MONEY, "Proving it"))
+    assert set(table) == set(SIDES)
+    for kind, (source, target, _) in table.items():
+        assert any(
+            source.strip("`").startswith(debit) and target.strip("`").startswith(credit)
+            for debit, credit in SIDES[kind]
+        ), kind
+
+
+def test_the_bounds_of_holds_and_drains_are_those_of_the_code() -> None:
+    text = re.sub(r"\s+", " ", MONEY)
+    for said in (
+        f"at most {drains.DRAIN_S:.0f} seconds and {drains.DRAIN_BYTES_MAX >> 20} MiB each, "
+        f"{drains.DRAINS_MAX} at a time in each process",
+        f"{admit.TOKENS_PER_MEDIUM_MAX} for each image, file or recording, and "
+        f"{admit.TOKENS_PER_TOOLS_MAX} where it has tools",
+        f"{admit.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
+        f"{admit.STEP_TOKENS_MAX} at most",
+        f"at least {admit.WHOLE_TOKENS}; {admit.START_TOKENS} where",
+        f"within some {treasury.BEAT_S * treasury.DEAD_LOOKS:.0f} seconds",
+    ):
+        assert said in text, said
+
+
+@pytest.mark.parametrize("page", [MONEY, ERRORS], ids=["money", "errors"])
+def test_messages_are_quoted_as_they_are(page: str) -> None:
+    short = credits_short(wanted_tokens=65536, affordable_tokens=14114, needed_nano=1).message
+    empty = credits_short(wanted_tokens=1, affordable_tokens=0, needed_nano=1).message
+    text = re.sub(r"\s+", " ", page).replace("to N tokens", "to 65536 tokens")
+    text = text.replace("afford M", "afford 14114")
+    for message in (short, empty, key_limit("daily", limit_nano=1).message):
+        beginning, _ = re.split(r"\. (?:Add more|Manage)", message)
+        assert f"`{beginning}" in text
 
 
 # Metrics, commands, decisions, links.
@@ -184,17 +233,15 @@ def commands(group: click.Group, prefix: str = "weir") -> Iterator[tuple[str, cl
 
 
 COMMANDS = dict(commands(main))
-NOT_BUILT = {"Not supported yet.", "Only `default` yet."}
 
 
 def signature(command: click.Command) -> set[str]:
-    """The arguments and options of a command that do something."""
+    """The arguments and options of a command."""
     return {
         option.metavar or str(option.name).upper()
         if isinstance(option, click.Argument)
         else max(option.opts, key=len)
         for option in command.params
-        if getattr(option, "help", None) not in NOT_BUILT
     }
 
 
@@ -207,8 +254,11 @@ def documented_commands() -> dict[str, set[str]]:
             name = max((n for n in COMMANDS if said.startswith(n)), key=len)
             rest = words[len(name.split()) :]
             options = {word for word in rest if word.startswith("--")}
-            values = {b for a, b in pairwise(rest) if a.startswith("--")}
-            found[name] = options | {word for word in rest if word not in options | values}
+            found[name] = options | {
+                word
+                for before, word in pairwise(["", *rest])
+                if not before.startswith("--") and not word.startswith("--")
+            }
     return found
 
 
@@ -219,9 +269,9 @@ def test_every_command_and_option_is_documented_and_no_other() -> None:
         assert said - {"--config"} == signature(COMMANDS[name]) - {"--config"}, name
 
 
-def test_all_but_demo_and_fake_take_a_configuration() -> None:
+def test_all_but_three_take_a_configuration() -> None:
     without = {name for name, command in COMMANDS.items() if "--config" not in signature(command)}
-    assert without == {"weir demo", "weir fake"}
+    assert without == {"weir demo", "weir fake", "weir simulate"}
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").iterdir()), ids=str)

@@ -53,7 +53,7 @@ def test_generation_ids_have_openrouters_form() -> None:
 async def test_models_follow_the_providers_list(tmp_path: Path) -> None:
     async with (
         provider('models = ["test/one"]') as (app, base_url),
-        weir(tmp_path, config_text(tmp_path, base_url, more=SHORT)) as running,
+        weir(tmp_path, config_text(tmp_path, base_url, more=SHORT, enforce=False)) as running,
     ):
         assert await slugs(running) == ["test/one"]
 
@@ -144,14 +144,14 @@ async def test_ready_says_why_not(tmp_path: Path) -> None:
 async def test_a_finished_request_leaves_a_row_that_its_key_can_read(tmp_path: Path) -> None:
     async with (
         provider() as (_, base_url),
-        weir(tmp_path, config_text(tmp_path, base_url)) as running,
+        weir(tmp_path, config_text(tmp_path, base_url, enforce=False)) as running,
     ):
         _, answer = await ask(running, "weir/lorem")
         status, body = await get(running, f"/generation?id={answer['id']}", running.key)
         assert status == 200
         assert body["data"]["tokens_completion"] == answer["usage"]["completion_tokens"]
         assert running.gateway._writer.pending <= 1
-        metrics = running.gateway.metrics.render({}).decode()
+        metrics = running.gateway.office.metrics.render({}).decode()
         assert 'weir_attempts_total{outcome="ok",provider="p0"} 1.0' in metrics
     store = SqlStore.open(f"sqlite:///{tmp_path}/weir.db")
     row = store.generation(answer["id"], key_hash=None)
@@ -167,6 +167,6 @@ async def test_keys_take_turns_and_a_refused_one_hands_over(tmp_path: Path) -> N
         async with weir(tmp_path, text + model_text("test/one", ("p0", "test/one"))) as running:
             statuses = [(await ask(running, "test/one"))[0] for _ in range(4)]
             assert statuses == [200] * 4
-            assert running.gateway.metrics.attempts["p0", "provider_credential"] == 2
-            assert running.gateway.metrics.attempts["p0", "ok"] == 4
-            assert app.requests >= 6
+            assert running.gateway.office.metrics.attempts["p0", "provider_credential"] == 1
+            assert running.gateway.office.metrics.attempts["p0", "ok"] == 4
+            assert app.requests >= 5

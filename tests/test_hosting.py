@@ -174,3 +174,54 @@ async def test_an_idle_gateway_ends_at_once(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             assert await running.process.wait() == 0
     assert not (tmp_path / "weir.sock").exists()
+
+
+async def test_a_gateway_of_one_process_is_told_as_by_signals(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    file = tmp_path / "config.toml"
+    file.write_text(config_text(tmp_path))
+    config = hosting.load(file, {}, bind=("127.0.0.1:0",))
+    stop, listening = asyncio.Event(), asyncio.Event()
+    hosted = hosting.Hosted(config, lambda: hosting.load(file, {}, bind=("127.0.0.1:0",)))
+    serving = asyncio.create_task(
+        hosting.serve(
+            hosted, config, watched=None, on_listening=lambda _: listening.set(), stop=stop
+        )
+    )
+    await asyncio.wait_for(listening.wait(), 5)
+
+    def messages() -> list[str]:
+        return [record.message for record in caplog.records]
+
+    signal.raise_signal(signal.SIGHUP)
+    await eventually(lambda: "reloaded" in messages())
+    signal.raise_signal(signal.SIGUSR2)
+    await eventually(lambda: "a rolling restart needs several workers" in messages())
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.wait_for(serving, 5)
+    assert stop.is_set()
+
+
+async def test_the_first_of_several_waits_ends_the_others() -> None:
+    event, other = asyncio.Event(), asyncio.Event()
+    assert not await hosting.first(event.wait(), timeout_s=0.01)
+    event.set()
+    assert await hosting.first(event.wait(), other.wait())
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_file_may_be_missing_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting, "WATCH_S", 0.01)
+    file = tmp_path / "config.toml"
+    changed = asyncio.Event()
+    await hosting.watch(None, changed)
+    watching = asyncio.create_task(hosting.watch(file, changed))
+    await asyncio.sleep(0.03)
+    assert not changed.is_set()
+    file.touch()
+    await asyncio.wait_for(changed.wait(), 5)
+    watching.cancel()

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.metrics import BUCKETS_S, NAMES, Histogram, Metrics
+from proxy.metrics import BUCKETS_S, LABELS, NAMES, Dump, Histogram, Metrics, lasting, merge, render
 from proxy.wire.record import Generation
 
 GAUGES = {
@@ -15,7 +16,9 @@ GAUGES = {
     "weir_store_pending_rows": 2.0,
     "weir_store_dropped_rows_total": 1.0,
     "weir_store_healthy": 1.0,
+    "weir_held_usd": 0.5,
     "weir_ready": 0.0,
+    "weir_workers": 1.0,
 }
 
 
@@ -121,3 +124,67 @@ def test_buckets_count_what_is_not_longer(times: list[float]) -> None:
     assert found["weir_request_seconds_bucket le=+Inf"] == len(times)
     assert found["weir_request_seconds_count"] == len(times)
     assert found["weir_request_seconds_sum"] == pytest.approx(sum(times))
+
+
+# Several processes.
+
+drawn = st.builds(
+    row,
+    model=st.sampled_from("ab"),
+    status=st.sampled_from([200, 502]),
+    cost_nano=st.integers(0, 10**12),
+    latency_ms=st.sampled_from([None, 1000, 7000]),  # whose sums are exact
+)
+
+
+def counted(rows: list[Generation]) -> Metrics:
+    metrics = Metrics()
+    for one in rows:
+        metrics.record(one)
+        metrics.attempts[one.provider, "ok"] += 1
+        metrics.refusals["draining"] += 1
+    return metrics
+
+
+def sent(dump: Dump) -> Dump:
+    """As it comes out at another process."""
+    received: Dump = msgspec.msgpack.decode(msgspec.msgpack.encode(dump))
+    return received
+
+
+def lines(dump: Dump) -> list[str]:
+    return sorted(render(dump).decode().splitlines())
+
+
+@given(st.lists(st.lists(drawn, max_size=4), min_size=1, max_size=3))
+def test_what_several_counted_is_what_one_would_have(parts: list[list[Generation]]) -> None:
+    together = counted([one for part in parts for one in part])
+    dumps = [sent(counted(part).dump({})) for part in parts]
+    merged = sent(merge(dumps))
+    assert lines(merged) == lines(together.dump({}))
+    assert lines(merge([merge(dumps[:1]), merge(dumps[1:])])) == lines(merged)
+    assert lines(lasting(merged)) == lines(merged)
+
+
+def test_gauges_add_up_but_for_those_that_hold_for_each() -> None:
+    unwell = GAUGES | {"weir_store_healthy": 0.0, "weir_ready": 1.0}
+    merged = merge([Metrics().dump(GAUGES), Metrics().dump(unwell)])
+    assert {name: merged[name][0][1] for name in GAUGES} == {
+        name: [0.0 if name in ("weir_store_healthy", "weir_ready") else 2 * value]
+        for name, value in GAUGES.items()
+    }
+
+
+def test_only_counters_last() -> None:
+    kept = lasting(Metrics().dump(GAUGES))
+    assert set(GAUGES) & set(kept) == {"weir_store_dropped_rows_total"}
+    assert set(LABELS) <= set(kept)
+    assert set(NAMES) - set(GAUGES) <= set(kept)
+    assert merge([]) == {}
+
+
+def test_a_merge_changes_none_of_its_parts() -> None:
+    one, other = counted([row()]).dump(GAUGES), counted([row(), row(model="b")]).dump(GAUGES)
+    before = msgspec.msgpack.encode([one, other])
+    merge([one, other])
+    assert msgspec.msgpack.encode([one, other]) == before

@@ -103,6 +103,17 @@ async def ask(url: str, model: str, key: str | None = None) -> str:
     return "".join(choice["delta"]["content"] for choice in choices)
 
 
+async def said_by(*command: str, cwd: Path) -> str:
+    """What a command of Weir's prints."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", *command,
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    printed, _ = await started.communicate()
+    assert started.returncode == 0
+    return printed.decode().strip()
+
+
 def test_these_are_the_ways_to_use_it() -> None:
     assert set(SETUPS) == {"config.toml", "sidecar.toml", "load.toml"}
 
@@ -110,6 +121,7 @@ def test_these_are_the_ways_to_use_it() -> None:
 async def test_in_front_of_apps(tmp_path: Path) -> None:
     setup = SETUPS["config.toml"]
     key = mint_key(tmp_path / "weir.db")
+    await said_by("credits", "grant", "1", cwd=tmp_path)
     async with running(setup, tmp_path, ["llama-3.3-70b-versatile"]) as url:
         model = "meta-llama/llama-3.3-70b-instruct"
         assert model in setup.text
@@ -144,19 +156,20 @@ async def test_with_your_own_key(tmp_path: Path) -> None:
     (snippet,) = blocks("python")
     export, *commands = [line.partition("#")[0].split() for line in shell.splitlines()]
     assert export == ["export", "OPENAI_API_KEY=sk-…"]
-    assert commands == [["weir", "keys", "create", "me"], ["weir", "serve"]]
+    assert commands == [
+        ["weir", "keys", "create", "me"],
+        ["weir", "credits", "grant", "10"],
+        ["weir", "serve"],
+    ]
     keys = {"OPENAI_API_KEY": "not-a-secret"}
-    created = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", *commands[0][1:],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    secret = (await created.communicate())[0].decode().strip()
+    secret = await said_by(*commands[0][1:], cwd=tmp_path)
+    assert await said_by(*commands[1][1:], cwd=tmp_path) == "10.00"
     async with provider('models = ["gpt-4.1-mini"]') as (_, base_url):
         # The one thing that a newcomer does not write: where OpenAI is on this machine.
         text = f'[[providers]]\nslug = "openai"\nbase_url = "{base_url}"\n'
         (tmp_path / "config.toml").write_text(text)
         bind = ("--bind", "127.0.0.1:0")
-        async with process(*commands[1][1:], *bind, cwd=tmp_path, **keys) as weir:
+        async with process(*commands[2][1:], *bind, cwd=tmp_path, **keys) as weir:
             program = snippet.replace("http://127.0.0.1:8080", weir.url)
             program = program.replace("sk-or-v1-…", secret)
             assert weir.url in program

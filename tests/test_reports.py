@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 from openrouter import components
-from rich import console
 
 from proxy import hosting, reports
-from proxy.accounts.keys import Key, mint
 from proxy.config import Config
 from proxy.stores.usage import UsageRow
 from tests.running import config_text, free_port, model_text, provider, weir
-
-NOW = 1_779_474_928.0
 
 
 def config(folder: Path, text: str) -> Config:
@@ -43,10 +39,13 @@ async def test_check_shows_what_a_gateway_would_have(tmp_path: Path) -> None:
     assert found["unpriced"] == ["test/one", "test/two"]
     assert found["limits"]["body_bytes_max"] == 33_554_432
     assert found["limits"]["first_token_s"] == 60
+    assert found["limits"]["free_requests_per_minute"] == 20
+    assert found["credits"] == {"enforced": True, "margin": "0"}
 
     table = reports.check(one, catalogue, status, as_json=False)
     assert "2 (provider)" in table
     assert "auth: keys   store: sqlite:///" in table
+    assert "\ncredits: enforced   margin: 0\nrequests_per_minute: 0   " in table
     assert "(what can chat, of all that is listed): 3\n" in table
     assert [line.split() for line in table.splitlines()[-4:-1]] == [
         ["test/own", "p0", "priced"], ["test/one", "p0", "no", "price"],
@@ -55,6 +54,18 @@ async def test_check_shows_what_a_gateway_would_have(tmp_path: Path) -> None:
     assert table.endswith("\nwithout a price: test/one, test/two")
     assert "provider-key-0" not in table + json.dumps(found)
     assert not (tmp_path / "weir.db").exists(), "nothing is written"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[auth]\nmode = "none"\n', "[credits]\nenforce = false\n"],
+    ids=["no keys", "not enforced"],
+)
+async def test_check_says_where_credit_is_not_asked_for(tmp_path: Path, text: str) -> None:
+    one, catalogue, status = await resolved(
+        tmp_path, config_text(tmp_path, "http://127.0.0.1:1/v1") + text
+    )
+    assert "credits: only recorded   " in reports.check(one, catalogue, status, as_json=False)
 
 
 async def test_check_of_many_models_and_of_some_that_nobody_serves(tmp_path: Path) -> None:
@@ -179,40 +190,3 @@ def test_usage_adds_up_by_name() -> None:
         "cost_usd": 0.0015,
     }
     assert json.loads(reports.usage([], by="day", as_json=True)) == []
-
-
-def key(name: str, **more: Any) -> Key:
-    _, made = mint(name, token_hex=lambda size: "0a" * size, now=NOW - 100)
-    return Key(**{field: getattr(made, field) for field in made.__struct_fields__} | more)
-
-
-def test_keys_are_listed_with_their_state() -> None:
-    rows = [
-        key("active", expires_at=NOW + 1),
-        key("ended", expires_at=NOW),
-        key("gone", revoked_at=NOW - 1, expires_at=NOW),
-    ]
-    _, *lines = reports.keys(rows, now=NOW, as_json=False).splitlines()
-    assert [line.split()[0] for line in lines] == ["active", "ended", "gone"]
-    assert [line.split()[-1] for line in lines] == ["active", "expired", "revoked"]
-    assert "sk-or-v1-0a0...a0a" in lines[0]
-    assert rows[0].hash[:16] in lines[0]
-    assert "2026-05-22 18:35" in lines[0]
-    (row, *_) = json.loads(reports.keys(rows, now=NOW, as_json=True))
-    assert row["hash"] == rows[0].hash
-    assert row["revoked_at"] is None
-
-
-def test_a_line_stays_a_line_for_other_programs() -> None:
-    wide = [key("n" * 300), key("[bold]not markup[/bold]")]
-    _, first, second = reports.keys(wide, now=NOW, as_json=False).splitlines()
-    assert "n" * 300 in first
-    assert "[bold]not markup[/bold]" in second
-
-
-def test_a_terminal_is_not_overrun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(console.Console, "is_terminal", True)
-    text = reports.keys([key("n" * 200)], now=NOW, as_json=False)
-    assert len(text.splitlines()) > 2

@@ -12,7 +12,7 @@ from tests.running import SERVERS, config_text, process, provider, weir
 async def test_a_request_goes_through(tmp_path: Path, server: str) -> None:
     async with (
         provider(server=server) as (app, base_url),
-        weir(tmp_path, config_text(tmp_path, base_url), server) as running,
+        weir(tmp_path, config_text(tmp_path, base_url, enforce=False), server) as running,
         aiohttp.ClientSession() as session,
     ):
         body = {"model": "weir/lorem", "messages": [{"role": "user", "content": "hello"}]}

@@ -7,6 +7,7 @@ in it no salt or slow hash is needed, and a look-up by hash gives timing nothing
 import re
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,11 @@ _FORM = re.compile(r"sk-or-v1-[0-9a-f]{64}")
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as the store keeps it. `label` is its masked form; times are seconds since 1970."""
+    """A key as the store keeps it. `label` is its masked form; times are seconds since 1970.
+
+    `limit_nano` is what it may spend in each period of `limit_reset`, or ever. None for a limit is
+    the configuration's general one. A management key asks about accounts and never for an answer.
+    """
 
     hash: str
     name: str
@@ -26,20 +31,21 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
+    disabled: bool = False
+    limit_nano: int | None = None
+    limit_reset: str | None = None  # daily, weekly or monthly, at 00:00 UTC; None: never
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_requests: int | None = None
+    management: bool = False
 
 
-def mint(
-    name: str, *, token_hex: Callable[[int], str], now: float, expires_at: float | None = None
-) -> tuple[str, Key]:
-    """A new secret and the record to keep of it; `token_hex` is that of `secrets`."""
+def mint(name: str, *, token_hex: Callable[[int], str], now: float, **more: Any) -> tuple[str, Key]:
+    """A new secret and the record to keep of it; `token_hex` is that of `secrets`, `more` are
+    further fields of the Key.
+    """
     secret = PREFIX + token_hex(32)
-    key = Key(
-        hash=fingerprint(secret),
-        name=name,
-        label=mask(secret),
-        created_at=now,
-        expires_at=expires_at,
-    )
+    key = Key(hash=fingerprint(secret), name=name, label=mask(secret), created_at=now, **more)
     return secret, key
 
 
@@ -87,10 +93,12 @@ def check(key: Key | None, *, now: float) -> Key:
     """The key, if it may be used at `now`.
 
     Raises GatewayError `unauthenticated`. An unknown and a revoked key get the same answer; only
-    who holds an expired one is told that it expired.
+    who holds a disabled or an expired one is told so.
     """
     if key is None or key.revoked_at is not None:
         raise GatewayError("unauthenticated", "User not found.")
+    if key.disabled:
+        raise GatewayError("unauthenticated", "API key disabled.")
     if key.expires_at is not None and now >= key.expires_at:
         raise GatewayError("unauthenticated", "API key expired.")
     return key

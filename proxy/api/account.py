@@ -1,17 +1,21 @@
-"""What a caller may know of itself: its key, and the generations that were made with it."""
+"""What a caller may know of itself: its key, its account's credit, its generations."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from proxy.accounts import refusals
 from proxy.accounts.keys import Key
+from proxy.accounts.ledger import Balance
 from proxy.api.catalogue import answer
+from proxy.api.explain import routing_row
 from proxy.errors import GatewayError
 from proxy.money import to_usd
+from proxy.stores.periods import Periods, periods
 from proxy.wire.record import Generation
 
 
@@ -25,30 +29,52 @@ class Spent(NamedTuple):
     weekly_nano: int
     monthly_nano: int
 
+    def since(self, reset: str | None) -> int:
+        """What counts against a limit with this reset."""
+        if reset is None:
+            return self.total_nano
+        since: int = getattr(self, f"{reset}_nano")
+        return since
 
-class Periods(NamedTuple):
-    """Seconds since 1970 at which day, week and month began."""
 
-    day: float
-    week: float
-    month: float
+class Free(NamedTuple):
+    """Requests of an account to free models today: how many it may make (0: no limit), and made."""
+
+    limit: int
+    used: int
 
 
 Authenticate = Callable[[Request], Key | None]
 SpentOf = Callable[[Key | None, Periods], Awaitable[Spent]]
+BalanceOf = Callable[[str], Awaitable[Balance]]
+FreeOf = Callable[[Balance], Awaitable[Free]]
 Find = Callable[[str, Key | None], Awaitable[Generation | None]]
 
 
 def routes(
-    *, authenticate: Authenticate, spent: SpentOf, find: Find, now: Callable[[], float]
+    *,
+    authenticate: Authenticate,
+    spent: SpentOf,
+    balance: BalanceOf,
+    free: FreeOf,
+    find: Find,
+    now: Callable[[], float],
 ) -> list[BaseRoute]:
     """The routes below `/api/v1`. `authenticate` raises GatewayError; None is a caller who needs
-    no key.
+    no key, and has the default account.
     """
 
     async def key(request: Request) -> Response:
         caller = authenticate(request)
-        return answer({"data": key_row(caller, await spent(caller, periods(now())))})
+        used = await spent(caller, periods(now()))
+        stands = await balance(_account(caller))
+        return answer({"data": key_row(caller, used, stands, await free(stands))})
+
+    async def credits(request: Request) -> Response:
+        caller = authenticate(request)
+        if caller is not None and not caller.management:
+            raise refusals.management_only()
+        return answer({"data": credits_row(await balance(_account(caller)))})
 
     async def generation(request: Request) -> Response:
         caller = authenticate(request)
@@ -60,18 +86,31 @@ def routes(
             raise GatewayError("not_found", f"Generation {id_[:100]!a} not found")
         return answer({"data": generation_row(row)})
 
-    return [Route("/key", key), Route("/auth/key", key), Route("/generation", generation)]
+    return [
+        Route("/key", key),
+        Route("/auth/key", key),
+        Route("/credits", credits),
+        Route("/generation", generation),
+    ]
 
 
-def periods(now: float) -> Periods:
-    """When the periods began in which `now` lies."""
-    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    week = day - timedelta(days=day.weekday())
-    return Periods(day.timestamp(), week.timestamp(), day.replace(day=1).timestamp())
+def _account(caller: Key | None) -> str:
+    return "default" if caller is None else caller.account
 
 
-def key_row(key: Key | None, spent: Spent) -> dict[str, Any]:
-    """OpenRouter's `GET /key`; limits come with the ledger, until then there are none."""
+def credits_row(balance: Balance) -> dict[str, Any]:
+    """OpenRouter's `GET /credits`. The difference of the two is what is left, running requests
+    included; charges that no credit was asked for are in neither.
+    """
+    return {
+        "total_credits": to_usd(balance.granted_nano),
+        "total_usage": to_usd(balance.charged_nano),
+    }
+
+
+def key_row(key: Key | None, spent: Spent, balance: Balance, free: Free) -> dict[str, Any]:
+    """OpenRouter's `GET /key`. A quota of 0 is none: it is said as -1, as for `rate_limit`."""
+    management = key is not None and key.management
     row: dict[str, Any] = {
         "label": key.label if key else "none",
         "usage": to_usd(spent.total_nano),
@@ -82,25 +121,39 @@ def key_row(key: Key | None, spent: Spent) -> dict[str, Any]:
         "byok_usage_daily": 0,
         "byok_usage_weekly": 0,
         "byok_usage_monthly": 0,
-        "limit": None,
-        "limit_remaining": None,
-        "limit_reset": None,
+        **limit_row(key, spent),
         "include_byok_in_limit": False,
-        "is_free_tier": False,
-        "is_management_key": False,
-        "is_provisioning_key": False,
+        "is_free_tier": balance.granted_nano == 0,
+        "is_management_key": management,
+        "is_provisioning_key": management,
         "creator_user_id": None,
         "organization_id": None,
-        "workspace_id": "default",
+        "workspace_id": _account(key),
         "allowed_data_regions": [],
         "budgets": [],
         "effective_budget": None,
-        "free_model_daily_requests": {"limit": 0, "used": 0, "remaining": 0},
+        "free_model_daily_requests": {
+            "limit": free.limit or -1,
+            "used": free.used,
+            "remaining": max(0, free.limit - free.used) if free.limit else -1,
+        },
         "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated."},
     }
     if key is not None and key.expires_at is not None:
         row["expires_at"] = _rfc3339(key.expires_at)
     return row
+
+
+def limit_row(key: Key | None, spent: Spent) -> dict[str, Any]:
+    """What a key may spend in its period, and what is left of it: never below zero."""
+    if key is None or key.limit_nano is None:
+        return {"limit": None, "limit_remaining": None, "limit_reset": None}
+    left_nano = max(0, key.limit_nano - spent.since(key.limit_reset))
+    return {
+        "limit": to_usd(key.limit_nano),
+        "limit_remaining": to_usd(left_nano),
+        "limit_reset": key.limit_reset,
+    }
 
 
 UNKNOWN = dict.fromkeys(
@@ -128,7 +181,9 @@ def generation_row(row: Generation) -> dict[str, Any]:
         "upstream_id": row.upstream_id,
         "total_cost": cost,
         "usage": cost,
-        "upstream_inference_cost": None if row.cost_nano is None else cost,
+        "upstream_inference_cost": (
+            None if row.upstream_nano is None else to_usd(row.upstream_nano)
+        ),
         "created_at": _rfc3339(row.created_at),
         "model": row.model,
         "api_type": "completions",
@@ -172,6 +227,7 @@ def generation_row(row: Generation) -> dict[str, Any]:
             }
             for one in row.attempts
         ],
+        "routing": routing_row(row),
     }
 
 

@@ -159,7 +159,7 @@ def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "cost": total or 0,
+        "cost": to_usd(cost.charge_nano) if cost else 0,
         "is_byok": False,
         "prompt_tokens_details": {
             "cached_tokens": usage.cached_tokens,

@@ -1,15 +1,16 @@
-"""One call to one endpoint: its bytes become events, and its clocks run out.
+"""One call to one endpoint: its events are kept for the caller, and its clocks run out.
 
 The transport's plain calls come in at one side, the waiting relay looks at the other. Between them
 stands a box of bounded size: when the caller reads slowly it fills, and the provider is held back
 until it is empty again.
 
-    transport ─► head/data/end ─► decoder ─► events ─► encoder ─► box ─► relay ─► caller
+    transport ─► head/data/end ─► reading ─► events ─► encoder ─► box ─► relay ─► caller
                       ▲                                             │
                       └───────────── pause / resume ────────────────┘
 
 The end of an answer begins when every choice asked for has a finish reason. It is not put into the
-box: the relay sends it only after the request is settled.
+box: the relay sends it only after the request is settled. What an attempt hears stays its own until
+`keep` makes it the exchange's: two may run side by side.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,24 +18,37 @@ from typing import Any
 
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError, Source
+from proxy.pipeline.box import Box, Piece
 from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.heard import Heard
+from proxy.pipeline.reading import Reading
 from proxy.pipeline.settle import said_bytes
-from proxy.routing.catalogue import Endpoint
+from proxy.routing.catalogue import Endpoint, Model
 from proxy.upstream.transport import Sent
-from proxy.wire.events import Ended, Event, Failed, Finished, Started, UsageReport, is_content
+from proxy.wire.events import (
+    Attachments,
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    Started,
+    UsageReport,
+    is_content,
+)
 
 BOX_BYTES_MAX = 64 * 1024
-ANSWER_BYTES_MAX = 64 * 1024 * 1024  # a whole answer, decoded at once; images make them large
-ERROR_BYTES_MAX = 64 * 1024
 USAGE_WAIT_S = 2.0  # for usage after the last finish, and for the provider's own end after that
 
 
 class Attempt:
-    """A sink of the transport. `ring` wakes whoever waits for it."""
+    """A sink of the transport. `ring` wakes whoever waits for it. `first_token_s` is how long it
+    may take to its first content: what is configured, or less while there are others to ask.
+    """
 
     def __init__(
         self,
         exchange: Exchange,
+        model: Model,
         endpoint: Endpoint,
         dialect: Outbound,
         *,
@@ -44,65 +58,48 @@ class Attempt:
     ) -> None:
         assert exchange.ask is not None
         self._exchange = exchange
-        self._ask = exchange.ask
-        self._endpoint = endpoint
-        self._dialect = dialect
-        self._encoder = encoder  # None: the caller wants the answer whole
+        self._choices = exchange.ask.choices
+        self.reading = Reading(dialect, endpoint.provider, exchange.snapshot.signing)
+        self._encoder = encoder
         self._ring = ring
         self._clock = clock
-        self._decoder = dialect.decoder(endpoint.provider.quirks)
-        self._body: bytearray | None = None  # an answer or an error that is decoded whole
-        self._unsaid = False  # neither JSON nor a stream by its head
-        self._retry_after: str | None = None
-        self._box: list[bytes] = []
-        self._box_bytes = 0
+        self._box = Box()
         self._held_back = False
-        self._spoken: set[int] = set()
-        self._done: dict[int, Finished] = {}
+        self._forgetting = False
+        self.whole = encoder is None  # the caller wants the answer in one piece
+        self.model = model
+        self.endpoint = endpoint
+        self.first_token_s = endpoint.timeouts.first_token_s
+        self.heard = Heard()
         self.sent: Sent | None = None
-        self.status: int | None = None
         self.began_at = clock()
         self.content_at: float | None = None  # the last content, or the last wait for the caller
         self.finished_at: float | None = None
         self.events: list[Event] = []  # of an answer that goes out whole
-        self.tail: list[bytes] = []  # what is held until the request is settled
+        self.tail: dict[int, bytes] = {}  # what is held until the request is settled
         self.committed = False  # content is on its way to the caller: no other endpoint may answer
         self.over = False
         self.error: GatewayError | None = None
 
     @property
-    def _good(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+    def status(self) -> int | None:
+        """The provider's HTTP status, once it is known."""
+        return self.reading.status
 
     # What the transport tells.
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self.status = status
-        form = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if not self._good:
-            self._body = bytearray()
-            self._retry_after = headers.get("Retry-After")
-        elif headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-            self._fail(_malformed("compressed, which was not asked for"))
-        elif form.endswith("json"):
-            self._body = bytearray()
-        elif form in ("text/html", "application/xhtml+xml"):
-            self._fail(_malformed("a web page"))
-        elif form != "text/event-stream":
-            self._unsaid = True  # the first byte tells what it is
+        try:
+            self.reading.head(status, headers)
+        except GatewayError as error:
+            self._fail(error)
         self._ring()
 
     def data(self, data: bytes) -> None:
         if self.over:
             return
-        if self._unsaid and (begin := data.lstrip()):
-            self._unsaid = False
-            self._body = bytearray() if begin.startswith(b"{") else None
-        if self._body is not None:
-            self._collect(self._body, data)
-            return
         try:
-            self._take(self._decoder.feed(data))
+            self._take(self.reading.feed(data))
         except GatewayError as error:
             self._fail(error)
 
@@ -111,40 +108,33 @@ class Attempt:
         if self.over:
             return
         try:
-            if self._body is not None and (error is None or not self._good):
-                self._decode_body(bytes(self._body))
-            elif self._body is None:
-                self._take(self._decoder.end())
+            self._take(self.reading.end(broken=error is not None))
         except GatewayError as fault:
             error = fault
-        self._conclude(error)
+        self._judge(error)
 
-    def _conclude(self, error: GatewayError | None) -> None:
+    def _judge(self, error: GatewayError | None) -> None:
         """The bytes ended; a finish reason makes an answer complete, their end does not."""
         if self.over:
             return
-        if self._done and self._spoken <= self._done.keys():
-            self._close()
-        elif error is not None:
-            self._fail(error)
+        if self.heard.complete:
+            self.conclude()
         else:
-            self._fail(GatewayError("provider_cut", "The provider broke off its answer."))
+            self._fail(error or GatewayError("provider_cut", "The provider broke off its answer."))
 
     # What the events mean.
 
     def _take(self, events: Iterable[Event]) -> None:
         for event in events:
-            if is_content(event):
-                self._content(event.choice, said_bytes(event))
             match event:
                 case Started():
-                    self._exchange.opened = event
+                    self.heard.opened = event
                 case Finished():
                     self._finish(event)
                 case UsageReport():
-                    self._exchange.usage = event.usage
+                    self.heard.usage = event.usage
                 case Failed():
-                    self._fail(self._as_error(self._dialect.decode_failure, event))
+                    self._fail(self.reading.failure(event))
                 case Ended():
                     self._end_mark()
             if self.over and self.error is not None:
@@ -152,53 +142,65 @@ class Attempt:
             self._put(event)
         self._ring()
 
-    def _content(self, choice: int, size: int) -> None:
-        self.content_at = self._clock()
-        self.committed = self._encoder is not None
-        if self._exchange.content_at is None:
-            self._exchange.content_at = self.content_at
-        self._exchange.said_bytes += size
-        self._spoken.add(choice)
-
     def _finish(self, event: Finished) -> None:
-        self._done[event.choice] = event
+        self.heard.finish(event)
         if self.content_at is not None:
             self.content_at = self._clock()
-        if event.choice == min(self._done):
-            self._exchange.finish_reason = event.reason
-            self._exchange.native_finish_reason = event.native
-        if len(self._done) >= self._ask.choices and self.finished_at is None:
+        if len(self.heard.done) >= self._choices and self.finished_at is None:
             self.finished_at = self._clock()
 
     def _end_mark(self) -> None:
-        if not self._done and not self._spoken:
+        if not self.heard.done and not self.heard.spoken:
             self._fail(GatewayError("provider_empty", "The provider sent an empty answer."))
             return
-        for choice in sorted(self._spoken - self._done.keys()):
-            finished = Finished(choice, "stop", None)
-            self._finish(finished)
-            self._put(finished)
-        self._close()
+        for choice in sorted(self.heard.spoken - self.heard.done):
+            self._end_choice(choice, "stop")
+        self.conclude()
+
+    def _end_choice(self, choice: int, reason: str) -> None:
+        finished = Finished(choice, reason, None)
+        self._finish(finished)
+        self._put(finished)
 
     def _put(self, event: Event) -> None:
+        choice, size, images = -1, 0, 0
+        if is_content(event):
+            choice, size = event.choice, said_bytes(event)
+            if isinstance(event, Attachments) and event.name == "images":
+                images = len(event.items)
+            self.content_at = self._clock()
+            self.heard.speak(choice, size, images, self.content_at)
+            self.committed = not self.whole
+        if self._forgetting:
+            return
         if self._encoder is None:
             self.events.append(event)
             return
         data = self._encoder.encode(event)
         if isinstance(event, Finished):
-            self.tail.append(data)
+            self.tail[event.choice] = data
         elif data:
-            self._box.append(data)
-            self._box_bytes += len(data)
-            if self._box_bytes > BOX_BYTES_MAX and self.sent is not None and not self._held_back:
+            self._box.put(Piece(data, choice, size, images, self.heard.tokens_max))
+            full = self._box.size_bytes > BOX_BYTES_MAX
+            if full and self.sent is not None and not self._held_back:
                 self._held_back = True
                 self.sent.pause()
 
+    # What the relay does with it.
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits for the caller."""
+        return bool(self._box)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether this is the answer, whoever else is at work."""
+        return self.committed or (self.over and self.error is None)
+
     def take(self) -> bytes:
         """What waits for the caller; the provider may send again."""
-        data = b"".join(self._box)
-        self._box.clear()
-        self._box_bytes = 0
+        data = self._box.take()
         if self._held_back:
             self._held_back = False
             self.content_at = self._clock()  # the silence was the caller's
@@ -209,73 +211,83 @@ class Attempt:
     def encode_end(self, usage: dict[str, Any]) -> bytes:
         """The held end of a stream, with its usage."""
         assert self._encoder is not None
-        return b"".join(self.tail) + self._encoder.encode_end(usage)
+        return b"".join(self.tail.values()) + self._encoder.encode_end(usage)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anything waits for the caller."""
-        return bool(self._box)
+    def keep(self) -> None:
+        """Makes this attempt, so far as it came, the answer of the exchange."""
+        self._exchange.model, self._exchange.endpoint = self.model, self.endpoint
+        self._exchange.heard = self.heard
 
-    # Bodies that are decoded whole.
+    def curtail(self, covered: Callable[[int], bool]) -> bool:
+        """Ends the answer where the account's money does: what waits and is not `covered` is
+        dropped, the provider hung up, and every choice that is not complete ends by its length.
+        False where nothing is left to cut.
+        """
+        dropped = self._box.cut(covered)
+        for piece in dropped:
+            self.heard.said_bytes -= piece.said_bytes
+            self.heard.images -= piece.images
+        unfinished = {piece.choice for piece in dropped if piece.choice >= 0}
+        if not self.over:
+            unfinished |= (set(range(self._choices)) | self.heard.spoken) - self.heard.done
+        if not unfinished:
+            return False
+        self.cancel()
+        for choice in sorted(unfinished):
+            self._end_choice(choice, "length")
+        self.conclude()
+        return True
 
-    def _collect(self, body: bytearray, data: bytes) -> None:
-        limit = ANSWER_BYTES_MAX if self._good else ERROR_BYTES_MAX
-        if len(body) + len(data) <= limit:
-            body += data
-        elif self._good:
-            self._fail(_malformed("too large"))
-
-    def _decode_body(self, body: bytes) -> None:
-        provider = self._endpoint.provider
-        if self._good:
-            self._take(self._dialect.decode_answer(body, provider.quirks))
-            return
-        raise self._as_error(
-            self._dialect.decode_error, self.status, body, retry_after=self._retry_after
-        )
-
-    def _as_error(
-        self, decode: Callable[..., GatewayError], *said: Any, **more: Any
-    ) -> GatewayError:
-        """A provider's words as the caller may hear them."""
-        provider, signing = self._endpoint.provider, self._exchange.snapshot.signing
-        secrets, hosts = signing.secrets(provider.slug), signing.hosts(provider.slug)
-        return decode(*said, provider=provider.name, secrets=secrets, hosts=hosts, **more)
+    def forget(self, ring: Callable[[], None]) -> None:
+        """Nobody listens any more: from here on only what was used counts. `ring` is the new one
+        who waits.
+        """
+        self._ring = ring
+        self._forgetting = True
+        self.take()
+        self.events.clear()
 
     # The clocks, and the ways to end.
 
     def deadline(self) -> tuple[float, str]:
         """When the wait is over, and what did not come by then."""
-        timeouts = self._endpoint.timeouts
+        timeouts = self.endpoint.timeouts
         if self.finished_at is not None:
             return self.finished_at + USAGE_WAIT_S, "usage"
-        if self._encoder is None:
+        if self.whole:
             return self.began_at + timeouts.answer_s, "the whole answer"
         if self.content_at is not None:
             return self.content_at + timeouts.between_chunks_s, "the next piece of the answer"
-        first_token = self.began_at + timeouts.first_token_s
+        first_token = self.began_at + self.first_token_s
         if self.status is None:
             first_byte = self.began_at + timeouts.first_byte_s
             if first_byte < first_token:
                 return first_byte, "the head of an answer"
         return first_token, "the first piece of the answer"
 
+    def hurried(self, now: float) -> bool:
+        """Whether it is late only by its own endpoint's habits."""
+        waits = not self.whole and self.content_at is None and self.finished_at is None
+        learned = self.first_token_s < self.endpoint.timeouts.first_token_s
+        return waits and learned and now >= self.began_at + self.first_token_s
+
     def expire(self, what: str) -> None:
         """The deadline passed. An answer that lacks only its usage is complete all the same."""
         if self.finished_at is not None:
-            self._close()
+            self.conclude()
         else:
             self._fail(
                 GatewayError("provider_timeout", f"The provider did not send {what} in time.")
             )
 
-    def _close(self) -> None:
+    def conclude(self) -> None:
+        """The answer is complete."""
         self.over = True
         self._ring()
 
     def _fail(self, error: GatewayError) -> None:
         if error.source is Source.PROVIDER:
-            error.metadata.setdefault("provider_name", self._endpoint.provider.name)
+            error.metadata.setdefault("provider_name", self.endpoint.provider.name)
         self.error = error
         self.over = True
         self.cancel()
@@ -286,7 +298,3 @@ class Attempt:
         sent, self.sent = self.sent, None
         if sent is not None:
             sent.cancel()
-
-
-def _malformed(what: str) -> GatewayError:
-    return GatewayError("provider_malformed", f"The provider's answer is {what}.")

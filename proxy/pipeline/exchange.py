@@ -1,20 +1,27 @@
 """One request and all that becomes of it: the record that the phases of the story hand on."""
 
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from asyncio import TimerHandle
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
 
 from proxy.accounts.keys import Key
+from proxy.accounts.limits import Rules, Taken
+from proxy.accounts.purse import Hold
 from proxy.errors import GatewayError
-from proxy.money import Cost
+from proxy.money import NO_MARGIN, Cost
+from proxy.pipeline.heard import Heard
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.plan import Plan
+from proxy.serving.caller import Caller
 from proxy.upstream.signing import Signing
 from proxy.wire.events import Started, Usage
 from proxy.wire.record import Try
 from proxy.wire.request import Ask, Head
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+TEXT_CHARS_MAX = 512  # of what callers say about themselves, which is kept
 
 
 def generation_id(wall: float) -> str:
@@ -29,7 +36,8 @@ def generation_id(wall: float) -> str:
 
 class Snapshot(NamedTuple):
     """All that a reload may change, swapped by one assignment; a request keeps the one it began
-    with. `anonymous` is `auth.mode = "none"`.
+    with. `anonymous` is `auth.mode = "none"`, `enforce` whether a request needs credit, `margin`
+    what callers pay above the provider's price, as a fraction.
     """
 
     catalogue: Catalogue
@@ -37,6 +45,18 @@ class Snapshot(NamedTuple):
     anonymous: bool
     body_bytes_max: int
     client_stall_s: float
+    enforce: bool = False
+    margin: tuple[int, int] = NO_MARGIN
+    rules: Rules = Rules()
+    hedge: bool = False
+    hedge_share_max: float = 0.05
+
+
+def _heard(name: str) -> Any:
+    return property(
+        lambda exchange: getattr(exchange.heard, name),
+        lambda exchange, value: setattr(exchange.heard, name, value),
+    )
 
 
 class Exchange:
@@ -53,30 +73,59 @@ class Exchange:
         self.key: Key | None = None
         self.ask: Ask | None = None
         self.plan: Plan | None = None
+        self.hold: Hold | None = None  # of credit, where the request needs it
+        self.taken: Taken | None = None  # of its limits
+        self.waited_s = 0.0  # for either of them
         self.model: Model | None = None
         self.endpoint: Endpoint | None = None
         self.tries: list[Try] = []
         self.cost: Cost | None = None
         self.error: GatewayError | None = None
+        self.admitted = False
+        self.owed_nano: int | None = None  # by the caller, once that is known
+        self.house_nano = 0  # what the house bears of it
         self.cancelled = False
+        self.timer: TimerHandle | None = None  # of the next note of what it has cost
+        self.drained = False  # its provider is heard out though the caller is gone: settled then
+        self.curtailed = False  # the provider was stopped because the credit ended
         self.settled = False
-        self.begin_again()
+        self.skips: list[tuple[Endpoint, str]] = []  # not tried though planned, and why
+        self.lost: list[tuple[Endpoint, Usage]] = []  # what losers of a race may have cost
+        # Whether the hold covers so many completion tokens, at once and after asking for more;
+        # None where it covers all that may come.
+        self.cover: Callable[[int], bool] | None = None
+        self.cover_more: Callable[[int], Awaitable[bool]] | None = None
+        self.heard = Heard()
 
-    def begin_again(self) -> None:
-        """Forgets what an attempt left behind; the next one begins with nothing."""
-        self.opened = Started()
-        self.usage: Usage | None = None
-        self.said_bytes = 0  # of the answer's text, for an estimate where usage is missing
-        self.finish_reason: str | None = None
-        self.native_finish_reason: str | None = None
-        self.content_at: float | None = None
+    # What was heard of the answer, live: `heard` is replaced when another attempt answers.
+    opened: Started = _heard("opened")
+    usage: Usage | None = _heard("usage")
+    said_bytes: int = _heard("said_bytes")
+    finish_reason: str | None = _heard("finish_reason")
+    native_finish_reason: str | None = _heard("native_finish_reason")
+    content_at: float | None = _heard("content_at")
 
     @property
     def head(self) -> Head:
         """What the answer repeats; before a provider was chosen it names none."""
+        return self.head_of(self.model, self.endpoint)
+
+    def head_of(self, model: Model | None, endpoint: Endpoint | None) -> Head:
+        """What an answer of that endpoint repeats."""
         return Head(
             id=self.id,
             created=int(self.created_at),
-            model=self.model.id if self.model else "",
-            provider=self.endpoint.provider.name if self.endpoint else "",
+            model=model.id if model else "",
+            provider=endpoint.provider.name if endpoint else "",
         )
+
+
+def origin(caller: Caller) -> dict[str, str | None]:
+    """What callers say about themselves (contract, section 0)."""
+    named = {
+        "http_referer": caller.header(b"http-referer") or caller.header(b"referer"),
+        "title": caller.header(b"x-openrouter-title") or caller.header(b"x-title"),
+        "user_agent": caller.header(b"user-agent"),
+        "session_id": caller.header(b"x-session-id"),
+    }
+    return {name: value and value[:TEXT_CHARS_MAX] for name, value in named.items()}

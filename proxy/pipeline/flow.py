@@ -1,23 +1,29 @@
 """The story of one request, and every way it can end.
 
-authenticate → decode → plan → relay → settle → finish. Each phase may end it; settling happens on
-every way out, exactly once. On the common path nothing is awaited before the provider is called
-but the caller's own body: keys and plan are dictionary work in memory.
+authenticate → decode → plan → admit → relay → settle → finish. Each phase may end it; settling
+happens on every way out, exactly once. On the common path nothing is awaited before the provider is
+called but the caller's own body: keys, plan, limits and holds are dictionary work in memory.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
+from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
+from proxy.accounts.ledger import Settlement
 from proxy.dialects import Inbound
 from proxy.dialects.fields import refuse_unbuilt_headers
 from proxy.errors import CallerGone, GatewayError
+from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
-from proxy.pipeline.exchange import Exchange, Snapshot
+from proxy.pipeline.drains import Drains
+from proxy.pipeline.exchange import Exchange, Snapshot, origin
 from proxy.pipeline.relay import Relay, stream_head
-from proxy.pipeline.settle import settle
-from proxy.routing.plan import plan
+from proxy.pipeline.settle import outlook, reckon, settle
+from proxy.routing.health import Pool
+from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
 from proxy.wire.events import Usage
@@ -25,17 +31,26 @@ from proxy.wire.record import Generation, Try
 
 log = logging.getLogger(__name__)
 
-TEXT_CHARS_MAX = 512  # of what callers say about themselves, which is kept
+DURABLE_S: Final = 5.0  # for a charge to be written, before the caller is told that it was not
+CHECKPOINT_S: Final = 1.0
 
 
 class Books(Protocol):
-    """What a flow is given to know callers by and to leave its traces in; none of it waits."""
+    """What a flow is given to know callers by and to leave its traces in; none of it waits.
+
+    `settled` is `finished` with a future that is done once the charge is durable. `noted` is what a
+    running request would be charged if the process died.
+    """
 
     def key(self, hash: str) -> Key | None: ...
 
     def tried(self, note: Try) -> None: ...
 
-    def finished(self, row: Generation) -> None: ...
+    def noted(self, settlement: Settlement) -> None: ...
+
+    def finished(self, settlement: Settlement) -> None: ...
+
+    def settled(self, settlement: Settlement) -> asyncio.Future[None]: ...
 
     def refused(self, kind: str) -> None: ...
 
@@ -50,14 +65,21 @@ class Flow:
         *,
         snapshot: Callable[[], Snapshot],
         books: Books,
+        gate: Gate,
+        pool: Pool,
         transport: Transport,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        rng: Callable[[], float],
         new_id: Callable[[float], str],
         agent: str,
     ) -> None:
         self._snapshot = snapshot
         self._books = books
+        self._gate = gate
+        self._pool = pool
+        self._drains = Drains()
+        self._rng = rng
         self._transport = transport
         self._clock = clock
         self._wall = wall
@@ -76,15 +98,19 @@ class Flow:
             started_at=self._clock(),
             snapshot=self._snapshot(),
         )
-        exchange.origin = _origin(caller)
+        exchange.origin = origin(caller)
         self.under_way += 1
         try:
-            self._admit()  # 503
+            self._refuse_new()  # 503
             exchange.key = self.authenticate(exchange.snapshot, caller)  # 400, 401
+            if exchange.key is not None and exchange.key.management:
+                raise refusals.management_key()  # 403
             refuse_unbuilt_headers(caller.scope["headers"])  # 400
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
             exchange.ask = dialect.decode_request(body)  # 400
-            exchange.plan = plan(exchange.ask.models, exchange.snapshot.catalogue)  # 400, 503
+            exchange.plan = self._plan(exchange, exchange.ask.models)  # 400, 402, 503
+            await self._gate.admit(exchange)  # 402, 403, 429
+            exchange.admitted = True
             attempt = await self._relay(exchange, caller, dialect)  # what providers do
             await self._answer(exchange, caller, dialect, attempt)
         except GatewayError as error:
@@ -100,10 +126,11 @@ class Flow:
             raise
         finally:
             self.under_way -= 1
-            self._settle(exchange)
+            if not exchange.drained:
+                self._finish(exchange)
             await caller.close()
 
-    def _admit(self) -> None:
+    def _refuse_new(self) -> None:
         if self.draining:
             headers = {"Retry-After": "1"}
             raise GatewayError("draining", "The gateway is shutting down.", headers=headers)
@@ -121,28 +148,59 @@ class Flow:
         key = self._books.key(fingerprint(secret)) if well_formed(secret) else None
         return check(key, now=self._wall())
 
+    def _plan(self, exchange: Exchange, names: Sequence[str]) -> Plan:
+        return plan(
+            names,
+            exchange.snapshot.catalogue,
+            pool=self._pool,
+            now=self._clock(),
+            rng=self._rng,
+            priced_only=exchange.snapshot.enforce,
+        )
+
     async def _relay(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> Attempt:
         relay = Relay(
             exchange,
             caller,
             dialect,
+            pool=self._pool,
             transport=self._transport,
             headers=self._headers,
             on_try=self._books.tried,
         )
         caller.watch(relay.hang_up)
         self._relays.add(relay)
+        self._note_later(exchange)
         try:
             return await relay.run()
+        except CallerGone:
+            exchange.cancelled = True
+            if relay.detached is not None:
+                exchange.drained = True
+                self._drains.take(relay.detached, then=lambda: self._finish(exchange))
+            raise
         finally:
             self._relays.discard(relay)
+
+    def _note_later(self, exchange: Exchange) -> None:
+        """Every second of a stream, what it has cost so far: its process may die."""
+        if exchange.hold is not None and exchange.ask is not None and exchange.ask.stream:
+            loop = asyncio.get_running_loop()
+            exchange.timer = loop.call_later(CHECKPOINT_S, self._note, exchange)
+
+    def _note(self, exchange: Exchange) -> None:
+        noted = outlook(exchange, now=self._clock())
+        if noted is not None:
+            self._books.noted(noted)
+        self._note_later(exchange)
 
     async def _answer(
         self, exchange: Exchange, caller: Caller, dialect: Inbound, attempt: Attempt
     ) -> None:
         """Settles, and only then says the end: many clients stop reading at a finish reason."""
         assert exchange.ask is not None
-        self._settle(exchange)
+        await self._gate.top_up(exchange, reckon(exchange))
+        await self._settle(exchange)
         usage = dialect.encode_usage(exchange.usage or Usage(), exchange.cost)
         if exchange.ask.stream:
             if not caller.started:
@@ -166,22 +224,48 @@ class Flow:
                 await caller.finish(dialect.encoder(exchange.head, False).encode_failure(error))
                 return
             headers = {"Content-Type": "application/json", **error.headers}
-            if exchange.plan is not None:
+            if exchange.admitted:
                 headers["X-Generation-Id"] = exchange.id
             await caller.answer(error.status, headers, dialect.encode_error(error))
         except CallerGone:
             exchange.cancelled = True
 
-    def _settle(self, exchange: Exchange) -> None:
-        """Fixes what is owed and keeps the row; nothing is left to do the second time. A request
-        that never reached a plan was no generation: it is counted, and leaves no row.
+    async def _settle(self, exchange: Exchange) -> None:
+        """Settles, and waits until a charge is durable. Raises GatewayError `store_unavailable`
+        where it takes too long: it is written all the same, as soon as the store takes it.
         """
-        if exchange.plan is None and exchange.error is not None:
-            self._refuse(exchange, exchange.error)
-        if exchange.settled or exchange.plan is None:
+        settlement = self._end(exchange)
+        if not settlement.charge_nano:
+            self._books.finished(settlement)
             return
-        row = settle(exchange, now=self._clock())
-        self._books.finished(row)
+        durable = self._books.settled(settlement)
+        await asyncio.wait([durable], timeout=DURABLE_S)
+        if not durable.done() or durable.exception() is not None:
+            raise GatewayError("store_unavailable", "The charge could not be written.")
+
+    def _finish(self, exchange: Exchange) -> None:
+        """What is left to do on any way out: nothing, when settled. A request that was never
+        admitted was no generation: it is counted, and leaves no row.
+        """
+        if exchange.admitted and not exchange.settled:
+            self._books.finished(self._end(exchange))
+        elif not exchange.admitted:
+            if exchange.hold is not None:
+                exchange.hold.void()
+            self._gate.leave(exchange)
+            if exchange.error is not None:
+                self._refuse(exchange, exchange.error)
+
+    def _end(self, exchange: Exchange) -> Settlement:
+        """Fixes what is owed and ends hold and limits: exactly once, and without waiting."""
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+        settlement = settle(exchange, now=self._clock(), owner=self._gate.owner)
+        self._gate.leave(exchange)
+        self._log(exchange, settlement.generation)
+        return settlement
+
+    def _log(self, exchange: Exchange, row: Generation) -> None:
         log.info(
             "request",
             extra={
@@ -197,6 +281,7 @@ class Flow:
                 "prompt_tokens": row.prompt_tokens,
                 "completion_tokens": row.completion_tokens,
                 "cost_nano": row.cost_nano,
+                "house_nano": row.house_nano,
                 "attempts": len(row.attempts),
                 "key": exchange.key.label if exchange.key else None,
             },
@@ -212,13 +297,6 @@ class Flow:
         for relay in list(self._relays):
             relay.stop(GatewayError("draining", "The gateway is shutting down."))
 
-
-def _origin(caller: Caller) -> dict[str, str | None]:
-    """What callers say about themselves (contract, section 0)."""
-    named = {
-        "http_referer": caller.header(b"http-referer") or caller.header(b"referer"),
-        "title": caller.header(b"x-openrouter-title") or caller.header(b"x-title"),
-        "user_agent": caller.header(b"user-agent"),
-        "session_id": caller.header(b"x-session-id"),
-    }
-    return {name: value and value[:TEXT_CHARS_MAX] for name, value in named.items()}
+    async def close(self) -> None:
+        """Ends the drains that are left; nothing new comes."""
+        await self._drains.close()

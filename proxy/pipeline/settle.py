@@ -1,4 +1,4 @@
-"""The end of a request: what was used, what it cost, and the row that is kept of it.
+"""The end of a request: what was used, what it cost, who pays, and the row that is kept of it.
 
 Where the provider gave no usage it is estimated: four bytes of UTF-8 text are a token, a message
 costs four more, an image or file a thousand. Measured against recorded usage this is as near as a
@@ -7,35 +7,138 @@ real vocabulary that is not the model's own (docs/decisions), and needs none of 
 
 from typing import Any
 
+from msgspec.structs import replace
+
+from proxy.accounts.ledger import Settlement
 from proxy.money import cost_of
+from proxy.pipeline.admit import FREE_SUFFIX, START_TOKENS, account_of, prompt_bound
 from proxy.pipeline.exchange import Exchange
 from proxy.wire.events import Audio, Event, Reasoning, Refusal, Text, ToolCall, Usage
-from proxy.wire.record import Generation
+from proxy.wire.record import Candidate, Generation
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIUM = 1000
+UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
+MEDIA_TOKENS_MAX = 2_000_000  # of a prompt with media, where nobody says the context's length
 
 CLIENT_CLOSED = 499  # nginx's status for a caller that hung up; it is only ever in our own record
 
 
-def settle(exchange: Exchange, *, now: float) -> Generation:
-    """Fixes usage and cost of a finished exchange and gives its row. `now` is the loop's clock.
+def reckon(exchange: Exchange) -> int:
+    """Fixes usage and cost of an exchange that is over; what its caller owes in nano-dollars.
 
-    A request that failed, or was given up before anything of the answer came, costs the caller
-    nothing, whatever the provider counted (OpenRouter, "Zero completion insurance"); a hang-up
-    later costs what was delivered.
+    A request that failed, was given up before anything of the answer came, or was answered with
+    nothing, costs the caller nothing, whatever the provider counted (OpenRouter, "Zero completion
+    insurance"); a hang-up later costs what was delivered. What a provider counts beyond all that
+    the request can have used is the house's quarrel with it.
+    """
+    if exchange.owed_nano is not None:
+        return exchange.owed_nano
+    margin = exchange.snapshot.margin
+    lost = [cost_of(usage, one.pricing) for one, usage in exchange.lost if one.pricing]
+    exchange.house_nano = sum(cost.total_nano for cost in lost)
+    pricing = exchange.endpoint.pricing if exchange.endpoint else None
+    delivered = exchange.content_at is not None
+    if exchange.usage is None and (delivered or _good(exchange)):
+        exchange.usage = estimate(exchange)
+    owed = 0
+    if exchange.usage is not None and pricing is not None:
+        cost = cost_of(exchange.usage, pricing, margin)
+        if delivered and exchange.error is None:
+            owed = cost_of(_plausible(exchange, exchange.usage), pricing, margin).charge_nano
+            exchange.house_nano += cost.charge_nano - owed
+        else:
+            exchange.house_nano += cost.total_nano
+        exchange.cost = replace(cost, charge_nano=owed)
+    if not (delivered and exchange.error is None) and not _good(exchange):
+        exchange.usage = None
+    exchange.owed_nano = owed
+    return owed
+
+
+def _good(exchange: Exchange) -> bool:
+    return exchange.error is None and not exchange.cancelled and exchange.endpoint is not None
+
+
+def settle(exchange: Exchange, *, now: float, owner: str) -> Settlement:
+    """Ends the hold of a finished exchange and gives what is to be kept. `now` is the loop's clock,
+    `owner` who answers for it.
     """
     assert not exchange.settled, "an exchange is settled once"
     exchange.settled = True
-    nothing = exchange.cancelled and exchange.content_at is None
-    if exchange.error is None and not nothing and exchange.endpoint is not None:
-        exchange.usage = exchange.usage or estimate(exchange)
-        pricing = exchange.endpoint.pricing
-        exchange.cost = cost_of(exchange.usage, pricing) if pricing is not None else None
-    else:
-        exchange.usage = None
-    return _row(exchange, now=now)
+    owed = reckon(exchange)
+    hold = exchange.hold
+    charge, pots = owed, tuple[str, ...]()
+    if hold is not None:
+        charge, house = hold.settle(owed)
+        exchange.house_nano += house
+        owner, pots = hold.owner, hold.pots
+    if exchange.cost is not None:
+        exchange.cost = replace(exchange.cost, charge_nano=charge)
+    return Settlement(
+        owner=owner,
+        generation=_row(exchange, now=now),
+        charge_nano=charge,
+        house_nano=exchange.house_nano,
+        pots=pots,
+        free=_is_free(exchange),
+    )
+
+
+def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
+    """What a running exchange would be charged if its process died now; None before any content.
+
+    Nothing of the exchange changes.
+    """
+    endpoint, hold = exchange.endpoint, exchange.hold
+    if hold is None or exchange.content_at is None or endpoint is None or endpoint.pricing is None:
+        return None
+    usage = exchange.usage or estimate(exchange)
+    cost = cost_of(_plausible(exchange, usage), endpoint.pricing, exchange.snapshot.margin)
+    charge = min(cost.charge_nano, hold.amount_nano)
+    row = replace(
+        _row(exchange, now=now),
+        cancelled=True,
+        status=CLIENT_CLOSED,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        usage_estimated=usage.estimated,
+        cost_nano=charge,
+        upstream_nano=cost.total_nano,
+        recovered=True,
+    )
+    return Settlement(
+        owner=hold.owner,
+        generation=row,
+        charge_nano=charge,
+        pots=hold.pots,
+        free=_is_free(exchange),
+    )
+
+
+def _is_free(exchange: Exchange) -> bool:
+    return exchange.model is not None and exchange.model.id.endswith(FREE_SUFFIX)
+
+
+def _plausible(exchange: Exchange, usage: Usage) -> Usage:
+    """The most of `usage` that the request can have used: a token of text has at least a byte."""
+    ask, endpoint = exchange.ask, exchange.endpoint
+    assert ask is not None
+    assert endpoint is not None
+    prompt_max = prompt_bound(ask)
+    if ask.media_prompt or ask.audio_prompt:
+        prompt_max = max(prompt_max, endpoint.context_length or MEDIA_TOKENS_MAX)
+    unseen = usage.reasoning_tokens + usage.completion_audio_tokens + usage.completion_image_tokens
+    unseen_max = max(endpoint.max_completion_tokens or UNSEEN_TOKENS_MAX, ask.max_tokens or 0)
+    completion_max = exchange.said_bytes + START_TOKENS + min(unseen, unseen_max * ask.choices)
+    if usage.prompt_tokens <= prompt_max and usage.completion_tokens <= completion_max:
+        return usage
+    return replace(
+        usage,
+        prompt_tokens=min(usage.prompt_tokens, prompt_max),
+        completion_tokens=min(usage.completion_tokens, completion_max),
+    )
 
 
 def estimate(exchange: Exchange) -> Usage:
@@ -80,7 +183,7 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         id=exchange.id,
         created_at=exchange.created_at,
         key_hash=key.hash if key else None,
-        account=key.account if key else "default",
+        account=account_of(exchange),
         model=model.id if model else "",
         requested_model=ask.models[0] if ask else "",
         provider=endpoint.provider.slug if endpoint else "",
@@ -111,11 +214,29 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         title=exchange.origin.get("title"),
         user_agent=exchange.origin.get("user_agent"),
         attempts=tuple(exchange.tries),
+        candidates=_candidates(exchange),
+        upstream_nano=exchange.cost.total_nano if exchange.cost else _cost_nano(exchange),
+        house_nano=exchange.house_nano,
+        held_nano=exchange.hold.most_nano if exchange.hold else 0,
+        waited_ms=int(exchange.waited_s * 1000),
+    )
+
+
+def _candidates(exchange: Exchange) -> tuple[Candidate, ...]:
+    """What the plan looked at, with what was skipped on the way."""
+    if exchange.plan is None:
+        return ()
+    skipped = {(one.provider.slug, one.model): why for one, why in exchange.skips}
+    if not skipped:
+        return exchange.plan.candidates
+    return tuple(
+        replace(one, excluded=one.excluded or skipped.get((one.provider, one.model)))
+        for one in exchange.plan.candidates
     )
 
 
 def _cost_nano(exchange: Exchange) -> int | None:
     """None says that tokens were used and nobody knows their price."""
     if exchange.cost is not None:
-        return exchange.cost.total_nano
+        return exchange.cost.charge_nano
     return 0 if exchange.usage is None else None

@@ -55,6 +55,7 @@ class Guard:
         self._idle.set()
         self.under_way = 0
         self.draining = False
+        self.closing = False  # answers end their connections, and nothing else changes
 
     async def drained(self) -> None:
         """Returns as soon as no request is under way."""
@@ -162,7 +163,8 @@ class _Bounded:
         """Whether the connection ends with this answer: also where the body is still to come, which
         tells the caller to stop sending it.
         """
-        return self.close or self._guard.draining or not self._heard_out
+        guard = self._guard
+        return self.close or guard.draining or guard.closing or not self._heard_out
 
 
 def abort(scope: Scope) -> None:

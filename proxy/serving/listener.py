@@ -7,14 +7,12 @@ seconds after SIGTERM, and has no way to reset the connection of a caller that s
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import socket
-import stat
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -23,28 +21,31 @@ from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from proxy.serving.guard import ABORT
+from proxy.serving.sockets import BACKLOG, bound, urls
 
 KEEP_ALIVE_S = 5.0  # also Hypercorn's bound on a request's head
-SEND_BUFFER_BYTES = 256 * 1024  # what the kernel may hold for a caller that does not read
 CLOSE_S = 3.0
 TURNS = 3  # of the loop, from accepting a connection to telling its protocol
+HANDSHAKE_S = 30.0
 
 
 async def listen(
     app: ASGIApp,
     *,
-    bind: Sequence[str],
+    bind: Sequence[str | socket.socket],
     stopping: Callable[[], Awaitable[None]],
     certificate: str | None = None,
     key: str | None = None,
     on_listening: Callable[[list[str]], None] = lambda _: None,
+    doors: "Doors | None" = None,
 ) -> None:
     """Serves `app` on every address of `bind` until `stopping` returns, which is awaited with the
     doors still open: a drain answers `/ready` meanwhile. `on_listening` is told the URLs.
 
-    Raises OSError where an address can not be bound.
+    An address may be a socket that is already bound (`bound`), and shared with other processes.
+    `doors`, if given, can be closed earlier. Raises OSError where an address can not be bound.
     """
-    config = _config(bind, certificate, key)
+    config = _config(certificate, key)
     wrapped: Any = _Application(app, abort=None)
     loop = asyncio.get_running_loop()
     state: dict[str, Any] = {}
@@ -54,146 +55,118 @@ async def listen(
         await lifespan.wait_for_startup()
         if lifespan_task.done():
             lifespan_task.result()
-        await _serve(app, config, state, stopping, on_listening)
+        shared = [one for one in bind if isinstance(one, socket.socket)]
+        with bound([one for one in bind if isinstance(one, str)]) as ours:
+            served = doors or Doors()
+            await served.open(app, config, [*ours, *shared], state)
+            try:
+                on_listening(urls([*ours, *shared], secure=config.ssl_enabled))
+                await stopping()
+            finally:
+                await served.end()
         await lifespan.wait_for_shutdown()
     finally:
         lifespan_task.cancel()
         await asyncio.gather(lifespan_task, return_exceptions=True)
 
 
-async def _serve(
-    app: ASGIApp,
-    config: Config,
-    state: dict[str, Any],
-    stopping: Callable[[], Awaitable[None]],
-    on_listening: Callable[[list[str]], None],
-) -> None:
-    loop = asyncio.get_running_loop()
-    context = WorkerContext(None)
-    connections: set[asyncio.Task[None]] = set()
+class Doors:
+    """Where connections come in, and all that came in and did not end yet."""
 
-    def accepted(reader: _Reader, writer: asyncio.StreamWriter) -> None:
-        task = loop.create_task(connection(reader, writer))
-        reader.on_lost = task.cancel
-        connections.add(task)
-        task.add_done_callback(connections.discard)
+    def __init__(self) -> None:
+        self._context = WorkerContext(None)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._greeting: WeakSet[_Protocol] = WeakSet()
+        self._greeted = asyncio.Event()
+        self._listening: Sequence[socket.socket] = ()
+        self._servers: list[asyncio.Server] = []
 
-    async def connection(reader: _Reader, writer: asyncio.StreamWriter) -> None:
-        wrapped: Any = _Application(app, abort=lambda: _reset(writer))
-        with contextlib.suppress(ConnectionError):
-            await TCPServer(wrapped, loop, config, context, state, reader, writer)
+    async def open(
+        self, app: ASGIApp, config: Config, listening: Sequence[socket.socket], state: Any
+    ) -> None:
+        """Begins to accept on bound sockets, which it owns from now on."""
+        loop = asyncio.get_running_loop()
 
-    def protocol() -> asyncio.StreamReaderProtocol:
-        told: Any = accepted  # whom it tells is declared to take any reader
-        return asyncio.StreamReaderProtocol(_Reader(), told)
+        async def connection(reader: _Reader, writer: asyncio.StreamWriter) -> None:
+            wrapped: Any = _Application(app, abort=lambda: _reset(writer))
+            with contextlib.suppress(ConnectionError):
+                await TCPServer(wrapped, loop, config, self._context, state, reader, writer)
 
-    tls = config.create_ssl_context() if config.ssl_enabled else None
-    listening = _bound(config.bind)
-    paths = [_Path(sock) for sock in listening if sock.family == socket.AF_UNIX]
-    servers = [
-        await loop.create_server(protocol, sock=sock, ssl=tls, backlog=2048) for sock in listening
-    ]
-    urls = [_url(sock, tls is not None) for sock in listening]
-    try:
-        on_listening(urls)
-        await stopping()
-    finally:
-        await context.terminated.set()  # idle connections close, answers under way are the last
+        def accepted(reader: _Reader, writer: asyncio.StreamWriter) -> None:
+            task = loop.create_task(connection(reader, writer))
+            reader.on_lost = task.cancel
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+        def protocol() -> _Protocol:
+            coming = _Protocol(_Reader(), accepted, self._greet)
+            self._greeting.add(coming)
+            return coming
+
+        tls = config.create_ssl_context() if config.ssl_enabled else None
+        handshake_s = HANDSHAKE_S if tls else None
+        self._listening = listening
+        for sock in listening:
+            server = await loop.create_server(
+                protocol, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=handshake_s
+            )
+            self._servers.append(server)
+
+    def _greet(self, one: "_Protocol") -> None:
+        self._greeting.discard(one)
+        self._greeted.set()
+
+    async def close(self) -> None:
+        """Accepts nothing more. Where others accept on the same sockets, nobody is refused: who
+        waits to be accepted waits for them.
+        """
         # A connection that asyncio accepts in the turn in which its server closes is never closed:
         # first nothing more is accepted, then what was is let in.
-        for sock in listening:
+        loop = asyncio.get_running_loop()
+        for sock in self._listening:
             loop.remove_reader(sock.fileno())
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        for server in servers:
+        for server in self._servers:
             server.close()
-        await _finished(connections)
-        for task in connections:
+        self._listening, self._servers = (), []
+
+    async def empty(self) -> None:
+        """Returns when every connection has ended by itself; to be called after `close`."""
+        with contextlib.suppress(TimeoutError):  # nobody tells of a handshake that failed
+            async with asyncio.timeout(HANDSHAKE_S):
+                while self._greeting:
+                    self._greeted.clear()
+                    await self._greeted.wait()
+        while self._connections:
+            await asyncio.wait(list(self._connections))
+
+    async def end(self) -> None:
+        """Closes, ends idle connections, and others after their answer or `CLOSE_S`."""
+        await self._context.terminated.set()  # answers under way are the last
+        await self.close()
+        await self._finished()
+        for task in self._connections:
             task.cancel()
-        await _finished(connections)
-        for path in paths:
-            path.unlink()
+        await self._finished()
+
+    async def _finished(self) -> None:
+        if self._connections:
+            await asyncio.wait(list(self._connections), timeout=CLOSE_S)
 
 
-def _bound(bind: Sequence[str]) -> list[socket.socket]:
-    """A socket for each address; raises OSError that names the one that can not be bound."""
-    bound: list[socket.socket] = []
-    try:
-        for address in bind:
-            try:
-                bound.append(_bind(address))
-            except OSError as error:
-                raise OSError(error.errno, f"{address}: {error.strerror}") from None
-    except OSError:
-        for sock in bound:
-            sock.close()
-        raise
-    return bound
+class _Protocol(asyncio.StreamReaderProtocol):
+    """Tells when a connection is made, which with TLS is after the handshake."""
 
+    def __init__(
+        self, reader: "_Reader", accepted: Any, on_made: "Callable[[_Protocol], None]"
+    ) -> None:
+        super().__init__(reader, accepted)
+        self._on_made = on_made
 
-def _bind(address: str) -> socket.socket:
-    name: str | tuple[str, int]
-    if address.startswith("unix:"):
-        family, name = socket.AF_UNIX, address.removeprefix("unix:")
-        _clear(name)
-    else:
-        host, _, port = address.rpartition(":")
-        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-        name = (host.strip("[]"), int(port))
-    sock = socket.socket(family)
-    try:
-        if family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        sock.bind(name)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _clear(path: str) -> None:
-    """Removes the socket that a killed process left at `path`; one that is in use stays."""
-    if not stat.S_ISSOCK(_mode(path)):
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _mode(path: str) -> int:
-    try:
-        return os.stat(path).st_mode
-    except OSError:
-        return 0
-
-
-class _Path:
-    """Where a unix socket stands, to be removed at the end if it is still ours."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._path: str = sock.getsockname()
-        self._ours = self._seen()
-
-    def _seen(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def unlink(self) -> None:
-        if self._ours is not None and self._seen() == self._ours:
-            os.unlink(self._path)
-
-
-async def _finished(connections: set[asyncio.Task[None]]) -> None:
-    if connections:
-        await asyncio.wait(list(connections), timeout=CLOSE_S)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._on_made(self)
+        super().connection_made(transport)
 
 
 class _Reader(asyncio.StreamReader):
@@ -250,20 +223,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def _config(bind: Sequence[str], certificate: str | None, key: str | None) -> Config:
+def _config(certificate: str | None, key: str | None) -> Config:
     config = Config()
-    config.bind = list(bind)
     config.certfile, config.keyfile = certificate, key
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     return config
-
-
-def _url(sock: socket.socket, secure: bool) -> str:
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{sock.getsockname()}"
-    host, port = sock.getsockname()[:2]
-    host = f"[{host}]" if sock.family == socket.AF_INET6 else host
-    return f"{'https' if secure else 'http'}://{host}:{port}"

@@ -1,4 +1,4 @@
-"""What the request path reads: the keys, in a dictionary that follows the database.
+"""What the request path reads: keys and grants, in dictionaries that follow the database.
 
 Any process may write: the command line, or another gateway. Each such write raises a counter in
 the database, and every gateway looks at it often enough to honour a change within a second. Most
@@ -32,6 +32,7 @@ class _Contents(NamedTuple):
     """All that is held in memory; a new kind of it is a field here and a line in `_read`."""
 
     keys: dict[str, Key]
+    granted: dict[str, int]  # ever, by account
 
 
 class Keyring:
@@ -40,13 +41,17 @@ class Keyring:
     def __init__(self, *, poll_s: float = CHANGES_POLL_S) -> None:
         self._poll_s = poll_s
         self._seen: _Seen | None = None
-        self._contents = _Contents(keys={})
+        self._contents = _Contents(keys={}, granted={})
         self._task: asyncio.Task[None] | None = None
         self.healthy = True
 
     def find(self, hash: str) -> Key | None:
         """The key whose SHA-256 is `hash` (hexadecimal)."""
         return self._contents.keys.get(hash)
+
+    def granted(self, account: str) -> int:
+        """What was ever granted to `account`, in nano-dollars."""
+        return self._contents.granted.get(account, 0)
 
     async def start(self, writer: Writer) -> None:
         """Load, and follow the database until `stop`. Raises what the first load raises."""
@@ -92,4 +97,5 @@ def _read(store: SqlStore, seen: _Seen | None) -> tuple[_Seen, _Contents | None]
     if seen is not None and seen.seq == now.seq:
         return now, None
     known = store.keys()
-    return now, _Contents(keys={key.hash: key for key in known})
+    granted = store.ledger.granted()
+    return now, _Contents(keys={key.hash: key for key in known}, granted=granted)

@@ -9,8 +9,7 @@ ahead of it could only be thrown away.
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -20,10 +19,12 @@ from sqlalchemy.exc import OperationalError
 
 from proxy.accounts.keys import Key
 from proxy.stores import migrations, schema, sqlite, usage
+from proxy.stores.ledger import SqlLedger
 from proxy.stores.schema import (
     StoreError,
     StoreMissing,
     StoreUnavailable,
+    accounts,
     changes,
     generations,
     keys,
@@ -42,9 +43,12 @@ class SqlStore:
     """One open database. Every method raises StoreUnavailable where SQLite can not do its part."""
 
     def __init__(self, path: str, engine: Engine) -> None:
+        database = sqlite.Database(path, engine)
         self._path = path
         self._engine = engine
-        self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._reading = database.reading
+        self._writing = database.writing
+        self.ledger = SqlLedger(database)
         self._watch: Connection | None = None
         self._place: tuple[int, int] | None = None
 
@@ -86,7 +90,7 @@ class SqlStore:
 
     def _migrate(self) -> None:
         if self._revision() != schema.HEAD:
-            with self._writer.begin() as connection:
+            with self._writing() as connection:
                 migrations.upgrade(connection)
 
     def _refuse_other_version(self) -> None:
@@ -109,8 +113,13 @@ class SqlStore:
     # Keys, and how other processes hear of them.
 
     def add_key(self, key: Key) -> None:
-        """Keep `key`. Raises StoreError where an active key has its name."""
+        """Keep `key`. Raises StoreError where an active key has its name, or its account is not
+        there.
+        """
         with self._writing() as connection:
+            account = select(accounts.c.name).where(accounts.c.name == key.account)
+            if connection.execute(account).first() is None:
+                raise StoreError(f"There is no account named {key.account!r}.")
             added = insert(keys).values(schema.encode(key)).on_conflict_do_nothing()
             if connection.execute(added).rowcount == 0:
                 raise StoreError(
@@ -136,6 +145,17 @@ class SqlStore:
             connection.execute(keys.update().where(keys.c.hash == key.hash).values(revoked_at=now))
             _tell(connection)
             return msgspec.structs.replace(key, revoked_at=now)
+
+    def set_disabled(self, hash_or_name: str, disabled: bool) -> Key | None:
+        """Disable an active key or enable it again; which one, and errors, as for `revoke_key`."""
+        with self._writing() as connection:
+            key = _active(connection, hash_or_name)
+            if key is None:
+                return None
+            mine = keys.update().where(keys.c.hash == key.hash)
+            connection.execute(mine.values(disabled=disabled))
+            _tell(connection)
+            return msgspec.structs.replace(key, disabled=disabled)
 
     def changes_seq(self) -> int:
         """The number of writes that running gateways must hear of."""
@@ -166,15 +186,7 @@ class SqlStore:
                 version: int = self._watch.exec_driver_sql("PRAGMA data_version").scalar_one()
             return version
 
-    # Generation records.
-
-    def add_generations(self, rows: Sequence[Generation]) -> None:
-        """Keep `rows` in one transaction; those whose id is known already are left alone."""
-        if not rows:
-            return
-        statement = insert(generations).on_conflict_do_nothing(index_elements=["id"])
-        with self._writing() as connection:
-            connection.execute(statement, [schema.encode(row) for row in rows])
+    # Generation records; the ledger keeps them.
 
     def generation(self, id: str, *, key_hash: str | None) -> Generation | None:
         """The record `id`. With `key_hash` only where that key or its account made the request."""
@@ -199,12 +211,17 @@ class SqlStore:
     def key_usage(
         self, key_hash: str, *, day_start: float, week_start: float, month_start: float
     ) -> KeyUsage:
-        """What the key spent, ever and since each of the three times (seconds since 1970)."""
-        query = usage.of_key(
-            key_hash, day_start=day_start, week_start=week_start, month_start=month_start
-        )
+        """What the key spent, ever and since each of the three days (their beginnings in UTC, in
+        seconds since 1970).
+        """
         with self._reading() as connection:
-            return schema.decode(connection.execute(query).one(), KeyUsage)
+            days = connection.execute(usage.of_key(key_hash)).all()
+        return KeyUsage(
+            total_nano=usage.since(days, 0.0),
+            daily_nano=usage.since(days, day_start),
+            weekly_nano=usage.since(days, week_start),
+            monthly_nano=usage.since(days, month_start),
+        )
 
     # The providers' own lists of models.
 
@@ -223,16 +240,6 @@ class SqlStore:
             rows = connection.execute(select(listings)).all()
         decoded = ((row.provider, row.fetched_at, schema.decode_listings(row.body)) for row in rows)
         return {slug: (at, models) for slug, at, models in decoded if models is not None}
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with sqlite.translated(self._path), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with sqlite.translated(self._path), self._writer.begin() as connection:
-            yield connection
 
 
 def _tell(connection: Connection) -> None:

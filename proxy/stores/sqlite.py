@@ -79,6 +79,29 @@ def connect(path: str, *, busy_timeout_ms: int) -> Engine:
     return engine
 
 
+class Database:
+    """The file at `path` and the two ways into it; both raise StoreUnavailable where SQLite can
+    not do its part, and nothing of a block that raised is kept.
+    """
+
+    def __init__(self, path: str, engine: Engine) -> None:
+        self.path = path
+        self.engine = engine
+        self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One snapshot of everything."""
+        with translated(self.path), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, durable when the block was left; it has the lock from the beginning."""
+        with translated(self.path), self._writer.begin() as connection:
+            yield connection
+
+
 def busy(error: OperationalError) -> bool:
     """Whether another connection's lock is the reason."""
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BUSY

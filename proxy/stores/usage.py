@@ -1,11 +1,13 @@
 """What was used, added up by the database."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, cast, func, select
 
-from proxy.stores.schema import generations, keys
+from proxy.stores.moves import day_of
+from proxy.stores.schema import generations, keys, spend
 
 By: TypeAlias = Literal["model", "provider", "key", "day"]
 
@@ -63,21 +65,15 @@ def by_name(by: By, *, since: float | None, until: float | None) -> Select[Any]:
     return query.order_by(name) if by == "day" else query.order_by(cost.desc(), name)
 
 
-def of_key(
-    key_hash: str, *, day_start: float, week_start: float, month_start: float
-) -> Select[Any]:
-    """The query for the one `KeyUsage`."""
-    cost = generations.c.cost_nano
+def of_key(key_hash: str) -> Select[Any]:
+    """The query for what a key spent on each day, as `since` adds it up."""
+    return select(spend.c.day, spend.c.amount_nano).where(spend.c.key_hash == key_hash)
 
-    def since(start: float, name: str) -> ColumnElement[Any]:
-        return _sum(case((generations.c.created_at >= start, cost))).label(name)
 
-    return select(
-        _sum(cost).label("total_nano"),
-        since(day_start, "daily_nano"),
-        since(week_start, "weekly_nano"),
-        since(month_start, "monthly_nano"),
-    ).where(generations.c.key_hash == key_hash)
+def since(days: Iterable[Row[Any]], start: float) -> int:
+    """What was spent since the day that began at `start`."""
+    first = day_of(start)
+    return sum(row.amount_nano for row in days if row.day >= first)
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -1,14 +1,17 @@
-"""The one thread that speaks with the database for a running gateway, and its two queues.
+"""The one thread that speaks with the database for a running gateway, and its queues.
 
-    event loop                                  thread
-    submit(row)  ──►  rows, without waiting ──►  commits them in groups
-    call(fn)     ──►  calls, awaited        ──►  fn(store), between two groups
+    event loop                                       thread
+    settle(settlement)      ──►  one queue, FIFO ──►  commits them in groups, then one call back
+    submit(settlement)      ──►                       to the loop for all futures of a group
+    checkpoint(settlement)  ──►  the last of each ──►  noted after the group
+    call(fn)                ──►  calls, awaited   ──►  fn(store), between two groups
 
-A row alone waits `GATHER_S` for company; a call, or the end, does not wait and ends the waiting of
-rows. While the database is locked or full, rows stay here, up to `ROWS_MAX`, and are tried again
-with growing pauses. A row that the database can not hold at all is dropped alone, so that it can
-not hold up the others. Rows are appended to a deque and a dict, each of which is safe to share
-between two threads operation by operation: the loop never waits for a lock.
+What is submitted waits `GATHER_S` for company; where somebody waits for a settlement or a call, or
+at the end, nothing waits: what arrives during one commit is the next group. While the database is
+locked or full, settlements stay here, up to `ROWS_MAX`, and are tried again with growing pauses. A
+settlement that the database can not hold at all fails alone, so that it can not hold up the others.
+Queues are deques and dicts, each of which is safe to share between two threads operation by
+operation: the loop never waits for a lock.
 """
 
 import asyncio
@@ -16,10 +19,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
+from proxy.accounts.ledger import Settlement
 from proxy.stores.schema import StoreUnavailable
 from proxy.stores.sql import SqlStore
 from proxy.wire.record import Generation
@@ -50,9 +54,13 @@ class Writer:
     def __init__(self, store: SqlStore, *, rows_max: int = ROWS_MAX) -> None:
         self._store = store
         self._rows_max = rows_max
-        self._rows: deque[Generation] = deque()
+        self._rows: deque[Settlement] = deque()
+        self._notes: dict[str, Settlement] = {}
         self._calls: deque[_Call] = deque()
-        self._pending: dict[str, Generation] = {}
+        # Both belong to the loop: what is durable leaves them by the one call back of its group.
+        self._pending: dict[str, Settlement] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._singly = 0  # so many rows are committed one by one, to find the unfit one
         self._wake = threading.Event()
         self._urgent = threading.Event()
@@ -69,28 +77,64 @@ class Writer:
 
     @property
     def pending(self) -> int:
-        """The number of rows that are not committed yet."""
+        """The number of settlements that are not known to be durable yet."""
         return len(self._pending)
 
-    def submit(self, row: Generation) -> None:
-        """Keep `row`, soon. Where too many are waiting it is dropped, and counted."""
-        if row.id in self._pending:
-            return
+    def submit(self, settlement: Settlement) -> None:
+        """Keep it, soon. Where too many are waiting it is dropped, and counted."""
+        if self._enqueue(settlement):
+            self._wake.set()
+
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
+        """Keep it at once; the future is done when it is durable, whoever still waits.
+
+        The future fails with StoreUnavailable where too many are waiting, or the writer closes
+        before the store could take it, and with what the store said where it can never hold it.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._enqueue(settlement):
+            future.set_exception(StoreUnavailable("The store takes no more settlements."))
+            return future
+        self._waiting.setdefault(settlement.generation.id, []).append(future)
+        if self.healthy:  # else it waits for the next attempt like all others
+            self._urgent.set()
+        self._wake.set()
+        return future
+
+    def _enqueue(self, settlement: Settlement) -> bool:
+        """Queue it unless it is queued already; whether it is."""
+        id = settlement.generation.id
+        if id in self._pending:
+            return True
         if self._give_up_at is not None or len(self._pending) >= self._rows_max:
             self.dropped += 1
-            return
-        self._pending[row.id] = row
-        self._rows.append(row)
-        self._wake.set()
+            return False
+        self._loop = asyncio.get_running_loop()
+        self._pending[id] = settlement
+        self._rows.append(settlement)
+        self._notes.pop(id, None)
+        return True
+
+    def checkpoint(self, settlement: Settlement) -> None:
+        """Note what a running generation would be charged now; nobody waits, the last one counts.
+
+        One that is too many is left out: it serves only where this process dies.
+        """
+        id = settlement.generation.id
+        full = len(self._notes) >= self._rows_max and id not in self._notes
+        if id not in self._pending and self._give_up_at is None and not full:
+            self._notes[id] = settlement
+            self._wake.set()
 
     def pending_generation(self, id: str) -> Generation | None:
-        """The row `id`, as long as the store does not have it."""
-        return self._pending.get(id)
+        """The row `id`, as long as the store is not known to have it."""
+        settlement = self._pending.get(id)
+        return None if settlement is None else settlement.generation
 
     async def call(self, fn: Callable[[SqlStore], T]) -> T:
         """What `fn` returns or raises when the thread calls it.
 
-        It sees the rows submitted before it, unless they are more than a group or the database
+        It sees the settlements queued before it, unless they are more than a group or the database
         refuses them. It runs also when its caller is cancelled. Raises StoreUnavailable once the
         writer is closed.
         """
@@ -115,6 +159,14 @@ class Writer:
         # The thread may be in its last pause or its last commit when the time is over.
         await asyncio.to_thread(self._thread.join, timeout_s + 1.0)
 
+    def _done(self, batch: Sequence[Settlement], error: Exception | None) -> None:
+        """Called back by the thread: the end of `batch`."""
+        for settlement in batch:
+            id = settlement.generation.id
+            self._pending.pop(id, None)
+            for future in self._waiting.pop(id, ()):
+                _settle(future, None, error)
+
     # All below runs in the thread.
 
     def _run(self) -> None:
@@ -123,11 +175,13 @@ class Writer:
         finally:
             self.healthy = False
             self._store.close()
+            closed = StoreUnavailable("The store is closed.")
             for call in self._calls:
-                _deliver(call, None, StoreUnavailable("The store is closed."))
-            if self._pending:
-                self.dropped += len(self._pending)
-                log.error("store closed, generation records lost: %d", len(self._pending))
+                _deliver(call, None, closed)
+            if self._rows:
+                self.dropped += len(self._rows)
+                log.error("store closed, settlements lost: %d", len(self._rows))
+                self._tell(list(self._rows), closed)
 
     def _serve(self) -> None:
         pause_s = GATHER_S
@@ -139,7 +193,7 @@ class Writer:
             self._urgent.clear()
             pause_s = self._commit(pause_s)
             self._answer()
-            if self._rows:
+            if self._rows or self._notes:
                 self._wake.set()
 
     def _unfinished(self, give_up_at: float) -> bool:
@@ -147,33 +201,70 @@ class Writer:
         return bool(self._rows or self._calls) and time.monotonic() < give_up_at
 
     def _commit(self, pause_s: float) -> float:
-        """Commit one group of rows; returns the pause before the next one."""
-        batch = self._take()
-        if not batch:
+        """Commit one group of settlements and the checkpoints; the pause before the next group."""
+        batch, notes = self._take(), self._take_notes()
+        if not batch and not notes:
             return GATHER_S
         try:
-            self._store.add_generations(batch)
+            self._keep(batch)
+            self._note(notes)
         except StoreUnavailable as error:
-            self._rows.extendleft(reversed(batch))
+            for note in notes:  # written twice is written once, and a newer one stays
+                self._notes.setdefault(note.generation.id, note)
             self._turn(healthy=False, why=str(error))
             return min(2 * max(pause_s, GATHER_S), RETRY_S_MAX)
+        self._turn(healthy=True, why="")
+        return 0.0 if self._singly or len(self._rows) >= BATCH_ROWS_MAX else GATHER_S
+
+    def _take(self) -> list[Settlement]:
+        count_max = 1 if self._singly else BATCH_ROWS_MAX
+        self._singly = max(0, self._singly - 1)
+        return [self._rows.popleft() for _ in range(min(len(self._rows), count_max))]
+
+    def _take_notes(self) -> list[Settlement]:
+        notes: list[Settlement] = []
+        with suppress(KeyError):  # none is left: the loop took one away
+            while self._notes and len(notes) < BATCH_ROWS_MAX:
+                notes += (self._notes.popitem()[1],)
+        return notes
+
+    def _keep(self, batch: list[Settlement]) -> None:
+        unfit: Exception | None = None
+        try:
+            self._store.ledger.settle(batch)
+        except StoreUnavailable:
+            self._rows.extendleft(reversed(batch))
+            raise
         except Exception as error:
             if len(batch) > 1:
                 self._rows.extendleft(reversed(batch))
                 self._singly = len(batch)
-                return 0.0
+                return
+            unfit = error
             self.dropped += 1
             # Only the error's class: its text may hold what a caller sent.
-            log.error("generation record unfit for the store: %s", type(error).__name__)
-        for row in batch:
-            self._pending.pop(row.id, None)
-        self._turn(healthy=True, why="")
-        return 0.0 if self._singly or len(self._rows) >= BATCH_ROWS_MAX else GATHER_S
+            log.error("settlement unfit for the store: %s", type(error).__name__)
+        self._tell(batch, unfit)
 
-    def _take(self) -> list[Generation]:
-        count_max = 1 if self._singly else BATCH_ROWS_MAX
-        self._singly = max(0, self._singly - 1)
-        return [self._rows.popleft() for _ in range(min(len(self._rows), count_max))]
+    def _note(self, notes: list[Settlement]) -> None:
+        try:
+            self._store.ledger.checkpoint(notes)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(notes) > 1:
+                for note in notes:
+                    self._note([note])
+            else:
+                log.error("checkpoint unfit for the store: %s", type(error).__name__)
+
+    def _tell(self, batch: Sequence[Settlement], error: Exception | None) -> None:
+        if not batch:
+            return
+        assert self._loop is not None  # who queued it said which
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._done, batch, error)
 
     def _turn(self, *, healthy: bool, why: str) -> None:
         if healthy and not self.healthy:

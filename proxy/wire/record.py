@@ -14,11 +14,31 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None
     latency_ms: int
     error: str | None = None
+    began_ms: int = 0  # after the request's beginning
+    hedge: bool = False  # it raced another attempt that was under way
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint that the plan looked at, in the order in which it would be tried. `standing` is
+    the word of `routing.health` for how it was doing; `price_nano` is what a million prompt tokens
+    and a million completion tokens cost there together, None where nobody knows. `excluded` says in
+    words why it was not to be tried, None where it was.
+    """
+
+    provider: str
+    model: str
+    standing: str = "well"
+    price_nano: int | None = None
+    excluded: str | None = None
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One finished request. Times are seconds since 1970 or milliseconds, as named; tokens are in
-    OpenRouter's counting; `cost_nano` is None where the endpoint has no price.
+    OpenRouter's counting. `cost_nano` is what the caller is charged, None where the endpoint has
+    no price; `upstream_nano` the same without the margin; `house_nano` what the house bears: what
+    the hold did not cover, and losers of a race. `held_nano` is the largest hold it had, `waited_ms`
+    how long it waited for credit or a limit. `recovered` marks what was settled after its process
+    died.
     """
 
     id: str
@@ -55,3 +75,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     user_agent: str | None = None
     attempts: tuple[Try, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    upstream_nano: int | None = 0
+    house_nano: int = 0
+    held_nano: int = 0
+    waited_ms: int = 0
+    recovered: bool = False

@@ -27,7 +27,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `models` are the names to try, first wish first, as the caller wrote them.
 
     `body` is what travels on to a provider in the caller's own order: every field that is not the
-    gateway's, known to us or not. `choices` is how many answers are asked for (`n`).
+    gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes` is
+    the size of all that is not media; no prompt of it has more tokens.
     """
 
     models: tuple[str, ...]
@@ -39,6 +40,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     media_prompt: int = 0
     audio_prompt: int = 0
+    text_bytes: int = 0
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

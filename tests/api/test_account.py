@@ -1,6 +1,6 @@
-"""What a key may know of itself: its usage by period, and the generations made with it."""
+"""What a key may know of itself: usage and limit by period, credit, and its generations."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,10 +12,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from proxy.accounts.keys import Key, mint
+from proxy.accounts.ledger import Balance
 from proxy.api import account
-from proxy.api.account import Periods, Spent, generation_row, key_row, periods
+from proxy.api.account import Free, Spent, credits_row, generation_row, key_row
+from proxy.api.explain import routing_row
 from proxy.app import App
 from proxy.errors import GatewayError
+from proxy.stores.periods import Periods, periods
 from proxy.wire.record import Generation, Try
 from tests.asgi import call
 
@@ -24,7 +27,24 @@ pytestmark = pytest.mark.filterwarnings("ignore:warning. .. DEPRECATED:Deprecati
 
 NOW = 1_779_474_928.5
 _, KEY = mint("mine", token_hex=lambda size: "ab" * size, now=NOW)
+MANAGEMENT = replace(KEY, account="team", management=True)
 SPENT = Spent(4_000_000_001, 3_000_000_000, 2_500_000_000, 1)
+NONE = Spent(0, 0, 0, 0)
+FREE = Free(limit=50, used=7)
+
+
+def balance(account: str = "default", granted_nano: int = 100_500_000_000) -> Balance:
+    charged, leased = granted_nano // 4, granted_nano // 10
+    return Balance(
+        account=account,
+        granted_nano=granted_nano,
+        charged_nano=charged,
+        unbilled_nano=3,
+        available_nano=granted_nano - charged - leased,
+        leased_nano=leased,
+    )
+
+
 ROW = Generation(
     id="gen-1-a",
     created_at=NOW,
@@ -44,6 +64,7 @@ ROW = Generation(
     cached_tokens=4,
     reasoning_tokens=5,
     cost_nano=69_000,
+    upstream_nano=65_000,
     http_referer="https://app.example",
     user_agent="curl",
     session_id="s",
@@ -56,8 +77,9 @@ ROW = Generation(
     ),
 )  # fmt: skip
 FAILED = Generation(
-    id="gen-1-b", created_at=0.0, status=502, error="provider_cut", cost_nano=None, cancelled=True
-)
+    id="gen-1-b", created_at=0.0, status=502, error="provider_cut", cost_nano=None,
+    upstream_nano=None, cancelled=True,
+)  # fmt: skip
 
 
 def app_of(key: Key | None = KEY, *rows: Generation, error: GatewayError | None = None) -> ASGIApp:
@@ -72,15 +94,33 @@ def app_of(key: Key | None = KEY, *rows: Generation, error: GatewayError | None 
         assert since == periods(NOW)
         return SPENT
 
+    async def balance_of(name: str) -> Balance:
+        assert name == (key.account if key else "default")
+        return balance(name)
+
+    async def free(stands: Balance) -> Free:
+        assert stands.granted_nano == 100_500_000_000
+        return FREE
+
+    async def metrics() -> bytes:
+        return b""
+
     async def find(id_: str, caller: Key | None) -> Generation | None:
         return next((r for r in rows if r.id == id_ and caller == key), None)
 
     return App(
         inference={},
-        routes=account.routes(authenticate=authenticate, spent=spent, find=find, now=lambda: NOW),
+        routes=account.routes(
+            authenticate=authenticate,
+            spent=spent,
+            balance=balance_of,
+            free=free,
+            find=find,
+            now=lambda: NOW,
+        ),
         health=lambda: (200, {}),
         ready=lambda: (200, {}),
-        metrics=lambda: b"",
+        metrics=metrics,
     )
 
 
@@ -101,16 +141,84 @@ async def test_a_key_sees_what_it_spent(path: str) -> None:
 
 
 def test_a_key_that_ends_says_when() -> None:
-    row = key_row(replace(KEY, expires_at=NOW), SPENT)
+    row = key_row(replace(KEY, expires_at=NOW), SPENT, balance(), FREE)
     assert row["expires_at"] == "2026-05-22T18:35:28.500+00:00"
     parsed = operations.GetCurrentKeyData.model_validate(row)
     assert parsed.expires_at == datetime.fromtimestamp(NOW, UTC)
 
 
 def test_who_needs_no_key_has_none() -> None:
-    row = key_row(None, Spent(0, 0, 0, 0))
+    row = key_row(None, NONE, balance(granted_nano=0), FREE)
     assert operations.GetCurrentKeyData.model_validate(row).label == "none"
-    assert row["usage"] == 0
+    assert (row["usage"], row["limit"], row["workspace_id"]) == (0, None, "default")
+    assert row["is_management_key"] is False
+
+
+@pytest.mark.parametrize(
+    ("reset", "left"),
+    [(None, 0.999999999), ("daily", 2), ("weekly", 2.5), ("monthly", 4.999999999)],
+)
+async def test_a_limited_key_sees_what_is_left_of_its_period(
+    reset: str | None, left: float
+) -> None:
+    limited = replace(KEY, limit_nano=5_000_000_000, limit_reset=reset)
+    body = (await call(app_of(limited), "GET", "/api/v1/key")).json
+    parsed = operations.GetCurrentKeyResponse.model_validate(body).data
+    assert (parsed.limit, parsed.limit_remaining, parsed.limit_reset) == (5, left, reset)
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62))
+def test_less_than_nothing_is_never_left(limit_nano: int, spent_nano: int) -> None:
+    limited = replace(KEY, limit_nano=limit_nano)
+    row = key_row(limited, NONE._replace(total_nano=spent_nano), balance(), FREE)
+    assert row["limit_remaining"] == max(0, limit_nano - spent_nano) / 1e9
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (Free(50, 7), {"limit": 50, "used": 7, "remaining": 43}),
+        (Free(50, 51), {"limit": 50, "used": 51, "remaining": 0}),
+        (Free(0, 7), {"limit": -1, "used": 7, "remaining": -1}),
+    ],
+)
+def test_a_key_says_how_often_it_may_ask_for_free(free: Free, said: dict[str, int]) -> None:
+    assert key_row(KEY, SPENT, balance(), free)["free_model_daily_requests"] == said
+
+
+def test_who_never_bought_credit_is_of_the_free_tier() -> None:
+    assert key_row(KEY, SPENT, balance(granted_nano=0), FREE)["is_free_tier"] is True
+    assert key_row(KEY, SPENT, balance(granted_nano=1), FREE)["is_free_tier"] is False
+
+
+async def test_a_management_key_says_so() -> None:
+    body = (await call(app_of(MANAGEMENT), "GET", "/api/v1/key")).json
+    parsed = operations.GetCurrentKeyResponse.model_validate(body).data
+    assert parsed.is_management_key
+    assert parsed.is_provisioning_key
+    assert parsed.workspace_id == "team"
+
+
+@pytest.mark.parametrize("caller", [MANAGEMENT, None], ids=["management", "no key needed"])
+@pytest.mark.parametrize("path", ["/api/v1/credits", "/v1/credits"])
+async def test_the_credit_of_an_account(caller: Key | None, path: str) -> None:
+    answer = await call(app_of(caller), "GET", path)
+    assert operations.GetCreditsResponse.model_validate(answer.json).data.total_credits == 100.5
+    assert answer.json == {"data": {"total_credits": 100.5, "total_usage": 25.125}}
+
+
+async def test_only_a_management_key_sees_the_credit() -> None:
+    answer = await call(app_of(KEY), "GET", "/api/v1/credits")
+    assert answer.status == 403
+    assert answer.error["message"] == "Only management keys can perform this operation"
+    assert answer.error["metadata"]["error_type"] == "permission_denied"
+
+
+def test_the_difference_is_what_is_left() -> None:
+    stands = balance()
+    row = credits_row(stands)
+    left = (stands.available_nano + stands.leased_nano) / 1e9
+    assert row["total_credits"] - row["total_usage"] == left
 
 
 @pytest.mark.parametrize("row", [ROW, FAILED], ids=["answered", "failed"])
@@ -122,7 +230,8 @@ async def test_the_official_sdk_reads_a_generation(row: Generation) -> None:
 
 def test_a_generation_says_what_it_cost_and_who_answered() -> None:
     data = generation_row(ROW)
-    assert data["total_cost"] == data["usage"] == data["upstream_inference_cost"] == 0.000069
+    assert data["total_cost"] == data["usage"] == 0.000069
+    assert data["upstream_inference_cost"] == 0.000065
     assert data["created_at"] == "2026-05-22T18:35:28.500+00:00"
     assert (data["tokens_prompt"], data["native_tokens_prompt"]) == (10, 10)
     assert (data["tokens_completion"], data["native_tokens_completion"]) == (20, 20)
@@ -134,6 +243,7 @@ def test_a_generation_says_what_it_cost_and_who_answered() -> None:
     first, second = data["provider_responses"]
     assert (first["status"], first["id"], first["endpoint_id"]) == (None, None, "p0/m")
     assert (second["status"], second["id"], second["latency"]) == (200, "chatcmpl-1", 110)
+    assert data["routing"] == routing_row(ROW)
 
 
 def test_a_generation_without_price_costs_nothing_and_says_so() -> None:
@@ -161,22 +271,8 @@ async def test_a_generation_that_is_not_there(query: str, status: int, message: 
     assert answer.error["message"] == message
 
 
-@pytest.mark.parametrize("path", ["/key", "/auth/key", "/generation"])
+@pytest.mark.parametrize("path", ["/key", "/auth/key", "/credits", "/generation"])
 async def test_who_may_not_learns_nothing_else(path: str) -> None:
     app = app_of(error=GatewayError("unauthenticated", "User not found."))
     answer = await call(app, "GET", f"/api/v1{path}")
     assert (answer.status, answer.error["message"]) == (401, "User not found.")
-
-
-@given(st.floats(0, 4_000_000_000))
-def test_periods_begin_where_the_calendar_says(now: float) -> None:
-    moment = datetime.fromtimestamp(now, UTC)
-    since = periods(now)
-    day, week, month = (datetime.fromtimestamp(start, UTC) for start in since)
-    assert all(start <= now for start in since)
-    for start in (day, week, month):
-        assert (start.hour, start.minute, start.second, start.microsecond) == (0, 0, 0, 0)
-    assert day.date() == moment.date()
-    assert week.weekday() == 0
-    assert moment - week < timedelta(days=7)
-    assert (month.year, month.month, month.day) == (moment.year, moment.month, 1)

@@ -8,6 +8,7 @@ import pytest
 from proxy.dialects import INBOUND, OUTBOUND
 from proxy.errors import GatewayError
 from proxy.pipeline import attempt as module
+from proxy.pipeline import reading
 from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.wire.events import Finished, Text
@@ -51,6 +52,7 @@ class Tried:
         self.sent = Sent()
         self.attempt = Attempt(
             self.exchange,
+            self.exchange.model,
             served,
             OUTBOUND["openai"],
             encoder=INBOUND["chat"].encoder(self.exchange.head, False) if stream else None,
@@ -89,6 +91,7 @@ def test_a_stream() -> None:
     end = attempt.encode_end({"cost": 1})
     assert end.count(b'"finish_reason":"stop"') == 2
     assert end.endswith(b'"usage":{"cost":1}}\n\n' + DONE)
+    attempt.keep()
     exchange = tried.exchange
     assert exchange.usage is not None
     assert exchange.usage.completion_tokens == USAGE["completion_tokens"]
@@ -153,6 +156,12 @@ def test_a_providers_fault_names_the_provider() -> None:
     assert tried.error.metadata["provider_name"] == tried.exchange.head.provider
 
 
+def test_the_callers_fault_names_nobody() -> None:
+    tried = Tried()
+    tried.hear(b"{}", status=400, Content_Type="application/json").end(None)
+    assert tried.error.kind == "provider_rejected"
+
+
 def test_what_comes_after_the_end_is_nothing() -> None:
     tried = Tried()
     attempt = tried.hear(GOOD)
@@ -197,8 +206,8 @@ def test_an_end_mark_finishes_what_has_no_finish() -> None:
     tried = Tried(choices=2)
     attempt = tried.hear(_of(0, "a", finish="length"), _of(1, "b"), DONE)
     assert attempt.error is None
-    assert tried.exchange.finish_reason == "length"
-    assert b'"index":1' in b"".join(attempt.tail)
+    assert tried.attempt.heard.finish_reason == "length"
+    assert b'"index":1' in b"".join(attempt.tail.values())
 
 
 def _of(choice: int, content: str, finish: str | None = None) -> bytes:
@@ -217,11 +226,11 @@ def test_every_choice_must_finish() -> None:
 def test_a_later_choice_does_not_rename_the_finish() -> None:
     tried = Tried(choices=2)
     tried.hear(_of(0, "a", finish="length"), _of(1, "b", finish="stop"))
-    assert tried.exchange.finish_reason == "length"
+    assert tried.attempt.heard.finish_reason == "length"
     assert tried.attempt.finished_at == 100.0
     tried = Tried(choices=2)
     tried.hear(_of(1, "b", finish="stop"), _of(0, "a", finish="length"))
-    assert tried.exchange.finish_reason == "length"
+    assert tried.attempt.heard.finish_reason == "length"
 
 
 # What is no answer.
@@ -253,7 +262,7 @@ def test_an_encoding_that_is_none(encoding: str) -> None:
 
 
 def test_an_answer_may_not_be_endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANSWER_BYTES_MAX", 10)
+    monkeypatch.setattr(reading, "ANSWER_BYTES_MAX", 10)
     tried = Tried(stream=False)
     tried.hear(b"12345", b"67890", Content_Type="application/json")
     assert not tried.attempt.over
@@ -263,7 +272,7 @@ def test_an_answer_may_not_be_endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_of_an_endless_error_the_beginning_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ERROR_BYTES_MAX", 40)
+    monkeypatch.setattr(reading, "ERROR_BYTES_MAX", 40)
     tried = Tried()
     body = b'{"error": {"message": "busy"}}'
     tried.hear(body, b" " * 100, status=500, Content_Type="application/json").end(None)
@@ -432,5 +441,135 @@ def test_events_of_every_kind_reach_a_whole_answer() -> None:
     choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
     tried = Tried(stream=False)
     tried.hear(whole(choices=choices), Content_Type="application/json").end(None)
-    assert tried.exchange.said_bytes == len("ahmnof{}hey")
+    assert tried.attempt.heard.said_bytes == len("ahmnof{}hey")
     assert isinstance(tried.attempt.events[-3], Finished)
+
+
+# Two of them may run side by side.
+
+
+def test_what_is_heard_is_the_exchanges_only_when_it_is_kept() -> None:
+    tried = Tried()
+    other = model("test/two", endpoint("p1"))
+    tried.exchange.model, tried.exchange.endpoint = other, other.endpoints[0]
+    tried.hear(chunk("a"))
+    assert (tried.exchange.said_bytes, tried.exchange.content_at) == (0, None)
+    tried.attempt.keep()
+    assert tried.exchange.endpoint is tried.attempt.endpoint
+    assert tried.exchange.model is tried.attempt.model
+    tried.attempt.data(chunk("b"))
+    assert tried.exchange.said_bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("stream", "pieces", "ended", "ahead"),
+    [
+        (True, [chunk("")], False, False),
+        (True, [chunk("a")], False, True),
+        (True, [chunk(finish="stop")], False, False),
+        (True, [chunk(finish="stop")], True, True),
+        (True, [b"data: {]\n\n"], False, False),
+        (False, [chunk("a")], False, False),
+        (False, [chunk("a", finish="stop")], True, True),
+        (False, [chunk("a")], True, False),
+    ],
+)
+def test_who_is_ahead(stream: bool, pieces: list[bytes], ended: bool, ahead: bool) -> None:
+    attempt = Tried(stream=stream).hear(*pieces)
+    if ended:
+        attempt.end(None)
+    assert attempt.ahead == ahead
+
+
+def test_who_is_late_by_its_own_habits() -> None:
+    tried = Tried(**CLOCKS)
+    attempt = tried.attempt
+    assert not attempt.hurried(1000.0)
+    attempt.first_token_s = 6.0
+    assert attempt.deadline() == (106.0, "the first piece of the answer")
+    assert not attempt.hurried(105.0)
+    assert attempt.hurried(106.0)
+    tried.hear(chunk("a"))
+    assert not attempt.hurried(106.0)
+    finished = Tried(**CLOCKS)
+    finished.attempt.first_token_s = 6.0
+    finished.hear(chunk(finish="stop"))
+    assert not finished.attempt.hurried(106.0)
+    whole_one = Tried(stream=False, **CLOCKS)
+    whole_one.attempt.first_token_s = 6.0
+    assert not whole_one.attempt.hurried(106.0)
+
+
+# The account's money ends.
+
+
+def _reasons(attempt: Attempt) -> list[tuple[int, str, str | None]]:
+    last = attempt.encode_end({}).split(b"\n\n")[-3].removeprefix(b"data: ")
+    return [
+        (choice["index"], choice["finish_reason"], choice["native_finish_reason"])
+        for choice in orjson.loads(last)["choices"]
+    ]
+
+
+def test_what_is_not_covered_is_dropped_and_the_answer_ends_by_its_length() -> None:
+    tried = Tried()
+    attempt = tried.hear(chunk("abc"), chunk("def"), chunk("ghi"))
+    assert attempt.curtail(lambda tokens: tokens <= 2)
+    assert tried.sent.asked == ["cancel"]
+    assert (attempt.over, attempt.error) == (True, None)
+    assert attempt.take().count(b"data: ") == 2
+    assert (attempt.heard.said_bytes, attempt.heard.finish_reason) == (6, "length")
+    assert _reasons(attempt) == [(0, "length", None)]
+
+
+def test_a_choice_that_lost_nothing_keeps_its_reason() -> None:
+    tried = Tried(choices=3)
+    attempt = tried.hear(_of(0, "abc", finish="stop"), _of(1, "abc", finish="stop"))
+    assert attempt.curtail(lambda tokens: tokens <= 1)
+    assert _reasons(attempt) == [(0, "stop", "stop"), (1, "length", None), (2, "length", None)]
+
+
+def test_a_complete_answer_that_is_covered_is_not_cut() -> None:
+    tried = Tried(choices=2)
+    attempt = tried.hear(_of(0, "abc"), DONE)
+    assert not attempt.curtail(lambda tokens: True)
+    assert _reasons(attempt) == [(0, "stop", None)]
+
+
+def test_hidden_reasoning_is_no_piece_but_counts() -> None:
+    tried = Tried()
+    thought = {"reasoning_content": "hm" * 30}
+    attempt = tried.attempt
+    attempt._encoder = INBOUND["chat"].encoder(tried.exchange.head, True)
+    tried.hear(chunk(choices=[{"index": 0, "delta": thought, "finish_reason": None}]))
+    assert (attempt.waiting, attempt.heard.tokens_max) == (False, 20)
+    attempt.data(chunk("abc"))
+    assert attempt.curtail(lambda tokens: tokens <= 20)
+    assert (attempt.waiting, attempt.heard.said_bytes) == (False, 60)
+
+
+def test_images_count() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    delta = {"images": [image, image], "annotations": [{"type": "url_citation"}]}
+    tried = Tried()
+    tried.hear(chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}]))
+    assert (tried.attempt.heard.images, tried.attempt.heard.tokens_max) == (2, 2000)
+    tried.attempt.curtail(lambda tokens: False)
+    assert (tried.attempt.heard.images, tried.attempt.waiting) == (0, False)
+
+
+# The caller is gone.
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_nobody_hears_is_counted_and_forgotten(stream: bool) -> None:
+    tried = Tried(stream=stream)
+    attempt = tried.hear(chunk("abc"))
+    rung: list[None] = []
+    attempt.forget(lambda: rung.append(None))
+    assert not attempt.waiting
+    attempt.data(chunk("def", finish="stop", usage=USAGE))
+    assert (attempt.waiting, attempt.events, attempt.tail) == (False, [], {})
+    assert (attempt.heard.said_bytes, attempt.heard.finish_reason) == (6, "stop")
+    assert attempt.heard.usage is not None
+    assert rung

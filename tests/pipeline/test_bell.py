@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.pipeline.bell import Bell
-from tests.stage import play
+from tests.clock import play
 
 
 def _now() -> float:

@@ -1,6 +1,7 @@
 """The record of one request: what an answer repeats of it, and what a new attempt forgets."""
 
 from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.heard import Heard
 from proxy.wire.events import Started, Usage
 from tests.stage import endpoint, model, snapshot
 
@@ -18,16 +19,24 @@ def test_the_head_before_and_after_a_provider_was_chosen() -> None:
     assert (exchange.head.model, exchange.head.provider) == ("test/one", "P0")
 
 
-def test_a_new_attempt_begins_with_nothing_but_the_request() -> None:
+def test_what_was_heard_shows_live_and_can_be_replaced() -> None:
     exchange = _exchange()
-    fresh = dict(vars(exchange))
-    exchange.opened = Started(upstream_id="up-1")
-    exchange.usage = Usage(prompt_tokens=1)
-    exchange.said_bytes = 9
-    exchange.finish_reason = exchange.native_finish_reason = "stop"
-    exchange.content_at = 7.0
-    exchange.begin_again()
-    assert vars(exchange) == fresh
-    exchange.cancelled = True
-    exchange.begin_again()
-    assert exchange.cancelled
+    heard = exchange.heard = Heard()
+    heard.opened = Started(upstream_id="up-1")
+    heard.usage = Usage(prompt_tokens=1)
+    heard.said_bytes = 9
+    heard.finish_reason, heard.native_finish_reason = "stop", "end"
+    heard.content_at = 7.0
+    for name in ("opened", "usage", "said_bytes", "finish_reason", "content_at"):
+        assert getattr(exchange, name) == getattr(heard, name)
+    assert exchange.native_finish_reason == "end"
+    exchange.heard = Heard()
+    assert (exchange.said_bytes, exchange.content_at) == (0, None)
+    exchange.said_bytes = 5
+    assert exchange.heard.said_bytes == 5
+
+
+def test_the_head_of_another_endpoint() -> None:
+    other = endpoint("p1")
+    head = _exchange().head_of(model("test/two", other), other)
+    assert (head.model, head.provider) == ("test/two", "P1")

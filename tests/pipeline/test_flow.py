@@ -6,18 +6,23 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
-from proxy.accounts.keys import fingerprint, mint
+from proxy.accounts.keys import fingerprint
+from proxy.dialects import INBOUND
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline import flow as module
-from proxy.pipeline.flow import TEXT_CHARS_MAX
+from proxy.pipeline.exchange import TEXT_CHARS_MAX
 from proxy.pipeline.settle import settle
+from proxy.routing.catalogue import Endpoint
+from tests.clock import play
 from tests.stage import (
     END,
     GOOD,
     HEAD,
     JSON_HEAD,
-    WALL,
+    KEY,
+    SECRET,
     Client,
     Providers,
     Script,
@@ -26,15 +31,12 @@ from tests.stage import (
     chunk,
     endpoint,
     model,
-    play,
-    snapshot,
     tell,
     whole,
 )
 
 HEALTHY: Script = [(0.1, HEAD), (0.2, GOOD), (0.3, END)]
 ONE = model("test/one", endpoint("p0"))
-SECRET, KEY = mint("test", token_hex=lambda size: "ab" * size, now=WALL)
 
 
 def test_a_good_stream() -> None:
@@ -98,8 +100,7 @@ def _client(body: bytes = b"", **headers: str) -> Any:
 def _meet(make: Any, *, keys: bool = False, draining: bool = False) -> tuple[Client, Stage]:
     async def story() -> tuple[Client, Stage]:
         client = await make
-        stage = Stage(Providers(HEALTHY), shown=snapshot(ONE)._replace(anonymous=not keys))
-        stage.books._keys[KEY.hash] = KEY
+        stage = Stage(Providers(HEALTHY), ONE, key=KEY if keys else None)
         stage.flow.draining = draining
         await stage.ask(client)
         return client, stage
@@ -211,7 +212,7 @@ def test_the_newer_names_come_first() -> None:
 def test_a_bug_is_logged_and_answered(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise KeyError("secret prompt")
 
     monkeypatch.setattr(module, "plan", broken)
@@ -340,3 +341,180 @@ def test_many_at_once_are_all_stopped() -> None:
         return [client.status for client in clients]
 
     assert play(story()) == [503] * 20
+
+
+# Money: what is held before, charged at the end, and durable before the end is seen.
+
+MUCH = 10**12
+HELD_NANO = 1_000_000 * len(asked(max_tokens=100)) + 100 * 2_000_000
+NOT_CANCELLED = endpoint("p0")
+CANCELLED = replace(
+    NOT_CANCELLED, provider=replace(NOT_CANCELLED.provider, cancel_stops_billing=True)
+)
+
+
+def _balanced(stage: Stage, charged_nano: int, *, granted_nano: int = MUCH) -> None:
+    balance = stage.vault.balance("default")
+    assert balance.charged_nano == charged_nano
+    assert balance.available_nano == granted_nano - charged_nano
+    assert stage.treasury.held_nano == 0
+    assert not stage.vault.overdrawn
+
+
+def test_a_charge_is_taken_and_told() -> None:
+    client, stage = tell(HEALTHY, body=asked(max_tokens=100), credit_nano=MUCH, key=KEY)
+    assert client.events[-1]["usage"]["cost"] == 0.02
+    assert stage.row.held_nano == HELD_NANO
+    _balanced(stage, 20_000_000)
+
+
+@pytest.mark.parametrize("credit", [HELD_NANO - 1, 0])
+def test_without_the_credit_nobody_is_asked(credit: int) -> None:
+    client, stage = tell(HEALTHY, body=asked(max_tokens=100), credit_nano=credit, key=KEY)
+    assert (client.status, client.error["code"]) == (402, 402)
+    assert client.error["metadata"]["error_type"] == "payment_required"
+    assert "x-generation-id" not in client.headers
+    assert (stage.providers.calls, stage.books.rows) == ([], [])
+    assert stage.books.refusals == ["credits_short"]
+    _balanced(stage, 0, granted_nano=credit)
+
+
+def test_a_model_without_a_price_is_not_sold() -> None:
+    one = model("test/one", replace(endpoint(), pricing=None))
+    client, stage = tell(HEALTHY, models=[one], credit_nano=MUCH, key=KEY)
+    assert (client.status, stage.books.refusals) == (402, ["no_price"])
+    client, stage = tell(HEALTHY, models=[one])
+    assert client.status == 200
+    assert stage.row.cost_nano is None
+
+
+def test_a_management_key_asks_for_no_answer() -> None:
+    client, stage = tell(HEALTHY, key=replace(KEY, management=True))
+    assert (client.status, stage.books.refusals) == (403, ["management_key"])
+
+
+def test_the_end_is_not_seen_before_the_charge_is_durable() -> None:
+    def act(client: Client, stage: Stage) -> None:
+        stage.books.durable_s = 2.0
+
+    for body in (asked(max_tokens=100), asked(max_tokens=100, stream=False)):
+        script = HEALTHY if b"true" in body else [(0.1, JSON_HEAD), (0.2, whole()), (0.2, END)]
+        client, stage = tell(script, body=body, act=act, credit_nano=MUCH, key=KEY)
+        assert client.ended_at == pytest.approx(2.2, abs=0.01)
+        assert client.times_of(b'finish_reason":"stop') == [client.ended_at]
+        _balanced(stage, 20_000_000)
+
+
+def test_a_charge_that_can_not_be_written_is_told_and_taken_later() -> None:
+    def act(client: Client, stage: Stage) -> None:
+        stage.books.durable_s = 9.0
+
+    client, stage = tell(HEALTHY, body=asked(max_tokens=100), act=act, credit_nano=MUCH, key=KEY)
+    assert client.ended_at == pytest.approx(5.2, abs=0.01)
+    assert client.error["code"] == 503
+    assert b"stop" not in client.body
+    _balanced(stage, 20_000_000)
+
+
+def test_an_answer_ends_where_the_credit_does() -> None:
+    start = 1_000_000 * len(asked()) + 512 * 2_000_000
+    words = chunk("x" * 300)  # a hundred tokens at most
+    script: Script = [(0.1, HEAD), *((0.2 + number / 10, words) for number in range(50))]
+    client, stage = tell(script, body=asked(), credit_nano=start + 100_000_000, key=KEY)
+    assert client.events[-1]["choices"][0]["finish_reason"] == "length"
+    assert len(client.text) % 300 == 0
+    assert client.text
+    row = stage.row
+    assert (row.status, row.error, row.finish_reason) == (200, None, "length")
+    assert row.usage_estimated
+    assert stage.providers.calls[0].cancelled_at is not None
+    assert row.cost_nano == client.events[-1]["usage"]["cost"] * 1e9 > 0
+    _balanced(stage, row.cost_nano, granted_nano=start + 100_000_000)
+
+
+def test_a_long_answer_is_paid_for_as_it_comes() -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 1200}
+    words = chunk("x" * 300)
+    script: Script = [
+        (0.1, HEAD),
+        *((0.2 + number / 10, words) for number in range(50)),
+        (9.0, chunk(finish="stop") + chunk(choices=[], usage=usage)),
+        (9.1, END),
+    ]
+    client, stage = tell(script, body=asked(), credit_nano=10**13, key=KEY)
+    assert client.events[-1]["choices"][0]["finish_reason"] == "stop"
+    assert stage.row.held_nano > 1_000_000 * len(asked()) + 4 * 512 * 2_000_000
+    _balanced(stage, 2_410_000_000, granted_nano=10**13)
+    assert [note.generation.recovered for note in stage.books.notes] == [True] * 9
+    costs = [note.charge_nano for note in stage.books.notes]
+    assert costs == sorted(costs)
+    assert {note.generation.id for note in stage.books.notes} == {stage.row.id}
+
+
+HEARD: Script = [(0.1, HEAD), (0.2, chunk("hello ")), (2.0, GOOD), (2.1, END)]
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "charged", "estimated"),
+    [
+        pytest.param(CANCELLED, 0.15, 0, False, id="before content"),
+        pytest.param(NOT_CANCELLED, 0.15, 0, False, id="before content, billed on"),
+        pytest.param(CANCELLED, 1.0, 10_000_000, True, id="what was delivered"),
+        pytest.param(NOT_CANCELLED, 1.0, 20_000_000, False, id="what the provider counts"),
+    ],
+)
+def test_who_pays_for_a_hang_up(one: Endpoint, at: float, charged: int, estimated: bool) -> None:
+    async def story() -> Stage:
+        stage = await Stage(
+            Providers(HEARD), model("test/one", one), credit_nano=MUCH, key=KEY
+        ).open()
+        client = Client(asked(max_tokens=100), {"Authorization": f"Bearer {SECRET}"})
+        client.later(at, client.hang_up)
+        await stage.ask(client)
+        assert client.now == at
+        await asyncio.sleep(5)
+        await stage.close()
+        return stage
+
+    stage = play(story())
+    row = stage.row
+    assert (row.status, row.cancelled, row.usage_estimated) == (499, True, estimated)
+    assert row.cost_nano == charged
+    _balanced(stage, charged)
+
+
+def test_a_drain_that_the_end_cuts_short_is_estimated() -> None:
+    async def story() -> Stage:
+        stage = await Stage(Providers(HEARD), ONE, credit_nano=MUCH, key=KEY).open()
+        client = Client(asked(max_tokens=100), {"Authorization": f"Bearer {SECRET}"})
+        client.later(1.0, client.hang_up)
+        await stage.ask(client)
+        assert stage.books.rows == []
+        await stage.close()
+        return stage
+
+    stage = play(story())
+    assert stage.row.usage_estimated
+    _balanced(stage, 10_000_000)
+
+
+@pytest.mark.parametrize("step", range(1, 60))
+def test_a_request_that_is_cancelled_anywhere_leaves_nothing_held(step: int) -> None:
+    async def story() -> Stage:
+        stage = await Stage(Providers(HEALTHY), ONE, credit_nano=MUCH, key=KEY).open()
+        client = Client(asked(max_tokens=100), {"Authorization": f"Bearer {SECRET}"})
+        task = asyncio.create_task(stage.flow.serve(client.caller, INBOUND["chat"]))
+        for _ in range(step):
+            await asyncio.sleep(0 if step < 40 else 0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(40)
+        await stage.close()
+        return stage
+
+    stage = play(story())
+    assert stage.flow.under_way == 0
+    assert len(stage.books.rows) <= 1
+    charged = sum(row.cost_nano or 0 for row in stage.books.rows)
+    _balanced(stage, charged)
+    assert all(call.cancelled_at is not None for call in stage.providers.calls) or charged

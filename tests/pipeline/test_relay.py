@@ -1,14 +1,22 @@
 """From provider to caller: who is asked, with which key, and what the caller hears of failures."""
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import orjson
 import pytest
 
 from proxy.dialects import INBOUND
-from proxy.errors import GatewayError
+from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.relay import Relay, stream_head
+from proxy.routing.health import Outcome, Pool
+from proxy.routing.plan import Plan
 from proxy.wire.frames import PROCESSING
 from proxy.wire.request import Ask
+from tests.clock import play
+from tests.scripted import Carried, carry, served
 from tests.stage import (
     DONE,
     END,
@@ -16,6 +24,7 @@ from tests.stage import (
     HEAD,
     JSON,
     JSON_HEAD,
+    USAGE,
     Client,
     Headed,
     Providers,
@@ -25,7 +34,6 @@ from tests.stage import (
     chunk,
     endpoint,
     model,
-    play,
     snapshot,
     tell,
     whole,
@@ -41,6 +49,7 @@ def refusing(status: int, message: str = "no", **headers: str) -> Script:
 
 ONE = model("test/one", endpoint("p0"), endpoint("p1"))
 TWO = model("test/two", endpoint("p2"))
+ENDPOINTS = [served("p0"), served("p1"), served("p2")]
 
 
 def _kinds(stage: Stage) -> list[str | None]:
@@ -227,6 +236,7 @@ def test_a_hang_up_before_the_first_attempt_is_harmless() -> None:
     async def story() -> None:
         exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
         exchange.ask = Ask(models=("m",), body={})
+        exchange.plan = Plan(())
         Relay(
             exchange,
             Client().caller,
@@ -234,6 +244,7 @@ def test_a_hang_up_before_the_first_attempt_is_harmless() -> None:
             transport=Providers(),
             headers={},
             on_try=lambda note: None,
+            pool=Pool(),
         ).hang_up()
 
     play(story())
@@ -252,3 +263,267 @@ def test_stopping_before_the_head_has_a_status() -> None:
     )
     assert (client.status, client.ended_at) == (503, 0.5)
     assert stage.row.error == "draining"
+
+
+# Who may not be asked now.
+
+
+def test_who_may_not_be_tried_is_skipped_and_told() -> None:
+    def act(carried: Carried) -> None:
+        carried.pool.shut = {"p0": "out", "p2": "busy"}
+
+    told = carry(HEALTHY, endpoints=ENDPOINTS, act=act)
+    assert told.pool.begun == [("p1", False, False)]
+    assert [(one.tag, why) for one, why in told.exchange.skips] == [("p0", "out")]
+
+
+def test_when_nobody_may_the_first_is_tried_all_the_same() -> None:
+    def act(carried: Carried) -> None:
+        carried.pool.shut = dict.fromkeys(("p0", "p1", "p2"), "out")
+        carried.pool.never.add("p0")
+
+    told = carry(HEALTHY, endpoints=ENDPOINTS, act=act)
+    assert told.error is None
+    assert told.pool.begun == [("p1", False, True)]
+    assert [one.tag for one, _ in told.exchange.skips] == ["p0", "p1", "p2"]
+
+
+def test_after_a_failure_who_is_shut_stays_shut() -> None:
+    """Else a storm of failures would go on at those that are known to fail."""
+
+    def act(carried: Carried) -> None:
+        carried.pool.shut = {"p0": "out", "p2": "spent"}
+
+    told = carry(refusing(500), endpoints=ENDPOINTS, act=act)
+    assert isinstance(told.error, GatewayError)
+    assert told.error.kind == "provider_unavailable"
+    assert [one.tag for one, _ in told.exchange.skips] == ["p0", "p2"]
+
+
+def test_what_the_pool_is_told_of_failures() -> None:
+    told = carry(refusing(500), refusing(429), HEALTHY, endpoints=ENDPOINTS)
+    assert told.pool.begun == [("p0", False, False), ("p1", True, False), ("p2", True, False)]
+    assert told.pool.outcomes == [
+        ("p0", Outcome.FAILED),
+        ("p1", Outcome.LIMITED),
+        ("p2", Outcome.GOOD),
+    ]
+
+
+def test_the_callers_mistake_says_nothing_of_the_endpoint() -> None:
+    told = carry(refusing(400), endpoints=ENDPOINTS)
+    assert told.pool.outcomes == [("p0", Outcome.CALLER)]
+
+
+# The growing hold.
+
+
+def _covered(*, at_once: int, more: Sequence[int] = (), takes_s: float = 0.0) -> Any:
+    """A hold of `at_once` tokens that may be grown to those of `more`, one after the other."""
+
+    def act(carried: Carried) -> None:
+        limits, asked = [at_once], iter(more)
+
+        async def cover_more(tokens: int) -> bool:
+            await asyncio.sleep(takes_s)
+            limits.append(next(asked, limits[-1]))
+            return limits[-1] > limits[-2]
+
+        carried.exchange.cover = lambda tokens: tokens <= limits[-1]
+        carried.exchange.cover_more = cover_more
+
+    return act
+
+
+WORDS: Script = [
+    (0.1, HEAD),
+    *((0.2 + n / 10, chunk("abcdef")) for n in range(8)),  # two tokens each, at most
+    (1.1, chunk(finish="stop", usage=USAGE) + DONE),
+    (1.2, END),
+]
+
+
+@pytest.mark.parametrize(
+    ("at_once", "more", "words", "curtailed"),
+    [
+        (100, [], 8, False),
+        (2, [4, 8, 100], 8, False),
+        (2, [3, 100], 8, False),
+        (16, [], 8, False),
+        (6, [], 3, True),
+        (2, [6], 3, True),
+        (7, [], 3, True),
+        (0, [], 0, True),
+    ],
+)
+def test_an_answer_goes_as_far_as_it_is_paid_for(
+    at_once: int, more: list[int], words: int, curtailed: bool
+) -> None:
+    told = carry(WORDS, endpoints=ENDPOINTS, act=_covered(at_once=at_once, more=more))
+    assert told.error is None
+    assert told.attempt is not None
+    assert told.contents.count("abcdef") == words
+    exchange = told.exchange
+    assert (exchange.curtailed, exchange.said_bytes) == (curtailed, 6 * words)
+    end = told.attempt.encode_end({})
+    if curtailed:
+        assert told.cancelled == [pytest.approx(0.2 + words / 10)]
+        assert (exchange.finish_reason, exchange.native_finish_reason) == ("length", None)
+        assert end.count(b'"finish_reason":"length","native_finish_reason":null') == 2
+    else:
+        assert exchange.finish_reason == "stop"
+    assert told.pool.outcomes == [("p0", Outcome.GOOD)]
+    assert exchange.content_at is not None
+
+
+def test_without_a_way_to_more_what_is_covered_is_all() -> None:
+    def act(carried: Carried) -> None:
+        carried.exchange.cover = lambda tokens: tokens <= 4
+
+    told = carry(WORDS, endpoints=ENDPOINTS, act=act)
+    assert told.contents.count("abcdef") == 2
+    assert told.exchange.curtailed
+
+
+def test_what_came_while_more_was_asked_for_is_covered_or_dropped() -> None:
+    told = carry(WORDS, endpoints=ENDPOINTS, act=_covered(at_once=3, more=[5], takes_s=0.25))
+    assert told.contents.count("abcdef") == 2
+    assert told.exchange.said_bytes == 12
+
+
+def test_of_a_complete_answer_what_is_not_covered_is_cut_too() -> None:
+    """Who reads slowly enough would else have it for nothing."""
+    script: Script = [(0.1, HEAD), (0.2, b"".join(chunk("abcdef") for _ in range(8)) + DONE)]
+    told = carry(script, endpoints=ENDPOINTS, act=_covered(at_once=6))
+    assert told.contents.count("abcdef") == 3
+    assert told.exchange.finish_reason == "length"
+
+
+def test_an_answer_whose_provider_counts_more_is_not_cut_when_all_is_out() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 500}
+    script: Script = [
+        (0.1, HEAD),
+        (0.2, chunk("a")),
+        (0.3, chunk(finish="stop", usage=usage) + DONE),
+        (0.4, END),
+    ]
+    told = carry(script, endpoints=ENDPOINTS, act=_covered(at_once=6))
+    assert told.exchange.finish_reason == "stop"
+    assert not told.exchange.curtailed
+
+
+def test_every_open_choice_ends_by_its_length() -> None:
+    def piece(index: int, text: str, finish: str | None = None) -> bytes:
+        delta = {"content": text}
+        return chunk(choices=[{"index": index, "delta": delta, "finish_reason": finish}])
+
+    script: Script = [
+        (0.1, HEAD),
+        (0.2, piece(0, "abc", "stop") + piece(1, "abc")),
+        (0.3, piece(1, "abcdef")),
+    ]
+    told = carry(script, endpoints=ENDPOINTS, choices=3, act=_covered(at_once=2))
+    assert told.attempt is not None
+    reasons = [
+        (choice["index"], choice["finish_reason"])
+        for choice in orjson.loads(
+            told.attempt.encode_end({}).split(b"\n\n")[-3].removeprefix(b"data: ")
+        )["choices"]
+    ]
+    assert reasons == [(0, "stop"), (1, "length"), (2, "length")]
+
+
+def test_a_hang_up_while_more_is_asked_for() -> None:
+    def act(carried: Carried) -> None:
+        _covered(at_once=1, more=[100], takes_s=2.0)(carried)
+        carried.client.later(1.0, carried.client.hang_up)
+
+    told = carry(WORDS, endpoints=[served(stops=True)], act=act)
+    assert isinstance(told.error, CallerGone)
+    assert told.cancelled == [1.0]
+
+
+# Hanging up: who is told at once, and who is heard out.
+
+
+class Gone(NamedTuple):
+    """A hang-up: when, from what kind of endpoint, and whether it is heard out."""
+
+    at: float
+    stream: bool = True
+    stops: bool = False
+    price: str | None = "0.001"
+    drained: bool = False
+
+
+GONE = {
+    "before content": Gone(0.15),
+    "in a stream": Gone(0.5, drained=True),
+    "in a stream that may be stopped": Gone(0.5, stops=True),
+    "in a stream that is free": Gone(0.5, price="0"),
+    "in a stream without a price": Gone(0.5, price=None),
+    "in a whole answer": Gone(0.5, stream=False, drained=True),
+    "before the head of one": Gone(0.05, stream=False, drained=True),
+    "in one that may be stopped": Gone(0.5, stream=False, stops=True),
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def test_who_is_heard_out(gone: Gone) -> None:
+    script: Script = [(0.1, JSON_HEAD), (2.0, whole()), (2.1, END)]
+    endpoint = served(stops=gone.stops, price=gone.price)
+    told = carry(
+        [*WORDS[:-2], (2.0, WORDS[-2][1]), (2.1, END)] if gone.stream else script,
+        endpoints=[endpoint],
+        stream=gone.stream,
+        act=lambda carried: carried.client.later(gone.at, carried.client.hang_up),
+    )
+    assert isinstance(told.error, CallerGone)
+    assert told.drained == gone.drained
+    if gone.drained:
+        assert told.settled_at[0] == pytest.approx(2.0 if gone.stream else 2.1)
+        assert told.exchange.usage is not None
+        assert told.exchange.usage.completion_tokens == USAGE["completion_tokens"]
+        assert told.cancelled == [None]
+    else:
+        assert told.settled_at == told.cancelled == [gone.at]
+    assert told.pool.outcomes == [("p0", Outcome.ABANDONED)]
+    assert told.exchange.endpoint is endpoint
+
+
+def test_a_caller_that_stalls_has_hung_up() -> None:
+    def act(carried: Carried) -> None:
+        async def stall(message: Any) -> None:
+            if b"abcdef" in message.get("body", b""):
+                await asyncio.sleep(30)
+                raise CallerGone
+
+        carried.client.caller._send = stall
+
+    words = "word " * 5000
+    script: Script = [
+        (0.1, HEAD),
+        (0.2, chunk("abcdef")),
+        *((0.3 + n / 10, chunk(words)) for n in range(6)),
+        (31, chunk(finish="stop", usage=USAGE) + DONE),
+    ]
+    told = carry(script, endpoints=ENDPOINTS, act=act)
+    assert told.drained
+    (call,) = told.providers.calls
+    assert call.paused == [pytest.approx(0.5)]
+    assert call.resumed == [pytest.approx(30.2)]
+    assert told.settled_at == [pytest.approx(31)]
+
+
+def test_a_complete_answer_is_not_drained() -> None:
+    def act(carried: Carried) -> None:
+        async def gone(message: Any) -> None:
+            raise CallerGone
+
+        carried.client.caller._send = gone
+
+    told = carry(HEALTHY, endpoints=ENDPOINTS, act=act)
+    assert isinstance(told.error, CallerGone)
+    assert not told.drained
+    assert told.exchange.usage is not None
+    assert told.pool.outcomes == [("p0", Outcome.GOOD)]

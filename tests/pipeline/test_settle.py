@@ -1,15 +1,19 @@
-"""Usage, cost and the row of a finished exchange."""
+"""Usage, cost, who pays, and the row of a finished exchange."""
 
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.accounts.keys import Key
+from proxy.accounts.ledger import account_pot
+from proxy.accounts.purse import Purse, open_hold
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.settle import estimate, said_bytes, settle
+from proxy.pipeline.settle import estimate, outlook, reckon, said_bytes, settle
+from proxy.routing.plan import Plan
 from proxy.wire.events import (
     Attachments,
     Audio,
@@ -22,7 +26,7 @@ from proxy.wire.events import (
     ToolCall,
     Usage,
 )
-from proxy.wire.record import Generation, Try
+from proxy.wire.record import Candidate, Generation, Try
 from proxy.wire.request import Ask
 from tests.stage import endpoint, model, snapshot
 
@@ -32,7 +36,9 @@ USAGE = Usage(prompt_tokens=10, completion_tokens=5)
 def _exchange(*, usage: Usage | None = USAGE) -> Exchange:
     """An exchange that was answered, at one thousandth and two thousandths of a dollar a token."""
     exchange = Exchange(id="gen-1", created_at=1750000000.5, started_at=100.0, snapshot=snapshot())
-    exchange.ask = Ask(models=("one",), body={"messages": [{"content": "hello"}]}, stream=True)
+    exchange.ask = Ask(
+        models=("one",), body={"messages": [{"content": "hello"}]}, stream=True, text_bytes=99
+    )
     exchange.endpoint = endpoint("p0")
     exchange.model = model("test/one", exchange.endpoint)
     exchange.usage = usage
@@ -42,9 +48,16 @@ def _exchange(*, usage: Usage | None = USAGE) -> Exchange:
 
 
 def _row(exchange: Exchange) -> Generation:
-    row = settle(exchange, now=101.0)
+    row = settle(exchange, now=101.0, owner="me").generation
     assert exchange.settled
     return row
+
+
+def _held(exchange: Exchange, amount_nano: int, *, leased_nano: int | None = None) -> Purse:
+    purse = Purse(account_pot("default"))
+    purse.amount_nano = amount_nano if leased_nano is None else leased_nano
+    exchange.hold = open_hold("me", [purse], amount_nano)
+    return purse
 
 
 def test_the_row_of_a_good_answer() -> None:
@@ -74,6 +87,7 @@ def test_the_row_of_a_good_answer() -> None:
         prompt_tokens=10,
         completion_tokens=5,
         cost_nano=20_000_000,
+        upstream_nano=20_000_000,
         service_tier="flex",
         session_id="s",
         http_referer="r",
@@ -105,7 +119,7 @@ def test_a_failure_costs_nothing_whatever_was_counted() -> None:
     row = _row(exchange)
     assert (row.status, row.error, row.finish_reason) == (502, "provider_cut", "error")
     assert (row.cost_nano, row.prompt_tokens, row.completion_tokens) == (0, 0, 0)
-    assert exchange.cost is None
+    assert (row.upstream_nano, row.house_nano) == (20_000_000, 20_000_000)
 
 
 @pytest.mark.parametrize("content", [True, False])
@@ -143,9 +157,149 @@ def test_without_a_price_nobody_knows_the_cost() -> None:
 def test_before_a_provider_was_chosen() -> None:
     exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
     exchange.error = GatewayError("invalid_request", "no")
-    row = settle(exchange, now=2.0)
+    row = settle(exchange, now=2.0, owner="me").generation
     assert (row.model, row.provider, row.requested_model, row.key_hash) == ("", "", "", None)
     assert (row.cost_nano, row.status, row.streamed) == (0, 400, False)
+
+
+def test_the_charge_is_taken_from_the_hold() -> None:
+    exchange = _exchange()
+    purse = _held(exchange, 30_000_000)
+    settlement = settle(exchange, now=101.0, owner="other")
+    assert (settlement.owner, settlement.pots) == ("me", ("account:default",))
+    assert (settlement.charge_nano, settlement.house_nano) == (20_000_000, 0)
+    assert (purse.free_nano, purse.spent_nano) == (10_000_000, 20_000_000)
+    assert settlement.generation.held_nano == 30_000_000
+
+
+def test_without_a_hold_the_charge_is_told_all_the_same() -> None:
+    settlement = settle(_exchange(), now=101.0, owner="me")
+    assert (settlement.owner, settlement.pots) == ("me", ())
+    assert settlement.charge_nano == 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("leased", "charge", "house"),
+    [(20_000_000, 20_000_000, 0), (15_000_000, 15_000_000, 5_000_000)],
+    ids=["the lease has it", "nobody has it"],
+)
+def test_what_the_hold_does_not_cover(leased: int, charge: int, house: int) -> None:
+    exchange = _exchange()
+    _held(exchange, 1_000_000, leased_nano=leased)
+    settlement = settle(exchange, now=101.0, owner="me")
+    assert (settlement.charge_nano, settlement.house_nano) == (charge, house)
+    row = settlement.generation
+    assert (row.cost_nano, row.upstream_nano, row.house_nano) == (charge, 20_000_000, house)
+    assert exchange.cost is not None
+    assert exchange.cost.charge_nano == charge
+
+
+def test_callers_pay_the_margin_and_the_provider_does_not_get_it() -> None:
+    exchange = _exchange()
+    exchange.snapshot = exchange.snapshot._replace(margin=(1, 20))
+    row = _row(exchange)
+    assert (row.cost_nano, row.upstream_nano) == (21_000_000, 20_000_000)
+
+
+def test_an_answer_without_content_costs_nothing() -> None:
+    exchange = _exchange(usage=Usage(prompt_tokens=10))
+    exchange.content_at = None
+    row = _row(exchange)
+    assert (row.cost_nano, row.house_nano, row.prompt_tokens) == (0, 10_000_000, 10)
+
+
+def test_an_explicit_zero_stays_zero() -> None:
+    exchange = _exchange(usage=Usage())
+    exchange.said_bytes = 400
+    row = _row(exchange)
+    assert (row.cost_nano, row.completion_tokens, row.usage_estimated) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("usage", "charged"),
+    [
+        pytest.param(Usage(prompt_tokens=99), 99, id="a token for every byte"),
+        pytest.param(Usage(prompt_tokens=100), 99, id="and no more"),
+        pytest.param(Usage(completion_tokens=552), 1104, id="a token for every byte said, and 512"),
+        pytest.param(Usage(completion_tokens=2**31), 1104, id="and no more than those"),
+        pytest.param(
+            Usage(completion_tokens=9000, reasoning_tokens=8900), 18000, id="reasoning is not said"
+        ),
+        pytest.param(
+            Usage(completion_tokens=2**31, reasoning_tokens=2**31),
+            2 * (552 + 131_072),
+            id="but has an end",
+        ),
+    ],
+)
+def test_what_a_provider_counts_beyond_the_possible_is_not_the_callers(
+    usage: Usage, charged: int
+) -> None:
+    exchange = _exchange(usage=usage)
+    exchange.said_bytes = 40
+    row = _row(exchange)
+    assert row.cost_nano == charged * 1_000_000
+    assert row.upstream_nano == row.cost_nano + row.house_nano
+    assert row.completion_tokens == usage.completion_tokens
+
+
+def test_media_may_be_as_long_as_the_context() -> None:
+    exchange = _exchange(usage=Usage(prompt_tokens=1_000_000))
+    exchange.ask = Ask(models=("one",), body={"messages": []}, media_prompt=1)
+    assert _row(exchange).cost_nano == 1_000_000 * 1_000_000
+
+
+def test_the_loser_of_a_race_is_the_houses() -> None:
+    exchange = _exchange()
+    exchange.lost = [(endpoint("p1"), Usage(prompt_tokens=7))]
+    settlement = settle(exchange, now=101.0, owner="me")
+    assert (settlement.charge_nano, settlement.house_nano) == (20_000_000, 7_000_000)
+
+
+def test_reckoning_twice_is_reckoning_once() -> None:
+    exchange = _exchange()
+    exchange.lost = [(endpoint("p1"), Usage(prompt_tokens=7))]
+    assert reckon(exchange) == reckon(exchange) == 20_000_000
+    assert settle(exchange, now=101.0, owner="me").house_nano == 7_000_000
+
+
+def test_a_free_model_is_counted_as_one() -> None:
+    exchange = _exchange()
+    exchange.model = model("test/one:free", endpoint())
+    assert settle(exchange, now=101.0, owner="me").free
+
+
+def test_the_candidates_tell_why_one_was_skipped() -> None:
+    exchange = _exchange()
+    one, other = (Candidate(provider=slug, model=f"{slug}-model") for slug in ("p0", "p1"))
+    exchange.plan = Plan((), (one, other))
+    assert _row(exchange).candidates == (one, other)
+    exchange = _exchange()
+    exchange.plan = Plan((), (one, other))
+    exchange.skips = [(endpoint("p1"), "full")]
+    assert _row(exchange).candidates == (one, replace(other, excluded="full"))
+
+
+def test_the_outlook_changes_nothing() -> None:
+    exchange = _exchange(usage=None)
+    exchange.said_bytes = 40
+    assert outlook(exchange, now=101.0) is None  # nothing is held, nothing is owed
+    purse = _held(exchange, 30_000_000)
+    noted = outlook(exchange, now=101.0)
+    assert noted is not None
+    assert (noted.owner, noted.charge_nano, noted.pots) == ("me", 26_000_000, ("account:default",))
+    row = noted.generation
+    assert (row.recovered, row.cost_nano, row.completion_tokens) == (True, 26_000_000, 10)
+    assert row.usage_estimated
+    assert purse.held_nano == 30_000_000
+    assert not exchange.settled
+    assert exchange.usage is None
+    exchange.said_bytes = 4000
+    noted = outlook(exchange, now=101.0)
+    assert noted is not None
+    assert noted.charge_nano == 30_000_000
+    exchange.content_at = None
+    assert outlook(exchange, now=101.0) is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,18 @@
 """A plan is the endpoints of the models asked for, in order, none of them twice."""
 
+from collections import Counter
+from decimal import Decimal
+from random import Random
+
 import pytest
 
 from proxy.errors import GatewayError
+from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.routing.catalogue import EndpointRow, ModelRow, Timeouts, build
-from proxy.routing.plan import plan
+from proxy.routing.health import Outcome, Pool, Ticket
+from proxy.routing.plan import Plan, plan
+from proxy.wire.record import Candidate
 
 ONE, TWO = (
     Provider(slug=slug, name=slug, base_url=f"https://{slug}.example") for slug in ("one", "two")
@@ -13,20 +20,26 @@ ONE, TWO = (
 
 
 def row(id_: str, *endpoints: str) -> ModelRow:
-    said = (endpoint.split() for endpoint in endpoints)
-    return ModelRow(
-        id=id_, endpoints=tuple(EndpointRow(provider=slug, model=name) for slug, name in said)
-    )
+    """A model and its endpoints, `provider model=dollars for a million tokens each way`."""
+    rows = []
+    for said in endpoints:
+        slug, _, rest = said.partition(" ")
+        name, _, usd = rest.partition("=")
+        price = Decimal(usd or 0) / 10**6
+        pricing = Pricing(prompt=price, completion=price) if usd else None
+        rows.append(EndpointRow(provider=slug, model=name, pricing=pricing))
+    return ModelRow(id=id_, endpoints=tuple(rows))
 
 
 CATALOGUE = build(
     providers=[ONE, TWO],
     listings={},
     configured=[
-        row("a/main", "two m", "one m"),
+        row("a/main", "two m=2", "one m=9"),
         row("a/spare", "one s"),
         row("a/alias", "one m", "one s"),
         row("a/empty"),
+        row("a/mixed", "one free=0", "two unpriced", "two dear=3"),
         row("b/void"),
         row("b/main", "one x"),
     ],
@@ -35,8 +48,15 @@ CATALOGUE = build(
 )
 
 
-def tried(*names: str) -> list[str]:
-    attempts = plan(names, CATALOGUE).attempts
+def planned(*names: str, pool: Pool | None = None, priced_only: bool = False) -> Plan:
+    """The plan as it is when chance takes the cheapest."""
+    return plan(
+        names, CATALOGUE, pool=pool or Pool(), now=0.0, rng=lambda: 0.0, priced_only=priced_only
+    )
+
+
+def tried(*names: str, priced_only: bool = False) -> list[str]:
+    attempts = planned(*names, priced_only=priced_only).attempts
     return [f"{model.id} {endpoint.tag} {endpoint.model}" for model, endpoint in attempts]
 
 
@@ -68,5 +88,60 @@ def test_the_order(names: list[str], expected: list[str]) -> None:
 )
 def test_what_can_not_be_planned(names: list[str], kind: str, message: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        plan(names, CATALOGUE)
+        planned(*names)
     assert (caught.value.kind, caught.value.message) == (kind, message)
+
+
+def test_chance_is_asked_within_a_model_and_not_between_models() -> None:
+    rng = Random(2).random
+    found = Counter(
+        " ".join(
+            f"{endpoint.tag}-{endpoint.model}"
+            for _, endpoint in plan(
+                ["a/main", "a/spare"], CATALOGUE, pool=Pool(), now=0.0, rng=rng
+            ).attempts
+        )
+        for _ in range(4000)
+    )
+    assert set(found) == {"two-m one-m one-s", "one-m two-m one-s"}
+    assert found["two-m one-m one-s"] / 4000 == pytest.approx(81 / 85, abs=0.02)
+
+
+def test_candidates_tell_standing_price_and_reason() -> None:
+    pool = Pool()
+    ticket = pool.begin(("two", "dear"), 0.0, retry=False, last=False)
+    assert isinstance(ticket, Ticket)
+    pool.end(ticket, Outcome.FAILED, 0.0)
+    free = Candidate(provider="one", model="free", price_nano=0)
+    dear = Candidate(provider="two", model="dear", standing="shaky", price_nano=6 * 10**9)
+    unpriced = Candidate(provider="two", model="unpriced")
+    assert planned("a/mixed", pool=pool).candidates == (free, unpriced, dear)
+    reason = "has no price, and credits can only pay for what has one"
+    excluded = Candidate(provider="two", model="unpriced", excluded=reason)
+    only = planned("a/mixed", pool=pool, priced_only=True)
+    assert only.candidates == (free, dear, excluded)
+    assert [endpoint.model for _, endpoint in only.attempts] == ["free", "dear"]
+
+
+def test_what_has_no_price_is_left_out_even_for_its_probe() -> None:
+    pool = Pool()
+    for id in (("two", "unpriced"), ("two", "dear")):
+        for _ in range(5):
+            ticket = pool.begin(id, -10.0, retry=False, last=True)
+            assert isinstance(ticket, Ticket)
+            pool.end(ticket, Outcome.FAILED, -10.0)
+    only = planned("a/mixed", pool=pool, priced_only=True)
+    assert [endpoint.model for _, endpoint in only.attempts] == ["dear", "free"]
+
+
+def test_no_price_is_an_error_only_where_nothing_has_one() -> None:
+    assert tried("a/spare", "a/main", priced_only=True) == ["a/main two m", "a/main one m"]
+    with pytest.raises(GatewayError) as caught:
+        planned("a/spare", "b/main", priced_only=True)
+    assert (caught.value.kind, caught.value.status) == ("no_price", 402)
+    assert caught.value.message == (
+        "No price is configured for a/spare, b/main: credits can not pay for it"
+    )
+    with pytest.raises(GatewayError) as caught:
+        planned("a/empty", priced_only=True)
+    assert caught.value.kind == "no_provider"

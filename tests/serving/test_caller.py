@@ -7,7 +7,7 @@ import pytest
 
 from proxy.errors import CallerGone, GatewayError
 from proxy.serving.caller import BODY_IDLE_S, BODY_TOTAL_S, Caller
-from tests.stage import play
+from tests.clock import play
 
 GONE = {"type": "http.disconnect"}
 BYTES_MAX = 10

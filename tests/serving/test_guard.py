@@ -334,11 +334,14 @@ def _guard(app: Any = _answering, stall_s: float = 1.0) -> Guard:
 
 
 @pytest.mark.parametrize(("version", "closing"), [("1.1", True), ("1.0", True), ("2", False)])
-async def test_answers_of_a_drain_close_their_connection(version: str, closing: bool) -> None:
+@pytest.mark.parametrize("why", ["draining", "closing"])
+async def test_answers_of_a_drain_close_their_connection(
+    version: str, closing: bool, why: str
+) -> None:
     guarded = _guard()
     start, *_ = await _call(guarded, _scope(http_version=version))
     assert start["headers"] == []
-    guarded.draining = True
+    setattr(guarded, why, True)
     start, *_ = await _call(guarded, _scope(http_version=version))
     assert start["headers"] == ([(b"connection", b"close")] if closing else [])
 

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.app import refuse
 from proxy.serving import listener
 from proxy.serving.guard import ABORT, Guard
-from proxy.serving.listener import listen
+from proxy.serving.listener import Doors, listen
 from tests.running import eventually
 from tests.serving.raw import connect, request, say
 
@@ -252,6 +252,34 @@ async def test_doors_stay_open_until_the_drain_is_over() -> None:
 
     await listen(app, bind=["127.0.0.1:0"], stopping=stopping, on_listening=ready.set_result)
     assert served == [[200]]
+
+
+@pytest.mark.parametrize("completes", [True, False])
+async def test_closed_doors_wait_for_handshakes(
+    certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch, completes: bool
+) -> None:
+    if not completes:
+        monkeypatch.setattr(listener, "HANDSHAKE_S", 0.1)
+    app, doors = App(), Doors()
+    app.go.set()
+    trusted = ssl.create_default_context(cafile=certificate[0])
+    tls = {"certificate": certificate[0], "key": certificate[1]}
+    async with listening(app, doors=doors, **tls) as (url,):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as caller:
+            await eventually(lambda: len(doors._greeting) == 1)
+            await doors.close()
+            emptied = asyncio.create_task(doors.empty())
+            await asyncio.sleep(0.01)
+            assert not emptied.done()
+            if completes:
+                caller.setblocking(False)
+                reader, writer = await asyncio.open_connection(
+                    sock=caller, ssl=trusted, server_hostname="localhost"
+                )
+                writer.write(request("/", "Connection: close"))
+                assert b"two" in await reader.read()
+                writer.close()
+            await asyncio.wait_for(emptied, 2)
 
 
 async def test_nothing_is_left_open(tmp_path: Path) -> None:

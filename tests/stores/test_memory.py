@@ -14,6 +14,7 @@ from proxy.stores.schema import StoreUnavailable
 from proxy.stores.sql import SqlStore
 from proxy.stores.writer import Writer
 from proxy.wire.record import Generation
+from tests.stores.vault import unbilled
 
 NewKey = Callable[..., Key]
 Until = Callable[..., Awaitable[None]]
@@ -59,6 +60,16 @@ async def test_what_this_process_changes_is_honoured_too(
     await keyring.stop()
 
 
+async def test_grants_are_known_soon(writer: Writer, store: SqlStore, until: Until) -> None:
+    keyring = Keyring(poll_s=POLL_S)
+    await keyring.start(writer)
+    assert keyring.granted("default") == 0
+    for id, nano in (("a", 5), ("b", 7), ("c", -4)):
+        store.ledger.grant("default", nano, id=id, at=1.0)
+    await until(lambda: keyring.granted("default") == 12)
+    await keyring.stop()
+
+
 async def test_keys_are_read_again_only_when_they_changed(
     writer: Writer, store: SqlStore, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +91,7 @@ async def test_keys_are_read_again_only_when_they_changed(
     await keyring._refresh(writer)
     assert calls == ["data_version"]
     calls.clear()
-    store.add_generations([Generation(id="a", created_at=1.0)])
+    store.ledger.settle([unbilled(Generation(id="a", created_at=1.0))])
     await keyring._refresh(writer)
     assert calls == ["data_version", "changes_seq"]
     calls.clear()

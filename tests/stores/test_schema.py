@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.accounts.keys import Key
-from proxy.money import PriceOverride, Pricing
+from proxy.money import NANO_MAX, PriceOverride, Pricing
 from proxy.stores import schema
 from proxy.stores.sql import SqlStore
 from proxy.wire.listing import Listing
-from proxy.wire.record import Generation, Try
+from proxy.wire.record import Candidate, Generation, Try
+from tests.stores.vault import unbilled
 
 # Text without surrogates: what the gateway decodes never has them, and UTF-8 can not carry them.
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
@@ -41,7 +42,16 @@ def prices(kind: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrateg
     return structs(kind, **({"request": PRICE} | optional | given))
 
 
-GENERATIONS = structs(Generation, attempts=st.lists(structs(Try), max_size=3).map(tuple))
+AMOUNT = st.integers(0, NANO_MAX)
+GENERATIONS = structs(
+    Generation,
+    created_at=st.floats(0, 1e11),
+    cost_nano=st.none() | AMOUNT,
+    house_nano=AMOUNT,
+    attempts=st.lists(structs(Try), max_size=3).map(tuple),
+    candidates=st.lists(structs(Candidate), max_size=3).map(tuple),
+)
+KEYS = structs(Key, account=st.just("default"))
 OVERRIDES = prices(PriceOverride, min_prompt_tokens=st.integers(0, 10**9))
 PRICING = prices(Pricing, overrides=st.lists(OVERRIDES, max_size=2).map(tuple))
 LISTINGS = st.lists(structs(Listing, pricing=st.none() | PRICING), max_size=3)
@@ -61,13 +71,18 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
 @given(rows=st.lists(GENERATIONS, max_size=3, unique_by=lambda row: row.id))
 def test_generations_come_back_equal(shared: SqlStore, rows: list[Generation]) -> None:
     with shared._writing() as connection:
-        connection.execute(schema.generations.delete())
-    shared.add_generations(rows)
+        for table in (schema.generations, schema.transfers, schema.spend):
+            connection.execute(table.delete())
+    shared.ledger.settle([unbilled(row) for row in rows])
     assert [shared.generation(row.id, key_hash=None) for row in rows] == rows
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.lists(structs(Key), max_size=3, unique_by=lambda key: key.hash))
+@given(
+    rows=st.lists(
+        structs(Key, account=st.just("default")), max_size=3, unique_by=lambda key: key.hash
+    )
+)
 def test_keys_come_back_equal(shared: SqlStore, rows: list[Key]) -> None:
     with shared._writing() as connection:
         connection.execute(schema.keys.delete())

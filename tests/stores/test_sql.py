@@ -18,12 +18,17 @@ from proxy.stores.schema import StoreError, StoreUnavailable
 from proxy.stores.sql import SqlStore
 from proxy.wire.listing import Listing
 from proxy.wire.record import Generation
+from tests.stores.vault import unbilled
 
 NewKey = Callable[..., Key]
 
 
 def row(id: str, **fields: object) -> Generation:
     return msgspec.structs.replace(Generation(id=id, created_at=1_000.0), **fields)
+
+
+def keep(store: SqlStore, rows: list[Generation]) -> None:
+    store.ledger.settle([unbilled(row) for row in rows])
 
 
 # Opening.
@@ -144,6 +149,30 @@ def test_a_whole_hash_wins_over_a_name_that_looks_like_it(store: SqlStore, new_k
     assert revoked.name == "real"
 
 
+def test_a_key_belongs_to_an_account_that_is_there(store: SqlStore, new_key: NewKey) -> None:
+    seq = store.changes_seq()
+    with pytest.raises(StoreError, match="no account named 'us'"):
+        store.add_key(new_key("app", account="us"))
+    assert (store.keys(), store.changes_seq()) == ([], seq)
+    store.ledger.create_account("us", at=1.0)
+    store.add_key(new_key("app", account="us"))
+    (key,) = store.keys()
+    assert key.account == "us"
+
+
+def test_a_key_is_disabled_and_enabled_again(store: SqlStore, new_key: NewKey) -> None:
+    store.add_key(new_key("app", hash="12345678aa"))
+    for said, disabled in (("app", True), ("12345678a", True), ("app", False)):
+        seq = store.changes_seq()
+        key = store.set_disabled(said, disabled)
+        assert key is not None
+        assert key.disabled == disabled
+        assert (store.keys(), store.changes_seq()) == ([key], seq + 1)
+    assert store.set_disabled("nobody", True) is None
+    store.revoke_key("app", now=2.0)
+    assert store.set_disabled("app", True) is None
+
+
 def test_every_commit_moves_the_data_version_and_reading_does_not(
     url: str, store: SqlStore, new_key: NewKey
 ) -> None:
@@ -164,9 +193,9 @@ def test_every_commit_moves_the_data_version_and_reading_does_not(
 
 
 def test_a_record_is_kept_once(store: SqlStore) -> None:
-    store.add_generations([])
-    store.add_generations([row("a", model="first"), row("a", model="twice")])
-    store.add_generations([row("a", model="later"), row("b")])
+    keep(store, [])
+    keep(store, [row("a", model="first"), row("a", model="twice")])
+    keep(store, [row("a", model="later"), row("b")])
     assert store.generation("a", key_hash=None) == row("a", model="first")
     assert store.generation("b", key_hash=None) == row("b")
     assert store.generation("c", key_hash=None) is None
@@ -175,9 +204,11 @@ def test_a_record_is_kept_once(store: SqlStore) -> None:
 def test_a_record_is_shown_to_its_own_account(store: SqlStore, new_key: NewKey) -> None:
     mine, ours = new_key("mine", account="us"), new_key("ours", account="us")
     theirs = new_key("theirs", account="them")
+    for account in ("us", "them"):
+        store.ledger.create_account(account, at=1.0)
     for key in (mine, ours, theirs):
         store.add_key(key)
-    store.add_generations([row("a", key_hash=mine.hash, account="us"), row("b", account="none")])
+    keep(store, [row("a", key_hash=mine.hash, account="us"), row("b", account="none")])
     shown = {
         name: store.generation("a", key_hash=hash) is not None
         for name, hash in {
@@ -199,7 +230,7 @@ def test_one_unfit_record_keeps_its_whole_group_out(store: SqlStore) -> None:
         (row("x", title="\ud800"), UnicodeEncodeError),
     ):
         with pytest.raises(error):
-            store.add_generations([row("a"), unfit])
+            keep(store, [row("a"), unfit])
         assert store.generation("a", key_hash=None) is None
 
 
@@ -208,10 +239,10 @@ def test_a_locked_database_is_told_as_such(url: str, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "weir.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StoreUnavailable, match="database is locked"):
-        store.add_generations([row("a")])
+        keep(store, [row("a")])
     assert store.generation("a", key_hash=None) is None  # reading goes on
     other.close()
-    store.add_generations([row("a")])
+    keep(store, [row("a")])
     store.close()
 
 
@@ -223,23 +254,24 @@ def test_a_full_disk_is_told_as_such(store: SqlStore) -> None:
     many = [row(str(number), title="x" * 1_000) for number in range(100)]
     pages_max(1)  # SQLite takes the present size where that is more
     with pytest.raises(StoreUnavailable, match="disk is full"):
-        store.add_generations(many)
+        keep(store, many)
     assert store.usage(by="model") == []
     pages_max(1_000_000)
-    store.add_generations(many)
+    keep(store, many)
     assert store.usage(by="model")[0].requests == 100
 
 
 COMMITS_UNTIL_KILLED = """
 import sys
 from itertools import count
+from proxy.accounts.ledger import Settlement
 from proxy.stores.sql import SqlStore
 from proxy.wire.record import Generation
 
 store = SqlStore.open(sys.argv[1])
 for number in count():
     group = [Generation(id=f"{number}-{i}", created_at=1.0) for i in range(3)]
-    store.add_generations(group)
+    store.ledger.settle([Settlement(owner="a", generation=row) for row in group])
     for row in group:
         print(row.id, flush=True)
 """

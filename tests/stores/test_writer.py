@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from proxy.accounts.ledger import Settlement
 from proxy.stores import writer as writer_module
 from proxy.stores.schema import StoreUnavailable
 from proxy.stores.sql import SqlStore
@@ -22,8 +24,9 @@ from proxy.wire.record import Generation
 Until = Callable[..., Awaitable[None]]
 
 
-def row(id: str, prompt_tokens: int = 0) -> Generation:
-    return Generation(id=id, created_at=1.0, prompt_tokens=prompt_tokens)
+def row(id: str, prompt_tokens: int = 0) -> Settlement:
+    generation = Generation(id=id, created_at=1.0, prompt_tokens=prompt_tokens)
+    return Settlement(owner="a", generation=generation)
 
 
 def missing(url: str, ids: Iterator[str] | list[str]) -> list[str]:
@@ -46,7 +49,7 @@ async def test_rows_are_committed_soon_and_found_until_then(
     writer: Writer, url: str, until: Until
 ) -> None:
     writer.submit(row("a"))
-    assert (writer.pending, writer.pending_generation("a")) == (1, row("a"))
+    assert (writer.pending, writer.pending_generation("a")) == (1, row("a").generation)
     async with asyncio.timeout(1):
         await until(lambda: writer.pending == 0)
     assert writer.pending_generation("a") is None
@@ -57,20 +60,20 @@ async def test_a_call_sees_the_rows_before_it(writer: Writer) -> None:
     for id in map(str, range(20)):
         writer.submit(row(id))
         find = partial(SqlStore.generation, id=id, key_hash=None)
-        assert await writer.call(find) == row(id)
+        assert await writer.call(find) == row(id).generation
 
 
 async def test_rows_go_in_groups(
     writer: Writer, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     sizes: list[int] = []
-    add = writer._store.add_generations
+    add = writer._store.ledger.settle
 
-    def count(rows: list[Generation]) -> None:
+    def count(rows: list[Settlement]) -> None:
         sizes.append(len(rows))
         add(rows)
 
-    monkeypatch.setattr(writer._store, "add_generations", count)
+    monkeypatch.setattr(writer._store.ledger, "settle", count)
     for number in range(2 * BATCH_ROWS_MAX + 7):
         writer.submit(row(str(number)))
     await until(lambda: writer.pending == 0)
@@ -102,7 +105,7 @@ async def test_a_locked_database_loses_nothing(
         writer.submit(row(str(number)))
     await until(lambda: not writer.healthy)
     assert writer.pending == 30
-    assert writer.pending_generation("7") == row("7")
+    assert writer.pending_generation("7") == row("7").generation
     # Reading goes on, so that keys can still be revoked.
     assert await writer.call(lambda store: store.generation("7", key_hash=None)) is None
     writer.submit(row("30"))
@@ -135,7 +138,177 @@ async def test_an_unfit_row_is_dropped_alone(
     await until(lambda: writer.pending == 0)
     assert (writer.dropped, writer.healthy) == (1, True)
     assert missing(url, [str(number) for number in range(40)]) == ["17"]
-    assert caplog.messages == ["generation record unfit for the store: OverflowError"]
+    assert caplog.messages == ["settlement unfit for the store: OverflowError"]
+
+
+# Who waits.
+
+
+async def test_a_settlement_is_durable_when_its_future_is_done(
+    writer: Writer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "GATHER_S", 60.0)
+    await writer.settle(row("0"))  # the pause that was under way is cut short
+    writer.submit(row("1"))
+    for id in map(str, range(2, 10)):
+        await writer.settle(row(id))
+        assert writer.pending_generation(id) is None
+        assert missing(url, [id]) == []
+    assert missing(url, ["0", "1"]) == []
+
+
+async def test_those_who_wait_go_in_groups_and_are_called_once(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    done = writer._done
+
+    def count(batch: list[Settlement], error: Exception | None) -> None:
+        sizes.append(len(batch))
+        done(batch, error)
+
+    monkeypatch.setattr(writer, "_done", count)
+    futures = [writer.settle(row(str(number))) for number in range(300)]
+    await asyncio.gather(*futures)
+    assert sum(sizes) == 300
+    assert len(sizes) <= 20
+
+
+async def test_all_who_wait_for_one_generation_are_told(writer: Writer, url: str) -> None:
+    writer.submit(row("a"))
+    first, second = writer.settle(row("a")), writer.settle(row("a"))
+    third = asyncio.create_task(asyncio.wait_for(writer.settle(row("b")), 5))
+    await asyncio.sleep(0)
+    third.cancel()
+    first.cancel()
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await third
+    await writer.call(SqlStore.keys)
+    assert (writer.pending, writer._waiting) == (0, {})
+    assert missing(url, ["a", "b"]) == []
+
+
+async def test_who_waits_while_the_database_refuses_goes_on_waiting(
+    writer: Writer, url: str, lock: sqlite3.Connection, until: Until
+) -> None:
+    lock.execute("BEGIN EXCLUSIVE")
+    first = writer.settle(row("a"))
+    await until(lambda: not writer.healthy)
+    second = writer.settle(row("b"))
+    assert (first.done(), second.done(), writer.pending) == (False, False, 2)
+    lock.execute("ROLLBACK")
+    await asyncio.gather(first, second)
+    assert writer.healthy
+    assert missing(url, ["a", "b"]) == []
+
+
+async def test_an_unfit_settlement_fails_alone(writer: Writer, url: str) -> None:
+    rows = [row(str(number), prompt_tokens=2**70 if number == 5 else 1) for number in range(9)]
+    ends = await asyncio.gather(*map(writer.settle, rows), return_exceptions=True)
+    assert [type(end).__name__ for end in ends if end is not None] == ["OverflowError"]
+    assert missing(url, [str(number) for number in range(9)]) == ["5"]
+    negative = msgspec.structs.replace(row("n"), charge_nano=-1)
+    with pytest.raises(ValueError, match="negative"):
+        await writer.settle(negative)
+
+
+async def test_too_many_or_too_late_is_told_at_once(url: str, lock: sqlite3.Connection) -> None:
+    writer = Writer(SqlStore.open(url, busy_timeout_ms=0), rows_max=2)
+    lock.execute("BEGIN EXCLUSIVE")
+    kept = [writer.settle(row("a")), writer.settle(row("b"))]
+    with pytest.raises(StoreUnavailable, match="takes no more"):
+        await writer.settle(row("c"))
+    await writer.close(timeout_s=0.0)
+    for future in kept:
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await future
+    with pytest.raises(StoreUnavailable, match="takes no more"):
+        await writer.settle(row("d"))
+    assert (writer.pending, writer.dropped) == (0, 4)
+
+
+# Checkpoints.
+
+
+@pytest.fixture
+def noted(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> list[Settlement]:
+    """All checkpoints that came to the store, in their order."""
+    seen: list[Settlement] = []
+    checkpoint = writer._store.ledger.checkpoint
+
+    def see(settlements: list[Settlement]) -> None:
+        checkpoint(settlements)
+        seen.extend(settlements)
+
+    monkeypatch.setattr(writer._store.ledger, "checkpoint", see)
+    return seen
+
+
+async def test_only_the_last_checkpoint_of_each_is_noted(
+    writer: Writer, noted: list[Settlement], until: Until
+) -> None:
+    for tokens in range(5):
+        writer.checkpoint(row("a", tokens))
+        writer.checkpoint(row("b", tokens))
+    await until(lambda: len(noted) == 2)
+    assert sorted(noted, key=lambda one: one.generation.id) == [row("a", 4), row("b", 4)]
+    writer.checkpoint(row("a", 5))
+    await until(lambda: len(noted) == 3)
+    assert (writer.pending, writer.pending_generation("a")) == (0, None)
+
+
+async def test_the_end_of_a_generation_makes_its_checkpoint_void(
+    writer: Writer, noted: list[Settlement]
+) -> None:
+    for end in (writer.submit, writer.settle):
+        writer.checkpoint(row("a"))
+        end(row("a"))
+        writer.checkpoint(row("a"))
+        await writer.call(SqlStore.keys)
+        await writer.call(SqlStore.keys)
+    assert noted == []
+    await writer.close()
+    writer.checkpoint(row("b"))
+    assert writer._notes == {}
+
+
+async def test_checkpoints_wait_for_the_database_and_show_its_health(
+    writer: Writer, noted: list[Settlement], lock: sqlite3.Connection, until: Until
+) -> None:
+    lock.execute("BEGIN EXCLUSIVE")
+    writer.checkpoint(row("a", 1))
+    await writer.call(lambda store: store.ledger.open_owner)  # the store works on it
+    await until(lambda: not writer.healthy)
+    writer.checkpoint(row("a", 2))
+    writer.checkpoint(row("b", 1))
+    lock.execute("ROLLBACK")
+    await until(lambda: writer.healthy and len(noted) >= 2)
+    assert noted[-2:] == [row("b", 1), row("a", 2)] or noted[-2:] == [row("a", 2), row("b", 1)]
+
+
+async def test_an_unfit_checkpoint_is_left_out_alone(
+    writer: Writer, caplog: pytest.LogCaptureFixture, noted: list[Settlement], until: Until
+) -> None:
+    unfit = Generation(id="x", created_at=1.0, title="\ud800")
+    writer.checkpoint(row("a"))
+    writer.checkpoint(Settlement(owner="a", generation=unfit))
+    writer.checkpoint(row("b"))
+    await until(lambda: len(noted) == 2)
+    assert {one.generation.id for one in noted} == {"a", "b"}
+    assert caplog.messages == ["checkpoint unfit for the store: UnicodeEncodeError"]
+
+
+async def test_checkpoints_are_bounded(url: str, lock: sqlite3.Connection) -> None:
+    writer = Writer(SqlStore.open(url, busy_timeout_ms=0), rows_max=2)
+    lock.execute("BEGIN EXCLUSIVE")
+    for id in ("a", "b", "c", "a"):
+        writer.checkpoint(row(id, len(id)))
+    assert writer._notes.keys() <= {"a", "b"}
+    await writer.close(timeout_s=0.0)
+
+
+# Calls.
 
 
 async def test_a_call_raises_what_its_function_raises(writer: Writer) -> None:
@@ -221,7 +394,7 @@ async def test_the_end_does_not_wait_for_ever(
     assert not writer._thread.is_alive()
     assert writer.dropped == 1
     assert caplog.records[-1].levelno == logging.ERROR
-    assert caplog.messages[-1] == "store closed, generation records lost: 1"
+    assert caplog.messages[-1] == "store closed, settlements lost: 1"
 
 
 async def test_calls_that_can_not_be_run_any_more_are_told(
@@ -248,10 +421,10 @@ async def test_calls_that_can_not_be_run_any_more_are_told(
 
 
 async def test_pauses_grow_to_a_limit(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(rows: list[Generation]) -> None:
+    def refuse(rows: list[Settlement]) -> None:
         raise StoreUnavailable("disk full")
 
-    monkeypatch.setattr(writer._store, "add_generations", refuse)
+    monkeypatch.setattr(writer._store.ledger, "settle", refuse)
     monkeypatch.setattr(writer_module, "RETRY_S_MAX", 0.05)
     pauses = [0.0]
     await writer.call(SqlStore.keys)
@@ -265,6 +438,7 @@ async def test_pauses_grow_to_a_limit(writer: Writer, monkeypatch: pytest.Monkey
 SUBMITS_UNTIL_KILLED = """
 import asyncio, sys
 from itertools import count
+from proxy.accounts.ledger import Settlement
 from proxy.stores.writer import Writer
 from proxy.wire.record import Generation
 
@@ -272,7 +446,8 @@ async def main():
     writer = Writer.open(sys.argv[1])
     shown = 0
     for number in count():
-        writer.submit(Generation(id=str(number), created_at=1.0))
+        row = Generation(id=str(number), created_at=1.0)
+        writer.submit(Settlement(owner="a", generation=row))
         await asyncio.sleep(0.0002)
         while shown <= number and writer.pending_generation(str(shown)) is None:
             print(shown, flush=True)

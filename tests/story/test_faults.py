@@ -235,13 +235,13 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
         text = config_text(folder, faulty_url, healthy_url, more=TIMEOUTS) + models
         async with weir(folder, text) as running, aiohttp.ClientSession() as session:
             rows: dict[str, list[Generation]] = {}
-            finished = running.gateway.finished
+            finished = running.gateway.office.metrics.record
 
             def keep(row: Generation) -> None:
                 rows.setdefault(row.id, []).append(row)
                 finished(row)
 
-            running.gateway.finished = keep  # type: ignore[method-assign]
+            running.gateway.office.metrics.record = keep  # type: ignore[method-assign]
             yield Bench(running, session, rows, healthy, folder)
 
 

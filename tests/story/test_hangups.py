@@ -182,7 +182,7 @@ async def test_a_caller_that_hangs_up_within_its_request_leaves_nothing(
         models = model_text("test/silent", ("p0", "silent"))
         async with weir(tmp_path, config_text(tmp_path, base_url) + models) as running:
             rows: list[Generation] = []
-            running.gateway.finished = rows.append  # type: ignore[assignment, method-assign]
+            running.gateway.office.metrics.record = rows.append  # type: ignore[method-assign]
             asked = fake.requests
             whole = _request(running.key, b'{"model": "test/silent"}')
             sent = {"request line": 9, "headers": 70, "body": len(whole) - 5}[moment]

@@ -8,13 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import CheckConstraint
 
+from proxy.accounts.keys import Key
+from proxy.money import NANO_MAX
 from proxy.stores import migrations, schema
 from proxy.stores.schema import StoreError
 from proxy.stores.sql import SqlStore
+from proxy.stores.sqlite import connect
+from proxy.stores.usage import KeyUsage
+from proxy.wire.record import Generation
+from tests.stores.vault import unbilled
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -23,12 +31,106 @@ def test_head_is_the_newest_migration() -> None:
 
 def test_an_empty_database_comes_to_exactly_the_schema(store: SqlStore) -> None:
     with store._reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        # Defaults are not compared: only columns that came later have one, for older rows.
+        context = MigrationContext.configure(connection)
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == migrations.revision(connection) == schema.HEAD
     with store._writing() as connection:
         migrations.upgrade(connection)  # at head already
     assert store.changes_seq() == 0
+
+
+def test_conditions_are_those_of_the_schema(store: SqlStore) -> None:
+    """Alembic does not compare them."""
+    with store._reading() as connection:
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master")
+        made = {row.name: (row.sql or "").strip() for row in rows}
+    for table in schema.metadata.tables.values():
+        for rule in table.constraints:
+            if isinstance(rule, CheckConstraint):
+                assert f"CHECK ({rule.sqltext})" in made[table.name]
+    assert made["transfers_grants"].endswith("WHERE kind = 'grant'")
+    assert made["transfers"].endswith("WITHOUT ROWID")
+
+
+OLD_KEYS = """
+INSERT INTO keys (hash, name, label, account, created_at)
+VALUES ('aa', 'app', 'sk', 'default', 5.0), ('bb', 'web', 'sk', 'us', 7.0)
+"""
+OLD_ROW = """
+INSERT INTO generations VALUES (
+    ?, ?, ?, ?, 'a/b', 'a/b', '', '', '', NULL, 0, 0, 200, NULL, NULL, NULL, NULL, NULL,
+    3, 0, 0, 0, 0, 0, 0, ?, NULL, 0, 0, NULL, NULL, NULL, NULL, '[]'
+)
+"""
+MOST = 2**63 - 1
+OLD_ROWS = [
+    ("a", 86_399.9, "aa", "default", 100),
+    ("b", 86_399.0, "aa", "default", 23),
+    ("c", 86_400.0, "aa", "default", 7),
+    ("d", 86_400.0, None, "us", 5),
+    ("e", 1.0, None, "gone", 0),
+    ("f", 1.0, "bb", "us", None),
+    ("g", 1.0, "cc", "us", MOST),
+    ("h", 1.0, "cc", "us", MOST),
+]
+
+
+@pytest.fixture
+def old(url: str, tmp_path: Path) -> None:
+    """A store of revision 0001, with keys and generations."""
+    engine = connect(str(tmp_path / "weir.db"), busy_timeout_ms=0)
+    settings = migrations.config()
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+        connection.exec_driver_sql(OLD_KEYS)
+        connection.exec_driver_sql(OLD_ROW, OLD_ROWS)
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("old")
+def test_what_an_old_store_had_is_all_there(url: str) -> None:
+    store = SqlStore.open(url)
+    assert store.keys() == [
+        Key(hash="aa", name="app", label="sk", created_at=5.0),
+        Key(hash="bb", name="web", label="sk", created_at=7.0, account="us"),
+    ]
+    for id, at, key, account, cost in OLD_ROWS:
+        assert store.generation(id, key_hash=None) == Generation(
+            id=id, created_at=at, key_hash=key, account=account, cost_nano=cost,
+            model="a/b", requested_model="a/b", prompt_tokens=3,
+        )  # fmt: skip
+    used = store.key_usage("aa", day_start=86_400.0, week_start=0.0, month_start=0.0)
+    assert used == KeyUsage(total_nano=130, daily_nano=7, weekly_nano=130, monthly_nano=130)
+    absurd = store.key_usage("cc", day_start=0.0, week_start=0.0, month_start=0.0)
+    assert absurd.total_nano == NANO_MAX
+    assert {one.account: one.unbilled_nano for one in store.ledger.accounts()} == {
+        "default": 130,
+        "gone": 0,
+        "us": NANO_MAX + 5,
+    }
+    audit = store.ledger.verify()
+    assert (audit.accounts, audit.transfers, audit.generations) == (3, 6, 8)
+    assert audit.differences == ()
+    store.close()
+
+
+@pytest.mark.usefixtures("old")
+def test_an_old_store_takes_new_settlements(url: str) -> None:
+    store = SqlStore.open(url)
+    store.ledger.settle([unbilled(Generation(id="a", created_at=1.0, key_hash="aa", cost_nano=9))])
+    store.ledger.settle([unbilled(Generation(id="x", created_at=1.0, key_hash="aa", cost_nano=9))])
+    used = store.key_usage("aa", day_start=0.0, week_start=0.0, month_start=0.0)
+    assert used.total_nano == 139
+    assert store.ledger.verify().differences == ()
+    store.close()
+
+
+@pytest.mark.usefixtures("old")
+def test_an_old_store_is_only_changed_where_that_is_asked_for(url: str) -> None:
+    with pytest.raises(StoreError, match="not of this version"):
+        SqlStore.open(url, create=False)
 
 
 def test_the_index_of_active_names_is_partial(store: SqlStore, tmp_path: Path) -> None:
@@ -73,7 +175,9 @@ SqlStore.open(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("where", ["CREATE TABLE generations", "INSERT INTO alembic_version"])
+@pytest.mark.parametrize(
+    "where", ["CREATE TABLE generations", "CREATE TABLE spend", "INSERT INTO alembic_version"]
+)
 def test_a_migration_killed_half_way_did_not_happen(url: str, tmp_path: Path, where: str) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_HALFWAY, url, where], timeout=30)
     assert killed.returncode == -signal.SIGKILL

@@ -1,0 +1,106 @@
+"""What one process has of a pot, and the holds of requests inside it: integers, never awaited.
+
+    lease.amount = spent + held + free
+
+A hold may span several purses (an account's credit, and a limited key's allowance): it has the same
+amount in each, or does not come about. It ends once, settled or void, whatever else happens to it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from proxy.accounts.ledger import Pot
+from proxy.money import NANO_MAX
+
+
+class Purse:
+    """A lease as its owner knows it. `spent_nano` are charges handed to the store, also those that
+    it has not written yet; the lease is never given back below them and what is held.
+    """
+
+    __slots__ = ("amount_nano", "held_nano", "pot", "spent_nano", "touched_at")
+
+    def __init__(self, pot: Pot) -> None:
+        self.pot = pot
+        self.amount_nano = 0
+        self.spent_nano = 0
+        self.held_nano = 0
+        self.touched_at = 0.0
+
+    @property
+    def bound_nano(self) -> int:
+        """What must stay leased."""
+        return self.spent_nano + self.held_nano
+
+    @property
+    def free_nano(self) -> int:
+        """What a new hold may take."""
+        return self.amount_nano - self.bound_nano
+
+
+class Bill(NamedTuple):
+    """Who pays for a settled generation, in nano-dollars."""
+
+    charge_nano: int
+    house_nano: int
+
+
+class Hold:
+    """An amount reserved in every one of `purses` for one request of `owner`."""
+
+    __slots__ = ("amount_nano", "most_nano", "open", "owner", "purses")
+
+    def __init__(self, owner: str, purses: Sequence[Purse]) -> None:
+        self.owner = owner
+        self.purses = tuple(purses)
+        self.amount_nano = 0
+        self.most_nano = 0
+        self.open = True
+
+    @property
+    def pots(self) -> tuple[str, ...]:
+        """The names of what it is taken from."""
+        return tuple(purse.pot.name for purse in self.purses)
+
+    def grow(self, more_nano: int) -> bool:
+        """Reserve more in all purses, or in none."""
+        if not self.open or more_nano > self.room_nano:
+            return False
+        for purse in self.purses:
+            purse.held_nano += more_nano
+        self.amount_nano += more_nano
+        self.most_nano = self.amount_nano
+        return True
+
+    @property
+    def room_nano(self) -> int:
+        """How much it could grow at once."""
+        return min((purse.free_nano for purse in self.purses), default=NANO_MAX)
+
+    def settle(self, cost_nano: int) -> Bill:
+        """End it with what the request cost. What neither the hold nor the purses cover any more
+        is the house's: no balance falls below zero.
+        """
+        assert self.open, "a hold ends once"
+        assert cost_nano >= 0
+        self.grow(min(max(0, cost_nano - self.amount_nano), self.room_nano))
+        charge_nano = min(cost_nano, self.amount_nano)
+        for purse in self.purses:
+            purse.spent_nano += charge_nano
+        self.void()
+        return Bill(charge_nano, cost_nano - charge_nano)
+
+    def void(self) -> None:
+        """End it without a charge; nothing is left to do for one that ended."""
+        if self.open:
+            self.open = False
+            for purse in self.purses:
+                purse.held_nano -= self.amount_nano
+            self.amount_nano = 0
+
+
+def open_hold(owner: str, purses: Sequence[Purse], amount_nano: int) -> Hold | None:
+    """A hold of `amount_nano` in each of `purses`; None where one of them has not got it free."""
+    assert amount_nano >= 0
+    hold = Hold(owner, purses)
+    return hold if hold.grow(amount_nano) else None

@@ -1,0 +1,56 @@
+"""What one attempt heard of an answer, apart from its bytes.
+
+Two attempts may run side by side, so each has a record of its own; that of the one whose answer
+the caller gets becomes the exchange's.
+"""
+
+from dataclasses import dataclass, field
+
+from proxy.wire.events import Finished, Started, Usage
+
+BYTES_PER_TOKEN_MIN = 3  # of text; a vocabulary that makes more tokens of it is rare
+TOKENS_PER_IMAGE = 1000
+
+
+@dataclass(slots=True)
+class Heard:
+    """`said_bytes` is the answer's text in bytes, `images` how many came beside it; `content_at`
+    is when the first content came, on the loop's clock. `spoken` are the choices that had content,
+    `done` those with a finish reason.
+    """
+
+    opened: Started = field(default_factory=Started)
+    usage: Usage | None = None
+    said_bytes: int = 0
+    images: int = 0
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    content_at: float | None = None
+    spoken: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
+
+    @property
+    def tokens_max(self) -> int:
+        """A rough upper estimate of the completion's tokens, or the provider's count if greater."""
+        guess = -(-self.said_bytes // BYTES_PER_TOKEN_MIN) + TOKENS_PER_IMAGE * self.images
+        return guess if self.usage is None else max(guess, self.usage.completion_tokens)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that began to speak has finished; the end of the bytes does not say so."""
+        return bool(self.done) and self.spoken <= self.done
+
+    def speak(self, choice: int, size_bytes: int, images: int, now: float) -> None:
+        """A piece of content came."""
+        if self.content_at is None:
+            self.content_at = now
+        self.said_bytes += size_bytes
+        self.images += images
+        self.spoken.add(choice)
+
+    def finish(self, event: Finished) -> None:
+        """A choice is complete; the first choice's reason is the answer's."""
+        self.done.add(event.choice)
+        if event.choice == min(self.done):
+            self.finish_reason = event.reason
+            self.native_finish_reason = event.native

@@ -1,0 +1,273 @@
+"""Who is at work for one exchange: an attempt, and perhaps a second one that races it.
+
+The first to have content, or of whole answers the first that is good, is the answer; the other is
+hung up on in the same moment, whatever the caller is doing, and what it may cost is the house's.
+Every attempt is noted, and every visit's ticket ended, on every way out.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from proxy.dialects import OUTBOUND, Inbound, Outbound
+from proxy.errors import GatewayError, Retry
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.drains import owed, part
+from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.notes import LOST, name_failures, note, used
+from proxy.pipeline.visits import Visit, Visits, id_of
+from proxy.routing.health import Pool
+from proxy.upstream.transport import Call, Transport
+from proxy.wire.record import Try
+
+
+class _Lane(NamedTuple):
+    visit: Visit
+    attempt: Attempt
+
+
+class Race:
+    """The attempts of one exchange. Nothing here waits; `ring` wakes the relay, which does."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        dialect: Inbound,
+        *,
+        transport: Transport,
+        headers: Mapping[str, str],
+        on_try: Callable[[Try], None],
+        pool: Pool,
+        lag_s: Callable[[], float],
+        ring: Callable[[], None],
+        clock: Callable[[], float],
+        last_at: float,
+    ) -> None:
+        assert exchange.ask is not None
+        self._exchange = exchange
+        self._ask = exchange.ask
+        self._dialect = dialect
+        self._transport = transport
+        self._headers = headers
+        self._on_try = on_try
+        self._pool = pool
+        self._lag_s = lag_s
+        self._ring_bell = ring
+        self._clock = clock
+        self._last_at = last_at
+        self._visits = Visits(exchange, pool, clock)
+        self._lanes: list[_Lane] = []
+        self._won: _Lane | None = None
+        self._hedge_at = math.inf
+        self._hedged = not exchange.snapshot.hedge
+        self._detached: Attempt | None = None
+
+    @property
+    def won(self) -> Attempt | None:
+        """The one whose answer the caller gets."""
+        return self._won.attempt if self._won else None
+
+    def begin(self) -> None:
+        """Asks the first endpoint. Raises GatewayError where there is nobody to ask."""
+        visit = self._visits.next()
+        if visit is None:
+            raise GatewayError("no_provider", "No provider can take the request now.")
+        self._start(visit)
+
+    def _start(self, visit: Visit) -> None:
+        try:
+            dialect, body, attempt = self._prepare(visit)
+        except BaseException:
+            visit.abandon(self._clock())
+            raise
+        if not self._lanes:
+            attempt.keep()
+        self._lanes.append(_Lane(visit, attempt))
+        attempt.sent = self._transport.send(self._call(visit, dialect, body), attempt)
+
+    def _prepare(self, visit: Visit) -> tuple[Outbound, bytes, Attempt]:
+        exchange, ask, endpoint = self._exchange, self._ask, visit.endpoint
+        dialect = OUTBOUND[endpoint.provider.dialect]
+        body = dialect.encode_request(ask, endpoint.model, endpoint.provider.quirks)
+        hidden = ask.thinking is not None and ask.thinking.hidden
+        head = exchange.head_of(visit.model, endpoint)
+        attempt = Attempt(
+            exchange,
+            visit.model,
+            endpoint,
+            dialect,
+            encoder=self._dialect.encoder(head, hidden) if ask.stream else None,
+            ring=self._ring,
+            clock=self._clock,
+        )
+        limit_s = self._pool.first_content_limit_s(id_of(endpoint), attempt.first_token_s)
+        attempt.first_token_s = min(limit_s, attempt.first_token_s)
+        after_s = None if self._hedged else self._pool.hedge_after_s(id_of(endpoint))
+        self._hedge_at = math.inf if after_s is None else attempt.began_at + after_s
+        return dialect, body, attempt
+
+    def _call(self, visit: Visit, dialect: Outbound, body: bytes) -> Call:
+        headers = {
+            "Accept": "text/event-stream" if self._ask.stream else "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            **self._headers,
+            **visit.credential.headers,
+        }
+        url = visit.endpoint.provider.base_url.rstrip("/") + dialect.path
+        return Call(url, headers, body, visit.endpoint.timeouts.connect_s)
+
+    # Who is ahead.
+
+    def _ring(self) -> None:
+        """An attempt has news. The loser is hung up on here, not when the relay finds the time."""
+        if self._won is None:
+            won = next((lane for lane in self._lanes if lane.attempt.ahead), None)
+            if won is not None:
+                self._decide(won)
+        self._ring_bell()
+
+    def _decide(self, won: _Lane) -> None:
+        self._won, self._hedge_at = won, math.inf
+        content_at = won.attempt.heard.content_at
+        if content_at is not None and not won.attempt.whole:
+            won.visit.content(content_at, self._lag_s())
+        for lane in [lane for lane in self._lanes if lane is not won]:
+            self._lanes.remove(lane)
+            if lane.attempt.error is not None:
+                self._fail(lane, lane.attempt.error)
+                continue
+            lane.attempt.cancel()
+            lane.visit.abandon(self._clock())
+            self._book_lost(lane.attempt)
+            self._note(lane, LOST)
+        won.attempt.keep()
+
+    def _book_lost(self, attempt: Attempt) -> None:
+        self._exchange.lost.append((attempt.endpoint, used(self._exchange, attempt)))
+
+    # Who is next.
+
+    def move_on(self) -> bool:
+        """Replaces those that failed before content; False where none did.
+
+        Raises the GatewayError of the last one, or of the one that may not be followed.
+        """
+        failed = [lane for lane in self._lanes if lane.attempt.error is not None]
+        for lane in failed:
+            error = lane.attempt.error
+            assert error is not None
+            self._lanes.remove(lane)
+            lane.attempt.keep()
+            if lane.visit.next_key(error, self._clock()):
+                self._start(lane.visit)
+                self._note(lane, error)
+                continue
+            self._fail(lane, error)
+            if error.retry is Retry.MODEL:
+                self._visits.give_up(lane.visit.model)
+            if not self._lanes:
+                self._next(error)
+        return bool(failed)
+
+    def _fail(self, lane: _Lane, error: GatewayError) -> None:
+        lane.visit.fail(error, self._clock())
+        self._note(lane, error)
+
+    def _next(self, failed: GatewayError) -> None:
+        if failed.retry is Retry.NEVER or self._clock() >= self._last_at:
+            raise failed
+        visit = self._visits.next()
+        if visit is None:
+            name_failures(self._exchange, failed)
+            raise failed
+        self._start(visit)
+
+    # The clocks.
+
+    @property
+    def due_at(self) -> float:
+        """When `expire` has something to do."""
+        deadlines = [_deadline(lane.attempt) for lane in self._lanes]
+        return min(self._last_at, self._hedge_at, *deadlines)
+
+    def expire(self, now: float) -> None:
+        """Does what is due: begins the race, or ends a wait."""
+        if now >= self._hedge_at:
+            self._hedge()
+            return
+        self._expire(min((lane.attempt for lane in self._lanes), key=_deadline), now)
+
+    def _hedge(self) -> None:
+        """Once per request, and only at an endpoint of the same model: the next model of a request
+        is for failures, and slow is none.
+        """
+        self._hedge_at = math.inf
+        model = self._lanes[0].visit.model
+        share_max = self._exchange.snapshot.hedge_share_max
+        if not self._visits.more_of(model) or not self._pool.may_hedge(share_max):
+            return
+        self._hedged = True
+        visit = self._visits.next(hedge_of=model)
+        if visit is not None:
+            self._start(visit)
+
+    def _expire(self, attempt: Attempt, now: float) -> None:
+        """Who is late only by its own habits is given up where another endpoint is at work or may
+        be asked; else it has as long as is configured.
+        """
+        visit = None
+        if attempt.hurried(now) and len(self._lanes) == 1 and now < self._last_at:
+            visit = self._visits.next()
+            if visit is None:
+                attempt.first_token_s = attempt.endpoint.timeouts.first_token_s
+                return
+        attempt.expire(attempt.deadline()[1])
+        if self._won is None:  # it may have worked, and be paid for it
+            self._book_lost(attempt)
+        if visit is not None:
+            self._start(visit)
+
+    # The ends.
+
+    def hang_up(self) -> None:
+        """The caller is gone: who need not be heard out is told at once."""
+        for lane in self._lanes:
+            if not owed(lane.attempt):
+                lane.attempt.cancel()
+
+    def detach(self) -> Attempt | None:
+        """The attempt that must be heard out though the caller is gone; `leave` leaves it be."""
+        attempts = [lane.attempt for lane in self._lanes]
+        self._detached = next((attempt for attempt in attempts if owed(attempt)), None)
+        return self._detached
+
+    def leave(self, error: GatewayError | None) -> None:
+        """Ends all that is still open; `error` is what the caller is told, if it is anything."""
+        lanes, self._lanes = self._lanes, []
+        kept = self._detached or (lanes[0].attempt if lanes else None)
+        for lane in lanes:
+            attempt = lane.attempt
+            if attempt is not self._detached:
+                part(attempt)
+            if attempt is kept:
+                attempt.keep()
+            else:
+                self._book_lost(attempt)
+            if attempt.error is not None:
+                self._fail(lane, attempt.error)
+                continue
+            if attempt.over:
+                tokens = used(self._exchange, attempt).completion_tokens
+                lane.visit.succeed(self._clock(), tokens)
+            else:
+                lane.visit.abandon(self._clock())
+            self._note(lane, error)
+
+    def _note(self, lane: _Lane, error: GatewayError | str | None) -> None:
+        noted = note(self._exchange, lane.attempt, error, hedge=lane.visit.hedge, now=self._clock())
+        self._on_try(noted)
+
+
+def _deadline(attempt: Attempt) -> float:
+    return attempt.deadline()[0]

@@ -1,0 +1,100 @@
+"""The bytes of one answer becoming events: a stream, a whole body, or a refusal.
+
+Its head says which of them it is, and where that says nothing, its first byte. Nothing of a
+provider's own words leaves here with our keys or its address in it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from proxy.dialects import Outbound
+from proxy.errors import GatewayError
+from proxy.providers import Provider
+from proxy.upstream.signing import Signing
+from proxy.wire.events import Event, Failed
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024  # a whole answer, decoded at once; images make them large
+ERROR_BYTES_MAX = 64 * 1024
+
+
+class Reading:
+    """One answer. Every method raises the GatewayError that its bytes amount to, when the events
+    before it have been taken.
+    """
+
+    def __init__(self, dialect: Outbound, provider: Provider, signing: Signing) -> None:
+        self._dialect = dialect
+        self._provider = provider
+        self._signing = signing
+        self._decoder = dialect.decoder(provider.quirks)
+        self._body: bytearray | None = None  # an answer or an error that is decoded whole
+        self._unsaid = False  # neither JSON nor a stream by its head
+        self._retry_after: str | None = None
+        self.status: int | None = None
+        self.data_bytes = 0
+
+    @property
+    def _good(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Status and headers; they tell the form of what follows."""
+        self.status = status
+        form = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not self._good:
+            self._body = bytearray()
+            self._retry_after = headers.get("Retry-After")
+        elif headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+            raise _malformed("compressed, which was not asked for")
+        elif form.endswith("json"):
+            self._body = bytearray()
+        elif form in ("text/html", "application/xhtml+xml"):
+            raise _malformed("a web page")
+        elif form != "text/event-stream":
+            self._unsaid = True  # the first byte tells what it is
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """The events of one piece; none while a body is collected."""
+        self.data_bytes += len(data)
+        if self._unsaid and (begin := data.lstrip()):
+            self._unsaid = False
+            self._body = bytearray() if begin.startswith(b"{") else None
+        if self._body is None:
+            return self._decoder.feed(data)
+        limit = ANSWER_BYTES_MAX if self._good else ERROR_BYTES_MAX
+        if len(self._body) + len(data) <= limit:
+            self._body += data
+        elif self._good:
+            raise _malformed("too large")
+        return ()
+
+    def end(self, *, broken: bool) -> Iterable[Event]:
+        """The last events. A body that broke off is none, except that a refusal's status holds."""
+        if self._body is None:
+            return self._decoder.end()
+        if not self._good:
+            raise self._as_error(
+                self._dialect.decode_error,
+                self.status,
+                bytes(self._body),
+                retry_after=self._retry_after,
+            )
+        return (
+            () if broken else self._dialect.decode_answer(bytes(self._body), self._provider.quirks)
+        )
+
+    def failure(self, event: Failed) -> GatewayError:
+        """What an error inside of an answer amounts to."""
+        return self._as_error(self._dialect.decode_failure, event)
+
+    def _as_error(
+        self, decode: Callable[..., GatewayError], *said: Any, **more: Any
+    ) -> GatewayError:
+        """A provider's words as the caller may hear them."""
+        slug = self._provider.slug
+        secrets, hosts = self._signing.secrets(slug), self._signing.hosts(slug)
+        return decode(*said, provider=self._provider.name, secrets=secrets, hosts=hosts, **more)
+
+
+def _malformed(what: str) -> GatewayError:
+    return GatewayError("provider_malformed", f"The provider's answer is {what}.")

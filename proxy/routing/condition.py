@@ -1,0 +1,267 @@
+"""The condition of one endpoint: shut by failures, opened by one probe, coming back slowly.
+
+It is judged by attempts that began since it was last shut or opened: a hundred requests that were
+already waiting for it when it died are one piece of news, not a hundred. A 429 is no failure, only
+a pause.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from proxy.routing.figures import Fading, Mean, Spread
+from proxy.routing.rules import Rules
+
+NEVER: Final = float("-inf")
+SPEED_SHARE: Final = 0.1  # of the latest answer in the mean
+
+Look = tuple[str, float, float]
+"""The word for an endpoint, its weight, its load (attempts under way as a share of its cap)."""
+
+
+class Outcome(Enum):
+    """What the end of an attempt says of its endpoint."""
+
+    GOOD = "good"
+    FAILED = "failed"
+    LIMITED = "limited"  # 429
+    CREDENTIAL = "credential"  # the fault of one of our keys: nothing
+    CALLER = "caller"  # the request was refused: nothing
+    ABANDONED = "abandoned"  # hang-up, lost race, a fault of ours: nothing, unless long silent
+
+
+class Ticket:
+    """One attempt under way; `probe` where it alone decides whether its endpoint comes back."""
+
+    __slots__ = ("began_at", "content_at", "ended", "epoch", "of", "probe", "whole")
+
+    def __init__(self, of: "Condition", now: float, *, probe: bool, whole: bool) -> None:
+        self.probe = probe
+        self.whole = whole  # not streamed
+        self.of = of
+        self.began_at = now
+        self.content_at: float | None = None
+        self.ended = False
+        self.epoch = of.epoch
+
+
+class Condition:
+    """What is known of one endpoint. `rng` spreads the times at which it is asked again."""
+
+    def __init__(self, rules: Rules, rng: Callable[[], float]) -> None:
+        self._rules = rules
+        self._rng = rng
+        self.epoch = 0  # counts the times it was shut and opened
+        self.in_flight = 0
+        self.cap = float(rules.cap_start)
+        self.first_content = Spread(rules.learned_samples)
+        self.throughput_tps: float | None = None
+        self.trouble_at = NEVER  # the last failure or 429
+        self.limited_until = NEVER
+        self._good = Fading(rules.success_window_s)
+        self._all = Fading(rules.success_window_s)
+        self._in_a_row = 0
+        self._silent = 0
+        self._ejections = 0
+        self._out_until: float | None = None  # None: it is not shut
+        self._probe: Ticket | None = None
+        self._opened_at = NEVER
+        self._slow_until = NEVER
+        self._shaky_until = NEVER
+        self._calm_at = NEVER  # nothing is wrong with it from then on, unless it is shut
+        self._fitted_at = NEVER
+        self._recent = Mean(rules.cap_recent_s)
+        self._usual = Mean(rules.cap_usual_s)
+
+    def look(self, now: float) -> Look:
+        """How it is doing at `now`. Every plan asks this of every endpoint: it must stay cheap."""
+        load = self.in_flight / self.cap
+        if self._out_until is None and now >= self._calm_at:
+            return "well", 1.0, load
+        self._pass_probe(now)
+        if self._out_until is not None:
+            if self._probe is not None:
+                return "probing", 0.0, load
+            if now >= self._out_until and now >= self.limited_until:
+                return "probing", 1.0, load
+            return "out", self.success(now) or 0.0, load
+        if now < self.limited_until:
+            return "limited", 0.0, load
+        if now < self._slow_until:
+            return "recovering", self._ramp(now), load
+        return "shaky", max(self._rules.slow_start_share, self.success(now) or 0.0), load
+
+    def success(self, now: float) -> float | None:
+        """The share of attempts that went well lately; None where nothing did or did not."""
+        attempts = self._all.sum(now)
+        return min(1.0, self._good.sum(now) / attempts) if attempts > 0.0 else None
+
+    def learned_s(self, percentile: float) -> float | None:
+        """The first-content time that `percentile` of its answers keep; None of too few."""
+        if self.first_content.samples < self._rules.learned_samples_min:
+            return None
+        return self.first_content.percentile_s(percentile)
+
+    def troubled(self, now: float) -> bool:
+        """Whether an attempt there is one of those that feed a storm."""
+        return self._out_until is not None or now < self.trouble_at + self._rules.shaky_s
+
+    def begin(self, now: float, *, probe: bool, whole: bool) -> Ticket:
+        ticket = Ticket(self, now, probe=probe, whole=whole)
+        self.in_flight += 1
+        if probe:
+            self._probe = ticket
+        return ticket
+
+    def content(self, ticket: Ticket, now: float, lag_s: float) -> None:
+        ticket.content_at = now
+        if ticket.epoch == self.epoch:
+            self._silent = 0
+        if not ticket.whole:
+            took_s = max(0.0, now - ticket.began_at - lag_s)
+            self.first_content.add(took_s)
+            self._fit(now, took_s)
+
+    def end(self, ticket: Ticket, outcome: Outcome, now: float, retry_after_s: float) -> None:
+        self.in_flight -= 1
+        self._pass_probe(now)
+        mine = self._probe is ticket
+        if mine:
+            self._probe = None
+        if outcome is Outcome.LIMITED:
+            self._limited(now, retry_after_s)
+        elif outcome is Outcome.FAILED:
+            self._failed(ticket, now, probed=mine)
+        elif ticket.epoch == self.epoch:
+            if outcome is Outcome.GOOD or ticket.content_at is not None:
+                self._opened_by(ticket, now)
+            if outcome is Outcome.GOOD:
+                self._good.add(now)
+                self._all.add(now)
+                self._in_a_row = 0
+            elif ticket.content_at is None:
+                silent = outcome is Outcome.ABANDONED and self._was_silent(ticket, now)
+                self._left(now, silent=silent, probed=mine)
+
+    def note_speed(self, ticket: Ticket, now: float, tokens: int) -> None:
+        """Tokens per second between the first content and the end of a good answer."""
+        if ticket.content_at is not None and tokens > 1 and now > ticket.content_at:
+            tps = (tokens - 1) / (now - ticket.content_at)
+            known = self.throughput_tps
+            self.throughput_tps = tps if known is None else known + (tps - known) * SPEED_SHARE
+
+    def _limited(self, now: float, retry_after_s: float) -> None:
+        rules = self._rules
+        pause_s = min(max(rules.limited_s_min, retry_after_s), rules.limited_s_max)
+        self.limited_until = max(self.limited_until, now + pause_s)
+        self.trouble_at = now
+        self._note_calm()
+
+    def _failed(self, ticket: Ticket, now: float, *, probed: bool) -> None:
+        if ticket.content_at is None and not ticket.whole:
+            self._learn_limit(now - ticket.began_at)
+        if ticket.epoch != self.epoch:
+            return
+        rules = self._rules
+        self.trouble_at = now
+        self._all.add(now)
+        if self._out_until is not None:
+            if probed:
+                self._eject(now)
+            return
+        self._in_a_row += 1
+        attempts = self._all.sum(now)
+        success = self._good.sum(now) / attempts
+        bad = success < rules.success_share_min and attempts >= rules.success_samples_min
+        if bad or self._in_a_row >= rules.failures_in_a_row:
+            self._eject(now)
+        elif success < rules.steady_share_min:
+            self._shaky_until = now + rules.shaky_s
+            self._slow_until = min(self._slow_until, now)
+            self._note_calm()
+
+    def _left(self, now: float, *, silent: bool, probed: bool) -> None:
+        """Nobody waits any more, nothing came. A single silence is chance, a row of them is not:
+        a hanging provider that always loses its race would else never be found out.
+        """
+        if self._out_until is None:
+            self._silent += silent
+            if self._silent >= self._rules.failures_in_a_row:
+                self.trouble_at = now
+                self._eject(now)
+        elif probed and silent:
+            self._eject(now)
+        elif probed:
+            self._out_until = now + self._rules.probe_again_s
+
+    def _was_silent(self, ticket: Ticket, now: float) -> bool:
+        if ticket.whole:
+            return False
+        usual_s = self.learned_s(self._rules.hedge_percentile)
+        waited_s = now - ticket.began_at
+        return waited_s >= (self._rules.silent_s if usual_s is None else usual_s)
+
+    def _learn_limit(self, waited_s: float) -> None:
+        """A wait cut short at the learned deadline was at least so long: without it, an endpoint
+        that became slower for good would be cut for ever.
+        """
+        usual_s = self.learned_s(self._rules.limit_percentile)
+        if usual_s is not None and waited_s >= usual_s:
+            self.first_content.add(waited_s)
+
+    def _eject(self, now: float) -> None:
+        rules = self._rules
+        if self._out_until is None and now >= self._opened_at + rules.slow_start_s:
+            self._ejections = 0
+        self._ejections += 1
+        out_s = min(rules.out_s * self._ejections, rules.out_s_max)
+        self._out_until = now + out_s * (1.0 - rules.out_jitter * self._rng())
+        self.epoch += 1
+
+    def _pass_probe(self, now: float) -> None:
+        """A probe need not end: an answer may take longer than anybody wants to wait for it."""
+        probe = self._probe
+        if probe is not None and probe.content_at is not None:
+            passed_at = probe.content_at + self._rules.probe_stream_s
+            if now >= passed_at:
+                self._opened_by(probe, now)
+
+    def _opened_by(self, ticket: Ticket, now: float) -> None:
+        """Back in service; `ticket` is the first attempt by which it is judged from now on."""
+        if self._out_until is None:
+            return
+        self._out_until = self._probe = None
+        self.epoch += 1
+        ticket.epoch = self.epoch
+        self._good.clear()
+        self._all.clear()
+        self._in_a_row = self._silent = 0
+        self._opened_at = now
+        self._slow_until = now + self._rules.slow_start_s
+        self._note_calm()
+
+    def _note_calm(self) -> None:
+        self._calm_at = max(self.limited_until, self._slow_until, self._shaky_until)
+
+    def _ramp(self, now: float) -> float:
+        rules = self._rules
+        return max(rules.slow_start_share, (now - self._opened_at) / rules.slow_start_s)
+
+    def _fit(self, now: float, took_s: float) -> None:
+        """More under way as long as it answers as quickly as ever, markedly less when it does not.
+        Means are compared, because prompts differ more than loads do; what is usual is sampled by
+        time, so that a rush of slow answers does not make itself the usual.
+        """
+        rules = self._rules
+        self._recent.add(now, took_s)
+        recent_s = self._recent.value(now)
+        slow_s = self._usual.value(now) * rules.cap_slow_factor + rules.cap_slow_s
+        slow = recent_s > slow_s and self._usual.count(now) >= rules.learned_samples_min
+        if now >= self._fitted_at + rules.cap_every_s:
+            self._fitted_at = now
+            self._usual.add(now, recent_s)
+            if slow:
+                cut = min(self.cap, self.in_flight) * rules.cap_cut_share
+                self.cap = max(float(rules.cap_min), cut)
+        if not slow and self.in_flight * 2 >= self.cap:
+            self.cap = min(self.cap + 1.0, float(rules.cap_max))

@@ -1,0 +1,191 @@
+"""Who is well: what every endpoint's own attempts say of it, and whether it may be tried now.
+
+One pool serves all requests of a process. An attempt takes a ticket, tells when its first content
+came, and gives the ticket back with its outcome, exactly once. Times are seconds of a monotonic
+clock; nothing here waits.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import msgspec
+
+from proxy.errors import GatewayError, Source
+from proxy.routing.condition import Condition, Look, Outcome, Ticket
+from proxy.routing.figures import Fading
+from proxy.routing.rules import Rules
+
+__all__ = ["EndpointId", "Look", "Outcome", "Pool", "Rules", "Standing", "Ticket", "outcome_of"]
+
+EndpointId = tuple[str, str]
+"""`(endpoint.tag, endpoint.model)`."""
+
+_RULES: Final = Rules()
+_NEW: Final[Look] = ("well", 1.0, 0.0)
+_SHUT: Final = {
+    "out": "shut after failures",
+    "probing": "shut after failures, and another request is trying it",
+    "limited": "asked for a pause (429)",
+}
+_FULL: Final = "has as much under way as it answers quickly"
+_SPENT: Final = "failed a moment ago, and enough requests were tried again"
+_OUTCOMES: Final = {
+    Source.PROVIDER: Outcome.FAILED,
+    Source.CREDENTIAL: Outcome.CREDENTIAL,
+    Source.CALLER: Outcome.CALLER,
+    Source.GATEWAY: Outcome.ABANDONED,
+}
+
+
+def outcome_of(error: GatewayError | None) -> Outcome:
+    """The outcome of an attempt that ended with `error`, None for one that ended well.
+
+    Who knows the keys corrects two of them: CREDENTIAL is FAILED where every key is refused, and
+    LIMITED is CREDENTIAL where another key is ready.
+    """
+    if error is None:
+        return Outcome.GOOD
+    if error.kind == "provider_rate_limited":
+        return Outcome.LIMITED
+    return _OUTCOMES[error.source]
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How an endpoint is doing. `word`: "well"; "shaky", a significant failure in the last 30 s;
+    "recovering", in slow start; "probing", one probe is due or under way; "out", shut; "limited",
+    paused by a 429. `weight` is 0..1: the ramp of slow start; the share of successes of what is
+    shaky or out; of a probe 1 where it is due, 0 where it is under way. None is not known yet.
+    """
+
+    word: str
+    weight: float
+    first_content_p95_s: float | None
+    throughput_tps: float | None
+    success_rate: float | None
+    in_flight: int
+    cap: int
+
+
+class Pool:
+    """All endpoints that were ever tried. `rng` gives the jitter of the times they stay shut."""
+
+    def __init__(self, rules: Rules = _RULES, *, rng: Callable[[], float] = lambda: 0.0) -> None:
+        self._rules = rules
+        self._rng = rng
+        self._conditions: dict[EndpointId, Condition] = {}
+        self._requests = Fading(rules.retry_window_s)
+        self._retries = Fading(rules.retry_window_s)
+        self._hedged_of = Fading(rules.hedge_window_s)
+        self._hedges = Fading(rules.hedge_window_s)
+        self._now = 0.0
+
+    def look(self, id: EndpointId, now: float) -> Look:
+        """The word, the weight and the load of an endpoint: `standing` for who is in a hurry."""
+        condition = self._conditions.get(id)
+        return _NEW if condition is None else condition.look(now)
+
+    def standing(self, id: EndpointId, now: float) -> Standing:
+        """How an endpoint is doing; one that was never tried is well."""
+        condition = self._conditions.get(id) or Condition(self._rules, self._rng)
+        word, weight, _ = condition.look(now)
+        samples = condition.first_content.samples
+        return Standing(
+            word=word,
+            weight=weight,
+            first_content_p95_s=condition.first_content.percentile_s(0.95) if samples else None,
+            throughput_tps=condition.throughput_tps,
+            success_rate=condition.success(now),
+            in_flight=condition.in_flight,
+            cap=int(condition.cap),
+        )
+
+    def begin(
+        self, id: EndpointId, now: float, *, retry: bool, last: bool, whole: bool = False
+    ) -> Ticket | str:
+        """The ticket for an attempt, or in words why it may not be made now.
+
+        `retry` is False for the first attempt of a request, `last` True when nothing else is left:
+        then what is shut, paused or full is tried all the same, the budget of retries apart. A
+        first attempt that is the last is never refused. `whole` is for a call that is not streamed,
+        whose first content is its last: its times are not learned from.
+        """
+        condition = self._conditions.get(id)
+        if condition is None:
+            condition = self._conditions[id] = Condition(self._rules, self._rng)
+        word, weight, load = condition.look(now)
+        probe = word == "probing" and weight > 0.0
+        if not probe:
+            if not last and (word in _SHUT or load >= 1.0):
+                return _SHUT.get(word, _FULL)
+            if retry and condition.troubled(now) and not self._may_retry(now):
+                return _SPENT
+        if not retry:
+            self._requests.add(now)
+            self._hedged_of.add(now)
+        self._now = now
+        return condition.begin(now, probe=probe, whole=whole)
+
+    def content(self, ticket: Ticket, now: float, *, lag_s: float = 0.0) -> None:
+        """The first content came; `lag_s` is how long our own loop let it lie. Later calls, and
+        calls for a ticket that was given back, do nothing.
+        """
+        if ticket.content_at is None and not ticket.ended:
+            ticket.of.content(ticket, now, lag_s)
+
+    def end(
+        self,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: float,
+        *,
+        tokens: int = 0,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """The attempt is over. To be called exactly once; further calls do nothing. `tokens` are
+        those of the answer, `retry_after_s` is what a 429 asked for.
+        """
+        if ticket.ended:
+            return
+        ticket.ended = True
+        pause_s = self._rules.limited_s if retry_after_s is None else retry_after_s
+        ticket.of.end(ticket, outcome, now, pause_s)
+        if outcome is Outcome.GOOD:
+            ticket.of.note_speed(ticket, now, tokens)
+
+    def first_content_limit_s(self, id: EndpointId, bound_s: float) -> float:
+        """How long to wait for the first content where another endpoint could be asked instead:
+        a multiple of what this one usually takes, `bound_s` at most and as long as that is unknown.
+        """
+        rules, condition = self._rules, self._conditions.get(id)
+        usual_s = condition.learned_s(rules.limit_percentile) if condition else None
+        if usual_s is None:
+            return bound_s
+        return min(bound_s, max(rules.limit_s_min, usual_s * rules.limit_factor))
+
+    def hedge_after_s(self, id: EndpointId) -> float | None:
+        """After how long without content a race is worth it; None as long as that is unknown."""
+        condition = self._conditions.get(id)
+        return condition.learned_s(self._rules.hedge_percentile) if condition else None
+
+    def may_hedge(self, share_max: float) -> bool:
+        """Whether one more request may be raced; True counts it. `share_max` is of all requests."""
+        if self._hedges.sum(self._now) + 1.0 > self._hedged_of.sum(self._now) * share_max:
+            return False
+        self._hedges.add(self._now)
+        return True
+
+    def forget(self, keep: Collection[EndpointId]) -> None:
+        """Drops what is known of all endpoints but `keep`, as after a reload."""
+        kept = set(keep)
+        self._conditions = {id: one for id, one in self._conditions.items() if id in kept}
+
+    def _may_retry(self, now: float) -> bool:
+        """Takes one retry from the budget. The reserve, ten in ten seconds, is also the least that
+        is always allowed; a number of concurrent ones would let a storm of quick failures through.
+        """
+        rules = self._rules
+        reserve = rules.retry_reserve_per_s * rules.retry_window_s
+        if self._retries.sum(now) + 1.0 > self._requests.sum(now) * rules.retry_share + reserve:
+            return False
+        self._retries.add(now)
+        return True

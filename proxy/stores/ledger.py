@@ -1,0 +1,173 @@
+"""The ledger in the SQL store, as `proxy.accounts.ledger` promises it.
+
+Every call is one transaction that has the write lock from its beginning, and every amount moves by
+a statement that changes nothing where the amount is not there. A call that is repeated because
+nobody knows whether it was committed does nothing the second time: the charge of a generation has
+the generation's id, and all others bring something to a state rather than forward.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Text, bindparam, exists, func, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from proxy.accounts.ledger import Fenced, Lease, Pot, Settlement, portion
+from proxy.stores import moves, posting
+from proxy.stores.books import Books
+from proxy.stores.moves import Held
+from proxy.stores.schema import checkpoints, generations, leases, owners
+from proxy.stores.sqlite import Database
+
+ID_BYTES: Final = 12
+
+log = logging.getLogger(__name__)
+
+
+class SqlLedger(Books):
+    """The Vault of one database. `token_hex` is that of `secrets`: it names lease transfers."""
+
+    def __init__(
+        self, database: Database, *, token_hex: Callable[[int], str] = secrets.token_hex
+    ) -> None:
+        super().__init__(database)
+        self._token_hex = token_hex
+
+    def open_owner(self, owner: str, *, at: float) -> None:
+        row = insert(owners).values(owner=owner, beat=0, opened_at=at)
+        with self._writing() as connection:
+            connection.execute(row.on_conflict_do_nothing())
+
+    def close_owner(self, owner: str, *, at: float) -> None:
+        with self._writing() as connection:
+            if not _is_open(connection, owner):
+                return
+            _recover(connection, owner)
+            rows = select(leases.c.pot, leases.c.amount_nano - leases.c.settled_nano)
+            for pot, rest_nano in connection.execute(rows.where(leases.c.owner == owner)).all():
+                self._lease(connection, owner, pot, more_nano=-rest_nano, at=at)
+            connection.execute(leases.delete().where(leases.c.owner == owner))
+            connection.execute(owners.delete().where(owners.c.owner == owner))
+
+    def beat(self, owner: str) -> dict[str, int]:
+        beaten = owners.update().where(owners.c.owner == owner).values(beat=owners.c.beat + 1)
+        with self._writing() as connection:
+            if connection.execute(beaten).rowcount == 0:
+                raise Fenced(owner)
+            return {name: beat for name, beat, _ in connection.execute(select(owners))}
+
+    def resize(
+        self, owner: str, pot: Pot, *, keep_nano: int, least_nano: int, want_nano: int, at: float
+    ) -> Lease:
+        with self._writing() as connection:
+            _require_open(connection, owner)
+            available = moves.ready(connection, pot)
+            amount, settled = moves.held(connection, owner, pot.name) or Held(0, 0)
+            amount_nano = portion(
+                amount_nano=amount,
+                available_nano=available,
+                keep_nano=keep_nano,
+                least_nano=least_nano,
+                want_nano=want_nano,
+            )
+            target = max(amount_nano, settled)
+            self._lease(connection, owner, pot.name, more_nano=target - amount, at=at)
+            mine = leases.update().where(leases.c.owner == owner, leases.c.pot == pot.name)
+            connection.execute(mine.values(recalled=False))
+            others = select(func.count()).where(leases.c.recalled, *_others(owner, pot.name))
+            return Lease(
+                amount_nano=target,
+                settled_nano=settled,
+                available_nano=moves.available(connection, pot.name),
+                awaited=connection.execute(others).scalar_one(),
+            )
+
+    def recall(self, owner: str, pot: str) -> int:
+        asked = leases.update().where(*_others(owner, pot)).values(recalled=True)
+        with self._writing() as connection:
+            _require_open(connection, owner)
+            return connection.execute(asked).rowcount
+
+    def recalled(self, owner: str) -> list[str]:
+        mine = select(leases.c.pot).where(leases.c.owner == owner, leases.c.recalled)
+        with self._reading() as connection:
+            _require_open(connection, owner)
+            return list(connection.execute(mine.order_by(leases.c.pot)).scalars())
+
+    def checkpoint(self, settlements: Sequence[Settlement]) -> None:
+        rows = [
+            {"id": each.generation.id, "by": each.owner, "text": msgspec.json.encode(each).decode()}
+            for each in settlements
+        ]
+        if rows:
+            with self._writing() as connection:
+                connection.execute(_CHECKPOINT, rows)
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """As promised; a negative amount raises ValueError, and a value that the database can not
+        hold what its driver raises: nothing of the call is kept then.
+        """
+        if not settlements:
+            return
+        try:
+            batch = posting.gather(settlements)
+            with self._writing() as connection:
+                posting.post(connection, batch)
+        except posting.Odd:
+            with self._writing() as connection:
+                for each in settlements:
+                    posting.book(connection, each)
+
+    def _lease(
+        self, connection: Connection, owner: str, pot: str, *, more_nano: int, at: float
+    ) -> None:
+        id = self._token_hex(ID_BYTES)
+        moves.lease(connection, owner, pot, more_nano=more_nano, at=at, id=id)
+
+
+def _others(owner: str, pot: str) -> tuple[ColumnElement[bool], ...]:
+    """The leases of others on a pot that have something to give."""
+    rest = leases.c.amount_nano > leases.c.settled_nano
+    return leases.c.pot == pot, leases.c.owner != owner, rest
+
+
+def _is_open(connection: Connection, owner: str) -> bool:
+    return connection.execute(select(owners).where(owners.c.owner == owner)).first() is not None
+
+
+def _require_open(connection: Connection, owner: str) -> None:
+    if not _is_open(connection, owner):
+        raise Fenced(owner)
+
+
+def _noting() -> Insert:
+    """Keeps a checkpoint, unless its owner is closed or its generation is settled."""
+    id, owner, text = (bindparam(name, type_=Text) for name in ("id", "by", "text"))
+    row = select(id, owner, text).where(
+        exists().where(owners.c.owner == owner), ~exists().where(generations.c.id == id)
+    )
+    note = insert(checkpoints).from_select(["generation", "owner", "body"], row)
+    new = note.excluded
+    return note.on_conflict_do_update(
+        index_elements=["generation"], set_={"owner": new.owner, "body": new.body}
+    )
+
+
+_CHECKPOINT: Final = _noting()
+
+
+def _recover(connection: Connection, owner: str) -> None:
+    """Charge what was under way when `owner` ended, as its checkpoints tell."""
+    mine = select(checkpoints.c.generation, checkpoints.c.body).where(checkpoints.c.owner == owner)
+    for id, body in connection.execute(mine.order_by(checkpoints.c.generation)).all():
+        try:
+            last = msgspec.json.decode(body, type=Settlement)
+        except msgspec.MsgspecError:
+            log.error("a checkpoint can not be read, its charge is lost: %s", id)
+            continue
+        row = msgspec.structs.replace(last.generation, recovered=True)
+        posting.book(connection, msgspec.structs.replace(last, generation=row))
+    connection.execute(checkpoints.delete().where(checkpoints.c.owner == owner))

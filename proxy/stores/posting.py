@@ -1,0 +1,266 @@
+"""How settlements become rows: a whole batch in six statements, or one by one where it is odd.
+
+A batch is usual when none of its generations is known, every lease covers its charges, and each
+row says what is charged. `gather` and `post` do that case, through statements that SQLAlchemy
+compiled once, and notice every other: then nothing of the batch is kept, and `book` takes the
+settlements one by one, reading where each of them stands.
+
+What can not be taken is the house's loss, and the row of the generation tells what was taken.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ClauseElement,
+    Connection,
+    bindparam,
+    case,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.sqlite import dialect, insert
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from proxy.accounts.ledger import Settlement
+from proxy.money import NANO_MAX
+from proxy.stores import moves
+from proxy.stores.schema import (
+    Encoded,
+    checkpoints,
+    generations,
+    leases,
+    pots,
+    spend,
+    transfers,
+)
+from proxy.wire.record import Generation
+
+CHARGES: Final = "house:charges"
+UNBILLED: Final = "house:unbilled"
+LOSSES: Final = "house:losses"
+
+_MOST: Final = literal_column(str(NANO_MAX), BigInteger)
+_ENCODED: Final = [i for i, column in enumerate(generations.c) if isinstance(column.type, Encoded)]
+# As integers: the driver looks for an adapter of every value that is no plain number or text.
+_FLAGS: Final = [i for i, column in enumerate(generations.c) if isinstance(column.type, Boolean)]
+
+_json: Final = msgspec.json.Encoder().encode
+
+log = logging.getLogger(__name__)
+
+
+class Odd(Exception):
+    """The batch is not as usual, and must be booked one by one."""
+
+
+class Batch(NamedTuple):
+    """What a number of settlements write; amounts by (owner, pot) and, with the number of free
+    requests, by (key, account, day).
+    """
+
+    generations: list[tuple[Any, ...]]
+    transfers: list[tuple[Any, ...]]
+    leases: dict[tuple[str, str], int]
+    spend: dict[tuple[str, str, int], tuple[int, int]]
+
+
+class _Hot:
+    """A statement compiled once. `names` are its parameters in the order in which rows give them;
+    without them the rows are whole rows of the table.
+    """
+
+    def __init__(self, statement: ClauseElement, *names: str) -> None:
+        compiled = statement.compile(dialect=dialect())
+        assert isinstance(compiled, SQLCompiler)
+        self._text = str(compiled)
+        order = compiled.positiontup or ()
+        self._picks = [names.index(name) for name in order] if names else None
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raises Odd unless as many rows were changed as are given."""
+        if not rows:
+            return
+        if self._picks is not None:
+            rows = [tuple([row[i] for i in self._picks]) for row in rows]
+        if connection.exec_driver_sql(self._text, list(rows)).rowcount != len(rows):
+            raise Odd
+
+
+def _count_leases() -> _Hot:
+    sum_nano = bindparam("sum_nano", type_=BigInteger)
+    settled = leases.c.settled_nano + sum_nano
+    mine = leases.update().where(leases.c.owner == bindparam("o"), leases.c.pot == bindparam("p"))
+    within = mine.where(leases.c.amount_nano - leases.c.settled_nano >= sum_nano)
+    return _Hot(within.values(settled_nano=settled), "o", "p", "sum_nano")
+
+
+def _count_pots() -> _Hot:
+    sum_nano = bindparam("sum_nano", type_=BigInteger)
+    named = pots.update().where(pots.c.name == bindparam("p"))
+    within = named.where(pots.c.charged_nano <= _MOST - sum_nano)
+    return _Hot(within.values(charged_nano=pots.c.charged_nano + sum_nano), "p", "sum_nano")
+
+
+def _count_spend() -> _Hot:
+    new = insert(spend)
+    amount, more = spend.c.amount_nano, new.excluded.amount_nano
+    summed = case((amount > _MOST - more, _MOST), else_=amount + more)
+    free = spend.c.free + new.excluded.free
+    key = ["key_hash", "account", "day"]
+    return _Hot(
+        new.on_conflict_do_update(index_elements=key, set_={"amount_nano": summed, "free": free})
+    )
+
+
+_KEEP: Final = _Hot(insert(generations).on_conflict_do_nothing())
+_MOVE: Final = _Hot(insert(transfers).on_conflict_do_nothing())
+_LEASES: Final = _count_leases()
+_POTS: Final = _count_pots()
+_SPEND: Final = _count_spend()
+_FORGET: Final = str(
+    checkpoints.delete()
+    .where(checkpoints.c.generation == bindparam("g"))
+    .compile(dialect=dialect())
+)
+
+
+def gather(settlements: Iterable[Settlement]) -> Batch:
+    """What `settlements` write. Raises Odd where one of them is."""
+    batch = Batch([], [], defaultdict(int), {})
+    for each in settlements:
+        row, owner, charge = each.generation, each.owner, each.charge_nano
+        if (row.cost_nano or 0) != charge or row.house_nano != each.house_nano:
+            raise Odd
+        debit = UNBILLED
+        for pot in each.pots:
+            batch.leases[owner, pot] += charge
+            if pot.startswith(moves.ACCOUNT):
+                debit = f"lease:{owner}:{pot}"
+        write(batch, each, row, debit=debit)
+    amounts = [*batch.leases.values(), *(amount for amount, _ in batch.spend.values())]
+    if max(amounts, default=0) > NANO_MAX:
+        raise Odd
+    return batch
+
+
+def write(batch: Batch, settlement: Settlement, row: Generation, *, debit: str) -> None:
+    """Add the rows of one generation, whose charge is its `cost_nano`, to `batch`. Raises Odd for
+    an amount that no row can hold.
+    """
+    charge, house = row.cost_nano or 0, row.house_nano
+    if not (0 <= charge <= NANO_MAX and 0 <= house <= NANO_MAX):
+        raise Odd
+    values = list(msgspec.structs.astuple(row))
+    for i in _ENCODED:
+        values[i] = _json(values[i]).decode() if values[i] else "[]"
+    for i in _FLAGS:
+        values[i] = 1 if values[i] else 0
+    batch.generations.append(tuple(values))
+    id, account, key, at = row.id, row.account, row.key_hash, row.created_at
+    if len(settlement.pots) > 1 or debit == UNBILLED:
+        at = max(at, _since(settlement.pots))
+    if charge:
+        kind = "unbilled" if debit == UNBILLED else "charge"
+        batch.transfers.append((id, at, kind, debit, CHARGES, charge, account, key, None))
+    if house:
+        loss = (f"{id}:loss", at, "loss", LOSSES, CHARGES, house, account, key, None)
+        batch.transfers.append(loss)
+    if charge or settlement.free:
+        day = (key or "", account, moves.day_of(at))
+        amount, free = batch.spend.get(day, (0, 0))
+        batch.spend[day] = (amount + charge, free + settlement.free)
+
+
+@lru_cache(maxsize=4096)
+def _since(pots: tuple[str, ...]) -> float:
+    """When the latest period of the allowances among `pots` began: a charge counts in the period
+    whose allowance it is held in, also where its request came just before.
+    """
+    since = (pot.rpartition(":")[2] for pot in pots if not moves.is_money(pot))
+    return max(map(float, since), default=0.0)
+
+
+def post(connection: Connection, batch: Batch) -> None:
+    """Write a whole batch. Raises Odd where it is not as usual; the transaction is lost then."""
+    by_pot: dict[str, int] = defaultdict(int)
+    for (_, pot), charge in batch.leases.items():
+        by_pot[pot] += charge
+    _KEEP.run(connection, batch.generations)
+    _MOVE.run(connection, batch.transfers)
+    _LEASES.run(connection, [(*key, charge) for key, charge in batch.leases.items() if charge])
+    _POTS.run(connection, [pot for pot in by_pot.items() if pot[1]])
+    _SPEND.run(connection, [(*key, *sums) for key, sums in batch.spend.items()])
+    connection.exec_driver_sql(_FORGET, [row[:1] for row in batch.generations])
+
+
+def book(connection: Connection, settlement: Settlement) -> None:
+    """Write one settlement, unless its generation is known.
+
+    Raises ValueError for a negative amount.
+    """
+    row = settlement.generation
+    known = select(generations.c.id).where(generations.c.id == row.id)
+    if connection.execute(known).first() is not None:
+        connection.exec_driver_sql(_FORGET, (row.id,))
+        return
+    if min(settlement.charge_nano, settlement.house_nano) < 0:
+        raise ValueError("a settlement with a negative amount")
+    asked = min(settlement.charge_nano, NANO_MAX)
+    taken, debit = asked, UNBILLED
+    for pot in settlement.pots:
+        if moves.is_money(pot):
+            taken, debit = _charge(connection, settlement, pot, asked)
+    for pot in settlement.pots:
+        if not moves.is_money(pot):
+            _count(connection, settlement.owner, pot, taken)
+    house = min(settlement.house_nano + asked - taken, NANO_MAX)
+    cost = taken if asked else row.cost_nano and 0
+    batch = Batch([], [], {}, {})
+    row = msgspec.structs.replace(row, cost_nano=cost, house_nano=house)
+    write(batch, settlement, row, debit=debit)
+    post(connection, batch)
+
+
+def _charge(
+    connection: Connection, settlement: Settlement, pot: str, charge_nano: int
+) -> tuple[int, str]:
+    """Take a charge from an account: how much of it was there, and from which side."""
+    owner, id = settlement.owner, settlement.generation.id
+    left = moves.available(connection, pot)
+    lease = moves.held(connection, owner, pot)
+    if lease is None:
+        taken = min(charge_nano, left)
+        if taken:
+            moves.draw(connection, pot, taken, charged_nano=taken)
+        return taken, pot
+    missing = charge_nano - (lease.amount_nano - lease.settled_nano)
+    if missing > 0:
+        log.error("a charge exceeds its lease by %d nano-dollars: %s", missing, id)
+        at = settlement.generation.created_at
+        more = min(missing, left)
+        moves.lease(connection, owner, pot, more_nano=more, at=at, id=id)
+        charge_nano -= missing - more
+    if charge_nano:
+        moves.use(connection, owner, pot, charge_nano)
+        moves.draw(connection, pot, 0, charged_nano=charge_nano)
+    return charge_nano, f"lease:{owner}:{pot}"
+
+
+def _count(connection: Connection, owner: str, pot: str, amount_nano: int) -> None:
+    """Count a charge in an allowance, as far as its lease reaches and beyond."""
+    lease = moves.held(connection, owner, pot)
+    if lease is not None:
+        within = min(amount_nano, lease.amount_nano - lease.settled_nano)
+        moves.use(connection, owner, pot, within)
+    charged = case(
+        (pots.c.charged_nano > _MOST - amount_nano, _MOST), else_=pots.c.charged_nano + amount_nano
+    )
+    connection.execute(pots.update().where(pots.c.name == pot).values(charged_nano=charged))
+    moves.recount(connection, pot)

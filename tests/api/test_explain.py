@@ -1,0 +1,70 @@
+"""What is told of a request's way: nothing is left out, and nothing has an ambiguous unit."""
+
+from msgspec.structs import fields
+
+from proxy.api.explain import routing_row
+from proxy.wire.record import Candidate, Generation, Try
+
+ROW = Generation(
+    id="gen-1-a",
+    created_at=0.0,
+    model="acme/large",
+    requested_model="large",
+    cost_nano=1_100_000,
+    upstream_nano=1_000_000,
+    house_nano=2_000,
+    held_nano=50_000_000,
+    waited_ms=12,
+    candidates=(
+        Candidate(provider="acme", model="large", price_nano=18_000_000_000),
+        Candidate(provider="beta", model="l", standing="out", excluded="it failed"),
+    ),
+    attempts=(
+        Try(
+            provider="acme", provider_name="Acme AI", model="large", status=200, latency_ms=110,
+            began_ms=3, hedge=True,
+        ),
+    ),
+)  # fmt: skip
+
+
+def test_the_way_of_a_request() -> None:
+    assert routing_row(ROW) == {
+        "requested_model": "large",
+        "candidates": [
+            {
+                "provider": "acme", "model": "large", "standing": "well", "price": 18.0,
+                "excluded": None,
+            },
+            {
+                "provider": "beta", "model": "l", "standing": "out", "price": None,
+                "excluded": "it failed",
+            },
+        ],
+        "attempts": [
+            {
+                "provider": "acme", "model": "large", "began_ms": 3, "latency_ms": 110,
+                "status": 200, "error": None, "hedge": True,
+            },
+        ],
+        "waited_ms": 12,
+        "held": 0.05,
+        "cost": 0.0011,
+        "upstream_cost": 0.001,
+        "house_cost": 0.000002,
+        "recovered": False,
+    }  # fmt: skip
+
+
+def test_what_nobody_knows_is_null() -> None:
+    row = routing_row(Generation(id="g", created_at=0.0, cost_nano=None, upstream_nano=None))
+    assert (row["requested_model"], row["cost"], row["upstream_cost"]) == (None, None, None)
+    assert (row["candidates"], row["attempts"]) == ([], [])
+
+
+def test_every_field_of_a_candidate_and_of_an_attempt_is_told() -> None:
+    row = routing_row(ROW)
+    told = {name.removesuffix("_nano") for name in (one.name for one in fields(Candidate))}
+    assert set(row["candidates"][0]) == told
+    # The endpoint is named by its slug here, as everywhere in the configuration.
+    assert set(row["attempts"][0]) == {one.name for one in fields(Try)} - {"provider_name"}

@@ -1,0 +1,53 @@
+"""What one attempt heard: counts, the first content, who has finished and by which reason."""
+
+import pytest
+
+from proxy.pipeline.heard import Heard
+from proxy.wire.events import Finished, Usage
+
+
+def test_content_is_counted_and_its_first_moment_kept() -> None:
+    heard = Heard()
+    heard.speak(1, 4, 0, 7.0)
+    heard.speak(0, 5, 2, 8.0)
+    assert (heard.said_bytes, heard.images, heard.content_at) == (9, 2, 7.0)
+    assert heard.spoken == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("said_bytes", "images", "counted", "tokens"),
+    [
+        (0, 0, None, 0),
+        (1, 0, None, 1),
+        (3, 0, None, 1),
+        (4, 0, None, 2),
+        (4, 2, None, 2002),
+        (300, 0, 99, 100),
+        (300, 0, 101, 101),
+    ],
+)
+def test_the_estimate_is_an_upper_one(
+    said_bytes: int, images: int, counted: int | None, tokens: int
+) -> None:
+    heard = Heard(said_bytes=said_bytes, images=images)
+    heard.usage = None if counted is None else Usage(completion_tokens=counted)
+    assert heard.tokens_max == tokens
+
+
+def test_an_answer_is_complete_when_all_that_spoke_has_finished() -> None:
+    heard = Heard()
+    assert not heard.complete
+    heard.speak(0, 1, 0, 1.0)
+    heard.speak(1, 1, 0, 1.0)
+    heard.finish(Finished(1, "length", "MAX"))
+    assert not heard.complete
+    heard.finish(Finished(0, "stop", "END"))
+    assert heard.complete
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_first_choices_reason_is_the_answers(order: tuple[int, int]) -> None:
+    heard = Heard()
+    for choice in order:
+        heard.finish(Finished(choice, f"reason {choice}", f"native {choice}"))
+    assert (heard.finish_reason, heard.native_finish_reason) == ("reason 0", "native 0")
