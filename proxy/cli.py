@@ -156,7 +156,7 @@ def _supervise(file: Path | None, bind: tuple[str, ...], count: int | None, list
     from proxy.crew import Failed
     from proxy.workers import Supervisor
 
-    supervisor = checked(lambda: Supervisor(file, bind=bind, workers=count))
+    supervisor = checked(lambda: Supervisor(file, wall=time.time, bind=bind, workers=count))
     try:
         run(supervisor.run(on_listening=listening))
     except Failed as failure:

@@ -4,7 +4,6 @@
 imports this module; the other rooms are handed the few values that they need.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal

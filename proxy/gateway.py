@@ -27,6 +27,7 @@ from proxy.metrics import Dump
 from proxy.office import Office
 from proxy.pipeline.exchange import Snapshot, generation_id
 from proxy.pipeline.flow import Flow
+from proxy.pipeline.lag import Lag
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue
 from proxy.routing.health import Pool
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 FIRST_LISTS_S = 1.0
 HURRY_S = 5.0
+DRAINS_S = 5.0  # for answers that are heard out only for their usage
 LAST_WORDS_S = 5.0  # for answers to end with an error, after the drain's time is up
 
 Reread = Callable[[], Config]
@@ -68,6 +70,7 @@ class Gateway:
             channel=channel,
         )
         self.pool = Pool(rng=random.random)
+        self._lag = Lag()
         self.listings = self._new_listings(config)
         self.snapshot = self._new_snapshot(config, Catalogue(()))
         self._stale = asyncio.Event()
@@ -77,6 +80,7 @@ class Gateway:
             books=self.office,
             gate=self.office.gate,
             pool=self.pool,
+            lag_s=self._lag.seconds,
             transport=self._transport,
             clock=asyncio.get_running_loop().time,
             wall=time.time,
@@ -120,6 +124,7 @@ class Gateway:
         writer = await asyncio.to_thread(Writer.open, config.store.url)
         gateway = cls(config, writer, reread, channel)
         try:
+            gateway._lag.start()
             await gateway.office.open()
             gateway.listings.load(await writer.call(lambda store: store.listings()))
             await gateway._rebuild()
@@ -146,7 +151,8 @@ class Gateway:
             self._rebuilder.cancel()
             await asyncio.gather(self._rebuilder, return_exceptions=True)
         await self.listings.stop()
-        await self._flow.close()
+        await self._flow.close(within_s=DRAINS_S)
+        self._lag.stop()
         await self._transport.close()
         await self.office.close()
 

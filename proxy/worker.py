@@ -61,7 +61,7 @@ async def work(end: socket.socket, sockets: Sequence[socket.socket]) -> int:
     """Serves on the sockets until the supervisor, at the other end of `end`, says otherwise or is
     gone; returns the exit code.
     """
-    orders, doors = hosting.Orders(), Doors()
+    orders = hosting.Orders()
     handlers: dict[str, Handler] = {
         "stop": lambda _: orders.stop.set(),
         "hurry": lambda _: orders.hurry.set(),
@@ -69,7 +69,7 @@ async def work(end: socket.socket, sockets: Sequence[socket.socket]) -> int:
     }
     channel = await Channel.open(end, handlers)
     try:
-        await _serve(channel, sockets, orders=orders, doors=doors)
+        await _Work(channel, orders).serve(sockets)
     except Exception as error:
         if not isinstance(error, ConfigError | OSError | StoreError | GatewayError):
             log.exception("internal error")
@@ -81,62 +81,69 @@ async def work(end: socket.socket, sockets: Sequence[socket.socket]) -> int:
     return 0
 
 
-async def _serve(
-    channel: Channel, sockets: Sequence[socket.socket], *, orders: hosting.Orders, doors: Doors
-) -> None:
-    told: dict[str, Any] = {}
-    wanted: asyncio.Queue[tuple[str, asyncio.Future[bool]]] = asyncio.Queue()
+class _Work:
+    """What a worker does between its first word with the supervisor and its last."""
 
-    def reread() -> Config:
+    def __init__(self, channel: Channel, orders: hosting.Orders) -> None:
+        self._channel = channel
+        self._orders = orders
+        self._doors = Doors()
+        self._told: dict[str, Any] = {}
+        self._hosted: hosting.Hosted
+        self._wanted: asyncio.Queue[tuple[str, asyncio.Future[bool]]] = asyncio.Queue()
+        channel.handlers["reload"] = self._reload
+
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        self._told = await self._channel.request("start", timeout_s=ANSWER_S)
+        config = self._reread()
+        self._hosted = hosting.Hosted(config, self._reread, self._channel)
+        await hosting.host(
+            self._hosted,
+            config,
+            bind=sockets,
+            orders=self._orders,
+            doors=self._doors,
+            on_listening=self._listening,
+            beside=[self._reloading, self._orphaned],
+        )
+        self._channel.notify("ended", self._gateway.counts())
+
+    @property
+    def _gateway(self) -> Gateway:
+        assert self._hosted.gateway is not None, "it is not open yet"
+        return self._hosted.gateway
+
+    def _reread(self) -> Config:
+        told = self._told
         return hosting.parse(
             told["text"], os.environ, bind=tuple(told["bind"]), workers=told["workers"]
         )
 
-    async def reload(text: str) -> bool:
-        done = asyncio.get_running_loop().create_future()
-        wanted.put_nowait((text, done))
+    def _listening(self, _: list[str]) -> None:
+        self._channel.handlers["counts"] = lambda _: self._gateway.counts()
+        self._channel.notify("ready")
+
+    async def _reload(self, text: str) -> bool:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._wanted.put_nowait((text, done))
         return await done
 
-    channel.handlers["reload"] = reload
-    told |= await channel.request("start", timeout_s=ANSWER_S)
-    config = reread()
-    hosted = hosting.Hosted(config, reread, channel)
-
-    def open_gateway() -> Gateway:
-        assert hosted.gateway is not None
-        return hosted.gateway
-
-    async def reloading() -> None:
-        """One after the other, and none once the gateway closes: whoever asks is then left."""
+    async def _reloading(self) -> None:
+        """One after the other, and none once the gateway closes: whoever asked is then left."""
         while True:
-            text, done = await wanted.get()
-            before, told["text"] = told["text"], text
-            reloaded = await open_gateway().reload()
+            text, done = await self._wanted.get()
+            before, self._told["text"] = self._told["text"], text
+            reloaded = await self._gateway.reload()
             if not reloaded:
-                told["text"] = before
+                self._told["text"] = before
             done.set_result(reloaded)
 
-    def listening(_: list[str]) -> None:
-        channel.handlers["counts"] = lambda _: open_gateway().counts()
-        channel.notify("ready")
-
-    async def orphaned() -> None:
+    async def _orphaned(self) -> None:
         """Without its supervisor nobody lends it anything, and the next one wants its address."""
-        await channel.closed.wait()
+        await self._channel.closed.wait()
         log.error("the supervisor is gone")
-        await doors.close()
-        orders.stop.set()
-
-    await hosting.host(
-        hosted,
-        config,
-        bind=sockets,
-        orders=orders,
-        doors=doors,
-        on_listening=listening,
-        beside=[reloading, orphaned],
-    )
-    channel.notify("ended", open_gateway().counts())
+        await self._doors.close()
+        self._orders.stop.set()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from proxy.crew import Crew, Failed, Worker
 from proxy.hosting import first, on_each
 from proxy.serving.sockets import bound, urls
 from proxy.settings import ConfigError
+from proxy.steward import keeping
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,15 @@ class Supervisor:
     """
 
     def __init__(
-        self, path: Path | None, *, bind: tuple[str, ...] = (), workers: int | None = None
+        self,
+        path: Path | None,
+        *,
+        wall: Callable[[], float],
+        bind: tuple[str, ...] = (),
+        workers: int | None = None,
     ) -> None:
         self._path = path
+        self._wall = wall
         self._arguments: dict[str, Any] = {"bind": bind, "workers": workers}
         self._text = hosting.read(path)
         self._config = self._parse(self._text)
@@ -62,12 +69,12 @@ class Supervisor:
         self._orders.heed_signals()
         self.crew.on_loss = lambda worker: self._task(self._replace(worker))
         with bound(self._config.server.bind) as self.crew.sockets:
-            await asyncio.to_thread(_prepare, self._config.store.url)
-            try:
-                self._task(self._begin(on_listening))
-                await first(self._orders.stop.wait(), self._gave_up.wait())
-            finally:
-                await self._end()
+            async with keeping(self.crew, self._config.store.url, wall=self._wall):
+                try:
+                    self._task(self._begin(on_listening))
+                    await first(self._orders.stop.wait(), self._gave_up.wait())
+                finally:
+                    await self._end()
         if self._failure is not None:
             raise self._failure
 
@@ -176,10 +183,3 @@ class Supervisor:
             log.error("worker hangs and is killed", extra={"worker": worker.number})
             worker.process.kill()
         await self.crew.gone()
-
-
-def _prepare(url: str) -> None:
-    """Makes and migrates the store once, before several want to."""
-    from proxy.stores.sql import SqlStore
-
-    SqlStore.open(url).close()

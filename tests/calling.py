@@ -22,6 +22,7 @@ class Answer(NamedTuple):
 
     status: int
     id: str
+    retry_after: str | None
     raw: bytes
     asked_at: float
     content_at: float
@@ -43,8 +44,12 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> dict[str, Any]:
-        """What an answer says that is an error, by its status."""
-        return dict(orjson.loads(self.raw)["error"])
+        """What an answer says that is an error: by its status, or in a stream as its last event."""
+        if self.raw.startswith(b"{"):
+            return dict(orjson.loads(self.raw)["error"])
+        *_, last, end, nothing = self.raw.split(b"\n\n")
+        assert (end, nothing) == (b"data: [DONE]", b"")
+        return dict(orjson.loads(last.removeprefix(b"data: "))["error"])
 
 
 class Calls:
@@ -71,8 +76,9 @@ class Calls:
                 raw += piece
                 if not content_at and b'"content":"' in raw:
                     content_at = time.monotonic()
+        said = response.headers
         return Answer(
-            response.status, response.headers.get("X-Generation-Id", ""), raw,
+            response.status, said.get("X-Generation-Id", ""), said.get("Retry-After"), raw,
             asked_at, content_at, time.monotonic(),
         )  # fmt: skip
 
@@ -106,7 +112,7 @@ class Calls:
 @contextlib.asynccontextmanager
 async def calling(running: Running) -> AsyncIterator[Calls]:
     """Callers of that gateway; when they are through nothing may be open."""
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # less than the gateway's
     async with aiohttp.ClientSession(connector=connector) as session:
         calls = Calls(running, session)
         metrics = running.gateway.office.metrics

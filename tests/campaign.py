@@ -160,7 +160,9 @@ def _read(
         event = orjson.loads(line.removeprefix(b"data: "))
         failed = failed or "error" in event
         texts += [
-            content for one in event.get("choices") or () if (content := one["delta"].get("content"))
+            content
+            for one in event.get("choices") or ()
+            if (content := one["delta"].get("content"))
         ]
         if (usage := event.get("usage")) and "cost" in usage:
             nano = nano_of(usage["cost"])
@@ -198,6 +200,12 @@ def rows_of(store: SqlStore, account: str) -> Rows:
             charged.where(of.account == account, of.kind.in_(("charge", "unbilled")))
         ).all()
     return Rows(kept, {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found})
+
+
+def owners_of(store: SqlStore) -> set[str]:
+    """The processes that may have leases; the name of each begins with its number."""
+    with store._reading() as connection:
+        return set(connection.execute(select(schema.owners.c.owner)).scalars())
 
 
 async def known(session: aiohttp.ClientSession, url: str, key: str, workers: int = 1) -> None:

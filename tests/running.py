@@ -144,13 +144,18 @@ def config_text(
 
 
 PRICING = '{ prompt = "0.000001", completion = "0.000002" }'
+DEARER = '{ prompt = "0.001", completion = "0.002" }'
+"""So much that an endpoint of `PRICING` is asked first, but for once in a million times."""
 
 
-def model_text(id: str, *endpoints: tuple[str, str], pricing: str = PRICING) -> str:
-    """A configured model with an endpoint for each (provider slug, the provider's name for it)."""
+def model_text(id: str, *endpoints: tuple[str, str], pricing: str = "") -> str:
+    """A configured model with an endpoint for each (provider slug, the provider's name for it).
+    All have `pricing`; without it the first is cheap, and asked first, the others are dear.
+    """
     rows = "".join(
-        f'[[models.endpoints]]\nprovider = "{slug}"\nmodel = "{model}"\npricing = {pricing}\n'
-        for slug, model in endpoints
+        f'[[models.endpoints]]\nprovider = "{slug}"\nmodel = "{model}"\n'
+        f"pricing = {pricing or (DEARER if number else PRICING)}\n"
+        for number, (slug, model) in enumerate(endpoints)
     )
     return f'[[models]]\nid = "{id}"\ncontext_length = 32768\n{rows}\n'
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError, Source
-from proxy.pipeline.box import Box, Piece
+from proxy.pipeline.box import Box
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
 from proxy.pipeline.reading import Reading
@@ -37,6 +37,7 @@ from proxy.wire.events import (
 )
 
 BOX_BYTES_MAX = 64 * 1024
+NOBODY = -1  # the choice of what is no content
 USAGE_WAIT_S = 2.0  # for usage after the last finish, and for the provider's own end after that
 
 
@@ -163,7 +164,7 @@ class Attempt:
         self._put(finished)
 
     def _put(self, event: Event) -> None:
-        choice, size, images = -1, 0, 0
+        choice, size, images = NOBODY, 0, 0
         if is_content(event):
             choice, size = event.choice, said_bytes(event)
             if isinstance(event, Attachments) and event.name == "images":
@@ -180,7 +181,7 @@ class Attempt:
         if isinstance(event, Finished):
             self.tail[event.choice] = data
         elif data:
-            self._box.put(Piece(data, choice, size, images, self.heard.tokens_max))
+            self._box.put((data, choice, size, images))
             full = self._box.size_bytes > BOX_BYTES_MAX
             if full and self.sent is not None and not self._held_back:
                 self._held_back = True
@@ -220,16 +221,16 @@ class Attempt:
 
     def curtail(self, covered: Callable[[int], bool]) -> bool:
         """Ends the answer where the account's money does: what waits and is not `covered` is
-        dropped, the provider hung up, and every choice that is not complete ends by its length.
-        False where nothing is left to cut.
+        dropped, and every choice that is not complete ends by its length. False: nothing is to cut.
         """
-        dropped = self._box.cut(covered)
-        for piece in dropped:
-            self.heard.said_bytes -= piece.said_bytes
-            self.heard.images -= piece.images
-        unfinished = {piece.choice for piece in dropped if piece.choice >= 0}
+        heard, unfinished = self.heard, set[int]()
+        while self._box and not covered(heard.said_max):
+            _, choice, size, images = self._box.drop_last()
+            heard.said_bytes -= size
+            heard.images -= images
+            unfinished |= {choice} - {NOBODY}
         if not self.over:
-            unfinished |= (set(range(self._choices)) | self.heard.spoken) - self.heard.done
+            unfinished |= (set(range(self._choices)) | heard.spoken) - heard.done
         if not unfinished:
             return False
         self.cancel()
@@ -239,9 +240,7 @@ class Attempt:
         return True
 
     def forget(self, ring: Callable[[], None]) -> None:
-        """Nobody listens any more: from here on only what was used counts. `ring` is the new one
-        who waits.
-        """
+        """Nobody listens any more: what comes is counted, not kept, and `ring` is told of it."""
         self._ring = ring
         self._forgetting = True
         self.take()
@@ -268,17 +267,17 @@ class Attempt:
     def hurried(self, now: float) -> bool:
         """Whether it is late only by its own endpoint's habits."""
         waits = not self.whole and self.content_at is None and self.finished_at is None
-        learned = self.first_token_s < self.endpoint.timeouts.first_token_s
-        return waits and learned and now >= self.began_at + self.first_token_s
+        usual_s = self.first_token_s
+        late = usual_s < self.endpoint.timeouts.first_token_s and now >= self.began_at + usual_s
+        return waits and late
 
     def expire(self, what: str) -> None:
         """The deadline passed. An answer that lacks only its usage is complete all the same."""
         if self.finished_at is not None:
             self.conclude()
         else:
-            self._fail(
-                GatewayError("provider_timeout", f"The provider did not send {what} in time.")
-            )
+            said = f"The provider did not send {what} in time."
+            self._fail(GatewayError("provider_timeout", said))
 
     def conclude(self) -> None:
         """The answer is complete."""

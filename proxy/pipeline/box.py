@@ -1,23 +1,14 @@
 """What waits for a caller that reads more slowly than its provider sends.
 
-Every piece remembers how much of the answer was said with it, and how much up to its end, so that
-an answer can be cut exactly where the account's money ends.
+Every piece remembers how much of the answer it is, so that an answer can be cut where the account's
+money ends.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TypeAlias
 
-
-class Piece(NamedTuple):
-    """Bytes for the caller, of `choice`. `said_bytes` and `images` are its own, `tokens_max` is
-    the estimate for the answer up to here.
-    """
-
-    data: bytes
-    choice: int
-    said_bytes: int
-    images: int
-    tokens_max: int
+Piece: TypeAlias = tuple[bytes, int, int, int]
+"""Bytes for the caller, their choice, how many bytes of text they say and how many images they
+are: a plain tuple, because there is one for every event of every stream."""
 
 
 class Box:
@@ -32,21 +23,17 @@ class Box:
 
     def put(self, piece: Piece) -> None:
         self._pieces.append(piece)
-        self.size_bytes += len(piece.data)
+        self.size_bytes += len(piece[0])
 
     def take(self) -> bytes:
         """All that waits."""
-        data = b"".join([piece.data for piece in self._pieces])
+        data = b"".join([piece[0] for piece in self._pieces])
         self._pieces.clear()
         self.size_bytes = 0
         return data
 
-    def cut(self, covered: Callable[[int], bool]) -> list[Piece]:
-        """Drops all from the first piece on whose tokens are not covered, and gives it."""
-        keep = 0
-        while keep < len(self._pieces) and covered(self._pieces[keep].tokens_max):
-            keep += 1
-        dropped = self._pieces[keep:]
-        del self._pieces[keep:]
-        self.size_bytes -= sum(len(piece.data) for piece in dropped)
-        return dropped
+    def drop_last(self) -> Piece:
+        """The last piece, which nobody gets."""
+        piece = self._pieces.pop()
+        self.size_bytes -= len(piece[0])
+        return piece

@@ -20,6 +20,7 @@ from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.exchange import Exchange, Snapshot, origin
+from proxy.pipeline.notes import log_request
 from proxy.pipeline.relay import Relay, stream_head
 from proxy.pipeline.settle import outlook, reckon, settle
 from proxy.routing.health import Pool
@@ -27,7 +28,7 @@ from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
 from proxy.wire.events import Usage
-from proxy.wire.record import Generation, Try
+from proxy.wire.record import Try
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Flow:
         books: Books,
         gate: Gate,
         pool: Pool,
+        lag_s: Callable[[], float] = lambda: 0.0,
         transport: Transport,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -78,6 +80,7 @@ class Flow:
         self._books = books
         self._gate = gate
         self._pool = pool
+        self._lag_s = lag_s
         self._drains = Drains()
         self._rng = rng
         self._transport = transport
@@ -164,6 +167,7 @@ class Flow:
             caller,
             dialect,
             pool=self._pool,
+            lag_s=self._lag_s,
             transport=self._transport,
             headers=self._headers,
             on_try=self._books.tried,
@@ -231,11 +235,12 @@ class Flow:
             exchange.cancelled = True
 
     async def _settle(self, exchange: Exchange) -> None:
-        """Settles, and waits until a charge is durable. Raises GatewayError `store_unavailable`
-        where it takes too long: it is written all the same, as soon as the store takes it.
+        """Settles, and waits until a charge to somebody's credit is durable. Raises GatewayError
+        `store_unavailable` where it takes too long: it is written all the same, as soon as the
+        store takes it.
         """
         settlement = self._end(exchange)
-        if not settlement.charge_nano:
+        if not (settlement.charge_nano and settlement.pots):
             self._books.finished(settlement)
             return
         durable = self._books.settled(settlement)
@@ -262,30 +267,8 @@ class Flow:
             exchange.timer.cancel()
         settlement = settle(exchange, now=self._clock(), owner=self._gate.owner)
         self._gate.leave(exchange)
-        self._log(exchange, settlement.generation)
+        log_request(settlement.generation, exchange.key)
         return settlement
-
-    def _log(self, exchange: Exchange, row: Generation) -> None:
-        log.info(
-            "request",
-            extra={
-                "generation": row.id,
-                "status": row.status,
-                "error": row.error,
-                "model": row.model,
-                "provider": row.provider,
-                "streamed": row.streamed,
-                "cancelled": row.cancelled,
-                "latency_ms": row.latency_ms,
-                "time_ms": row.generation_time_ms,
-                "prompt_tokens": row.prompt_tokens,
-                "completion_tokens": row.completion_tokens,
-                "cost_nano": row.cost_nano,
-                "house_nano": row.house_nano,
-                "attempts": len(row.attempts),
-                "key": exchange.key.label if exchange.key else None,
-            },
-        )
 
     def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
         self._books.refused(error.kind)
@@ -297,6 +280,6 @@ class Flow:
         for relay in list(self._relays):
             relay.stop(GatewayError("draining", "The gateway is shutting down."))
 
-    async def close(self) -> None:
-        """Ends the drains that are left; nothing new comes."""
-        await self._drains.close()
+    async def close(self, *, within_s: float = 0.0) -> None:
+        """Waits so long for the drains that are left, then ends them; nothing new comes."""
+        await self._drains.close(within_s)

@@ -30,10 +30,15 @@ class Heard:
     done: set[int] = field(default_factory=set)
 
     @property
+    def said_max(self) -> int:
+        """A rough upper estimate of the tokens in what was said."""
+        return -(-self.said_bytes // BYTES_PER_TOKEN_MIN) + TOKENS_PER_IMAGE * self.images
+
+    @property
     def tokens_max(self) -> int:
-        """A rough upper estimate of the completion's tokens, or the provider's count if greater."""
-        guess = -(-self.said_bytes // BYTES_PER_TOKEN_MIN) + TOKENS_PER_IMAGE * self.images
-        return guess if self.usage is None else max(guess, self.usage.completion_tokens)
+        """The same, or the provider's own count of all it made where that is greater."""
+        counted = 0 if self.usage is None else self.usage.completion_tokens
+        return max(self.said_max, counted)
 
     @property
     def complete(self) -> bool:

@@ -5,12 +5,13 @@ from typing import Final
 
 import msgspec
 
+from proxy.accounts.keys import Key
 from proxy.errors import GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.settle import BYTES_PER_TOKEN, estimate
 from proxy.wire.events import Usage
-from proxy.wire.record import Try
+from proxy.wire.record import Generation, Try
 
 log = logging.getLogger(__name__)
 
@@ -74,3 +75,27 @@ def used(exchange: Exchange, attempt: Attempt) -> Usage:
         return attempt.heard.usage
     said = -(-attempt.heard.said_bytes // BYTES_PER_TOKEN)
     return msgspec.structs.replace(estimate(exchange), completion_tokens=said)
+
+
+def log_request(row: Generation, key: Key | None) -> None:
+    """The one line of a request that was admitted; never a prompt, an answer or a secret."""
+    log.info(
+        "request",
+        extra={
+            "generation": row.id,
+            "status": row.status,
+            "error": row.error,
+            "model": row.model,
+            "provider": row.provider,
+            "streamed": row.streamed,
+            "cancelled": row.cancelled,
+            "latency_ms": row.latency_ms,
+            "time_ms": row.generation_time_ms,
+            "prompt_tokens": row.prompt_tokens,
+            "completion_tokens": row.completion_tokens,
+            "cost_nano": row.cost_nano,
+            "house_nano": row.house_nano,
+            "attempts": len(row.attempts),
+            "key": key.label if key else None,
+        },
+    )

@@ -69,13 +69,14 @@ class Client:
     def __init__(self, wish: Wish, loop: Loop, *, on_end: Callable[["Client"], None]) -> None:
         self.wish = wish
         self._on_end = on_end
+        self._loop = loop
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._inbox.put_nowait({"type": "http.request", "body": orjson.dumps(wish.body)})
         self._pieces = 0
         self._body: list[bytes] = []
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
-        self.gone = False
+        self.gone_at: float | None = None
         self.ended = False
         headers = [(b"authorization", f"Bearer {wish.secret}".encode())]
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
@@ -83,10 +84,15 @@ class Client:
         if wish.gone_s < FOREVER_S:
             loop.call_later(wish.gone_s, self.hang_up)
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has hung up."""
+        return self.gone_at is not None
+
     def hang_up(self) -> None:
         """Leave, whatever is under way."""
         if not self.gone and not self.ended:
-            self.gone = True
+            self.gone_at = self._loop.time()
             self._inbox.put_nowait({"type": "http.disconnect"})
 
     async def _hear(self, message: Any) -> None:

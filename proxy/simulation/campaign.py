@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.simulation.loop import Loop, bury
 from proxy.simulation.world import World
+from proxy.stores.ledger import SqlLedger
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,10 +31,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     events: int
 
 
-def replay(seed: int) -> Outcome:
-    """The world of one seed."""
+def replay(seed: int, *, ledger: SqlLedger | None = None) -> Outcome:
+    """The world of one seed; with a `ledger`, an empty one, on the real store beside the model."""
     loop = Loop(Random(f"loop {seed}"))
-    world = World(seed, loop)
+    world = World(seed, loop, ledger=ledger)
     failure = None
     disabled = logging.root.manager.disable
     logging.disable()  # thousands of worlds end in thousands of warnings

@@ -17,6 +17,7 @@ from proxy.simulation.loop import Life, Loop
 from proxy.simulation.market import Market
 from proxy.simulation.network import Network, Wire
 from proxy.simulation.supervisor import Supervisor
+from proxy.simulation.vault import ModelVault
 from proxy.stores.schema import StoreUnavailable
 from proxy.stores.treasury import Treasury
 from proxy.upstream.transport import Call
@@ -33,6 +34,7 @@ class House:
         loop: Loop,
         *,
         vault: Any,
+        model: ModelVault,
         weather: Weather,
         market: Market,
         answer: Callable[[Call, Wire], None],
@@ -44,6 +46,7 @@ class House:
     ) -> None:
         self.loop = loop
         self.vault = vault
+        self.model = model  # what is in it, for who may look
         self.weather = weather
         self.market = market
         self.answer = answer
@@ -70,6 +73,7 @@ class Machine:
         self.life.on_killed = self._killed
         self.thread.on_killed = self.life.kill
         self.open = False
+        self.stalled = False  # once, at least
         self.busy = 0
         self.life.within(self._furnish)
 
@@ -160,6 +164,7 @@ class Machine:
 
     def stall(self, *, whole: bool) -> None:
         """Stop the loop, and the store's thread as well where `whole`."""
+        self.stalled = True
         self.life.stall()
         if whole:
             self.thread.stall()

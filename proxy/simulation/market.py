@@ -44,7 +44,7 @@ class Market:
         self._rng = rng
         self._providers = providers
         self.margin = rng.choice(((0, 1), (1, 20)))
-        self._enforce = rng.random() < 0.85
+        self.enforce = rng.random() < 0.85
         self.rules = Rules(
             requests_per_minute=rng.choice((0, 0, 30)),
             concurrent_requests=rng.choice((0, 0, 2, 8)),
@@ -101,7 +101,7 @@ class Market:
             anonymous=False,
             body_bytes_max=100_000,
             client_stall_s=30.0,
-            enforce=self._enforce,
+            enforce=self.enforce,
             margin=self.margin,
             rules=self.rules,
             hedge=self._hedge,

@@ -63,11 +63,6 @@ class Provider:
         self._slow_s = slow_s
         self._moods = moods
         self.book: list[Entry] = []
-        self.open_calls = 0
-
-    def heal(self) -> None:
-        """Be well from now on."""
-        self._moods = ((0.0, "well"),)
 
     def answer(self, call: Call, wire: "Wire") -> None:
         """Begin to answer; the rest happens in the provider's own time."""
@@ -82,17 +77,21 @@ class Provider:
             request=text.split()[0],
             kind=kind,
             prompt_tokens=max(1, len(text) // 5),
+            cancels=self.cancels,
         )
         self.book.append(entry)
         script = Script(self._rng, self._loop, entry, body, slow_s=self._slow_s)
         task = self._loop.create_task(script.play(wire), context=contextvars.Context())
-        if self.cancels:
-            wire.on_cut = task.cancel
-        self.open_calls += 1
+
+        def cut() -> None:
+            entry.cut_at = self._loop.time()
+            if self.cancels:
+                task.cancel()
+
+        wire.on_cut = cut
         task.add_done_callback(lambda _: self._ended(entry, wire))
 
     def _ended(self, entry: Entry, wire: Wire) -> None:
-        self.open_calls -= 1
         entry.ended = "cancelled" if wire.cut else "ended"
 
 

@@ -1,6 +1,7 @@
 """What a simulated provider does with one call, from its head to its end or its breaking off."""
 
 import asyncio
+import math
 from random import Random
 from typing import Any, Final
 
@@ -22,7 +23,9 @@ REFUSALS: Final = (400, 401, 402, 404, 429, 429, 500, 502, 503, 529)
 class Entry(msgspec.Struct):
     """A line of a provider's book: what it generated for a request, and said that it was.
 
-    `reported` is the usage that it sent, `ended` how the call ended: ended, cancelled, or None.
+    `reported` is the usage that it sent, at `told_at` of the loop's clock; `ended` how the call
+    ended: ended, cancelled, or None; the other side hung up at `cut_at`. `cancels` says whether
+    that ends the bill.
     """
 
     provider: str
@@ -35,6 +38,9 @@ class Entry(msgspec.Struct):
     answered: bool = False
     reported: dict[str, Any] | None = None
     ended: str | None = None
+    told_at: float = math.inf
+    cut_at: float = math.inf
+    cancels: bool = True
 
 
 class Script:
@@ -169,6 +175,7 @@ class Script:
             )
         elif entry.kind == "low usage":
             made = 0
+        entry.told_at = self._loop.time()
         entry.reported = {"prompt_tokens": prompt, "completion_tokens": made}
         return entry.reported
 

@@ -34,8 +34,7 @@ class Visitors:
     ) -> None:
         self._rng = rng
         self._house = house
-        self._secrets = list(keys)
-        self._keys = list(keys.values())
+        self._keys = keys
         self._machines = machines
         self._span_s = span_s
         self._trace = trace
@@ -49,7 +48,7 @@ class Visitors:
         machine = rng.choice(self._machines)
         if not machine.open:
             return
-        wanted = wish(rng, f"r{number}", secret=rng.choice(self._secrets), models=MODELS)
+        wanted = wish(rng, f"r{number}", secret=rng.choice(list(self._keys)), models=MODELS)
         client = machine.life.within(lambda: Client(wanted, self._house.loop, on_end=self._ended))
         self._clients.append((client, machine))
         self._trace.say(f"{wanted.name} comes to {machine.name}")
@@ -57,13 +56,15 @@ class Visitors:
         task.add_done_callback(lambda task: self._served(client, task))
 
     def _ended(self, client: Client) -> None:
-        """A caller sees the end of its answer: what it costs is durable by now."""
+        """A caller sees the end of its answer: what is taken of its credit is durable by now."""
         self._trace.say(f"{client.wish.name} saw the end of {client.generation}")
-        if client.status == 200 and client.generation is not None:
+        key = self._keys[client.wish.secret]
+        billed = self._house.market.enforce or key.limit_nano is not None
+        if billed and client.status == 200 and client.generation is not None:
             with self._alarm.noticing():
                 seen = witness.Seen(client)
                 if seen.complete and seen.usage and seen.usage["cost"]:
-                    kept = client.generation in self._house.vault.settled
+                    kept = client.generation in self._house.model.settled
                     require(kept, "a charge is durable before the end is seen", client.generation)
 
     def _served(self, client: Client, task: "asyncio.Task[None]") -> None:
@@ -79,7 +80,7 @@ class Visitors:
         machine = rng.choice(self._machines)
         if not machine.open:
             return
-        key = rng.choice(self._keys)
+        key = rng.choice(list(self._keys.values()))
         wanted = patrons.purpose(
             rng, f"till-{number}", at=self._house.wall(), key=key, pots=self._pots(key)
         )
@@ -106,16 +107,18 @@ class Visitors:
             seen = task.result()
             self._trace.say(f"{id} {seen.end} {seen.charge_nano}")
             if seen.end == "saw":
-                kept = self._house.vault.settled.get(id)
+                kept = self._house.model.settled.get(id)
                 require(kept is not None, "a charge is durable before the end is seen", id)
                 assert kept is not None
                 same = kept.charge_nano == seen.charge_nano
-                excused = kept.generation.recovered or id in self._house.vault.late
+                excused = kept.generation.recovered or id in self._house.model.late
                 require(same or excused, "charged what was said", kept, seen.charge_nano)
 
-    def check_answers(self, book: Sequence[Entry]) -> None:
-        """What callers saw against what the providers' books and the ledger say. Raises Broken."""
-        vault = self._house.vault
+    def check_answers(self, book: Sequence[Entry], *, until: float) -> None:
+        """What callers saw against what the providers' books and the ledger say. `until` is when
+        the world began to end. Raises Broken.
+        """
+        vault = self._house.model
         for client, machine in self._clients:
             id = client.generation
             kept = None if id is None else vault.settled.get(id)
@@ -123,10 +126,19 @@ class Visitors:
                 whole = client.ended and client.status == 200 and not machine.dead
                 require(kept is not None or not whole, "an answer has its row", id)
                 continue
-            witness.check_answer(
-                client,
-                kept.generation,
-                [entry for entry in book if entry.request == client.wish.name],
-                market=self._house.market,
-                version=self._house.priced[id],
-            )
+            row, version = kept.generation, self._house.priced[id]
+            mine = [entry for entry in book if entry.request == client.wish.name]
+            market = self._house.market
+            witness.check_answer(client, row, mine, market=market, version=version)
+            won = [one for one in mine if one.provider == row.provider]
+            if won and row.cancelled and not machine.stalled:
+                priced = market.charge_nano(
+                    version, row.provider, row.endpoint_model, prompt=10**6, completion=10**6
+                )
+                witness.check_hang_up(
+                    client,
+                    won[-1],
+                    content=witness.Seen(client).text_bytes > 0,
+                    priced=priced > 0,
+                    until=until,
+                )

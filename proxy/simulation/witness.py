@@ -17,6 +17,8 @@ BYTES_PER_TOKEN: Final = 4
 TOKENS_PER_MESSAGE: Final = 4
 HIDDEN_TOKENS: Final = 512  # that a provider may count beyond the bytes of its text
 COUNT_MAX: Final = 2**31  # a larger one is none
+CUT_S: Final = 0.1
+DRAIN_S: Final = 30.0
 LATE_S: Final = 3.0  # between a limit's grant and the request's going on
 
 HONEST: Final = ("good", "no end mark", "deaf to max_tokens", "endless", "hangs after its end")
@@ -116,6 +118,24 @@ def _check_gone(
                 completion=entry.made_tokens,
             ),
         )
+
+
+def check_hang_up(
+    client: Client, entry: Entry, *, content: bool, priced: bool, until: float
+) -> None:
+    """What a hang-up does to the call under way, where the process is neither dead nor stalled: it
+    is ended at once where that ends the bill or nothing is owed, else heard out. `content` says
+    whether the caller had any, `until` when the world began to end. Raises Broken.
+    """
+    if client.gone_at is None or client.gone_at > until or entry.kind not in HONEST:
+        return
+    name, gone_at = client.wish.name, client.gone_at
+    if entry.cancels or not priced:
+        in_time = entry.ended == "ended" or entry.cut_at <= gone_at + CUT_S
+        require(in_time, "who need not be heard out is hung up on", name, gone_at, entry)
+    elif content and entry.cut_at < until:
+        heard = entry.cut_at >= min(entry.told_at, gone_at + DRAIN_S)
+        require(heard, "what is billed is heard out", name, gone_at, entry)
 
 
 def _check_cost(row: Generation, expected: int) -> None:

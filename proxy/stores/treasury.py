@@ -14,14 +14,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from proxy.accounts.ledger import Fenced, Lease, Pot, Vault
 from proxy.accounts.purse import Hold, Purse, open_hold
 from proxy.stores.schema import StoreUnavailable
 
+T = TypeVar("T")
+
 WAIT_S: Final = 0.25  # of a request for other processes to give back what they do not need
 LATE_S: Final = 1.0  # the same while one of them that lives has not answered yet
+BUSY_S: Final = 2.0  # for a store that others write to
 WAIT_POLL_S: Final = 0.01
 DRY_S: Final = 0.05  # so long a refusal holds for those who ask for as much
 RECALL_POLL_S: Final = 0.05
@@ -162,11 +165,12 @@ class Treasury:
         if purse.dry_at >= min(began_at, self._clock() - DRY_S) and need_nano >= purse.dry_nano:
             raise Short(purse.pot, purse.free_nano)
         if not purse.known:
-            purse.spent_nano = (await self._resize(purse, 0)).settled_nano
+            lease = await self._patiently(began_at, lambda: self._resize(purse, 0))
+            purse.spent_nano = lease.settled_nano
             purse.known = True
         recalled = False
         while True:
-            lease = await self._resize(purse, need_nano)
+            lease = await self._patiently(began_at, lambda: self._resize(purse, need_nano))
             if purse.free_nano >= need_nano:
                 return
             waited_s = self._clock() - began_at
@@ -175,11 +179,21 @@ class Treasury:
                 break
             if not recalled:
                 recalled = True
-                if not await self._recall(purse):
+                if not await self._patiently(began_at, lambda: self._recall(purse)):
                     break
             await asyncio.sleep(WAIT_POLL_S)
         purse.dry_at, purse.dry_nano = self._clock(), need_nano
         raise Short(purse.pot, lease.available_nano)
+
+    async def _patiently(self, began_at: float, work: Callable[[], Awaitable[T]]) -> T:
+        """What the store answers; while it is busy it is asked again. Raises StoreUnavailable."""
+        while True:
+            try:
+                return await work()
+            except StoreUnavailable:
+                if self._clock() - began_at > BUSY_S:
+                    raise
+            await asyncio.sleep(WAIT_POLL_S)
 
     async def _recall(self, purse: Purse) -> int:
         owner, name = self.owner, purse.pot.name

@@ -36,9 +36,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One finished request. Times are seconds since 1970 or milliseconds, as named; tokens are in
     OpenRouter's counting. `cost_nano` is what the caller is charged, None where the endpoint has
     no price; `upstream_nano` the same without the margin; `house_nano` what the house bears: what
-    the hold did not cover, and losers of a race. `held_nano` is the largest hold it had, `waited_ms`
-    how long it waited for credit or a limit. `recovered` marks what was settled after its process
-    died.
+    the hold did not cover, and losers of a race. `held_nano` is the largest hold it had,
+    `waited_ms` how long it waited for credit or a limit. `recovered` marks what was settled after
+    its process died.
     """
 
     id: str

@@ -27,8 +27,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `models` are the names to try, first wish first, as the caller wrote them.
 
     `body` is what travels on to a provider in the caller's own order: every field that is not the
-    gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes` is
-    the size of all that is not media; no prompt of it has more tokens.
+    gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes`
+    is the size of all that is not media; no prompt of it has more tokens.
     """
 
     models: tuple[str, ...]

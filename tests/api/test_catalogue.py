@@ -76,13 +76,17 @@ SEVERAL = model(
 )
 
 
+async def _no_metrics() -> bytes:
+    return b""
+
+
 def app_of(*models: Model, providers: tuple[Provider, ...] = (ACME,)) -> ASGIApp:
     return App(
         inference={},
         routes=catalogue.routes(lambda: Catalogue(models), lambda: providers),
         health=lambda: (200, {}),
         ready=lambda: (200, {}),
-        metrics=lambda: b"",
+        metrics=_no_metrics,
     )
 
 

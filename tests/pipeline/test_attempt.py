@@ -558,6 +558,15 @@ def test_images_count() -> None:
     assert (tried.attempt.heard.images, tried.attempt.waiting) == (0, False)
 
 
+def test_what_is_no_content_has_no_choice_to_end() -> None:
+    logprobs = {"content": [{"token": "", "logprob": 0.0}]}
+    choice = {"index": 0, "delta": {"content": ""}, "logprobs": logprobs, "finish_reason": None}
+    attempt = Tried().hear(chunk("abc"), chunk(choices=[choice]))
+    assert attempt.waiting
+    assert attempt.curtail(lambda tokens: False)
+    assert _reasons(attempt) == [(0, "length", None)]
+
+
 # The caller is gone.
 
 

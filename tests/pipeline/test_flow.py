@@ -397,8 +397,9 @@ def test_the_end_is_not_seen_before_the_charge_is_durable() -> None:
     def act(client: Client, stage: Stage) -> None:
         stage.books.durable_s = 2.0
 
-    for body in (asked(max_tokens=100), asked(max_tokens=100, stream=False)):
-        script = HEALTHY if b"true" in body else [(0.1, JSON_HEAD), (0.2, whole()), (0.2, END)]
+    at_once: Script = [(0.1, JSON_HEAD), (0.2, whole()), (0.2, END)]
+    for stream, script in ((True, HEALTHY), (False, at_once)):
+        body = asked(max_tokens=100, stream=stream)
         client, stage = tell(script, body=body, act=act, credit_nano=MUCH, key=KEY)
         assert client.ended_at == pytest.approx(2.2, abs=0.01)
         assert client.times_of(b'finish_reason":"stop') == [client.ended_at]
@@ -428,6 +429,7 @@ def test_an_answer_ends_where_the_credit_does() -> None:
     assert (row.status, row.error, row.finish_reason) == (200, None, "length")
     assert row.usage_estimated
     assert stage.providers.calls[0].cancelled_at is not None
+    assert row.cost_nano is not None
     assert row.cost_nano == client.events[-1]["usage"]["cost"] * 1e9 > 0
     _balanced(stage, row.cost_nano, granted_nano=start + 100_000_000)
 

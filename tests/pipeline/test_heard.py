@@ -32,6 +32,7 @@ def test_the_estimate_is_an_upper_one(
     heard = Heard(said_bytes=said_bytes, images=images)
     heard.usage = None if counted is None else Usage(completion_tokens=counted)
     assert heard.tokens_max == tokens
+    assert heard.said_max == -(-said_bytes // 3) + 1000 * images
 
 
 def test_an_answer_is_complete_when_all_that_spoke_has_finished() -> None:

@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.attempt import USAGE_WAIT_S
@@ -385,12 +387,8 @@ def test_of_two_whole_answers_one_is_heard_out(stops: bool) -> None:
 
 
 def test_a_stream_goes_on_to_be_billed_or_not() -> None:
-    flowing: Script = [
-        (0.1, HEAD),
-        *((0.2 + n, chunk("a")) for n in range(9)),
-        (9, GOOD),
-        (9.1, END),
-    ]
+    words = [(0.2 + at, chunk("a")) for at in range(9)]
+    flowing: Script = [(0.1, HEAD), *words, (9, GOOD), (9.1, END)]
     told = carry(flowing, endpoints=[ONE], act=_hangs_up(3.0))
     assert told.drained
     assert told.notes == [("p0", None, 0, False)]
@@ -488,3 +486,66 @@ async def _cancelled(scripts: list[Script], stream: bool, step: int) -> Told:
         ended = played.cancelled_at is not None or all(one.when() <= now for one in played._timers)
         assert ended or told.error is None
     return told
+
+
+# Whatever two providers do, and whenever the caller goes.
+
+_MOMENTS = st.integers(1, 80).map(lambda tenths: tenths / 10)
+
+
+@st.composite
+def _scripts(draw: st.DrawFn, text: str) -> Script:
+    """A provider that says `text` some times, and then ends, breaks off or falls silent."""
+    at = draw(_MOMENTS)
+    script: Script = [(at, HEAD)]
+    for _ in range(draw(st.integers(0, 4))):
+        at += draw(_MOMENTS)
+        script = [*script, (at, chunk(text))]
+    finish = chunk(finish="stop", usage=USAGE) + DONE
+    ends: list[Script] = [
+        [(at + 1, finish), (at + 1.1, END)],
+        [(at + 1, chunk(finish="stop")), (at + 9, END)],
+        [(at + 1, GatewayError("provider_cut", "no"))],
+        [(at + 1, b'data: {"error":{"message":"no"}}\n\n')],
+        [],
+    ]
+    return [*script, *draw(st.sampled_from(ends))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    scripts=st.tuples(_scripts("aaa"), _scripts("bbb"), _scripts("ccc")),
+    stream=st.booleans(),
+    limit_s=_MOMENTS,
+    hedge_s=_MOMENTS,
+    gone_at=st.none() | _MOMENTS,
+    stops=st.booleans(),
+)
+def test_one_answer_at_most_and_nothing_left(
+    scripts: tuple[Script, Script, Script],
+    stream: bool,
+    limit_s: float,
+    hedge_s: float,
+    gone_at: float | None,
+    stops: bool,
+) -> None:
+    def act(carried: Carried) -> None:
+        carried.pool.limits_s = dict.fromkeys(("p0", "p1", "p2"), limit_s)
+        carried.pool.hedges_s = dict.fromkeys(("p0", "p1", "p2"), hedge_s)
+        if gone_at is not None:
+            carried.client.later(gone_at, carried.client.hang_up)
+
+    endpoints = [served(slug, stops=stops) for slug in ("p0", "p1", "p2")]
+    told = carry(*scripts, endpoints=endpoints, stream=stream, hedge=True, act=act)
+    heard = [text for text in ("aaa", "bbb", "ccc") if text in told.contents]
+    assert len(heard) <= 1
+    if told.attempt is not None:
+        assert told.exchange.endpoint is told.attempt.endpoint
+        assert told.exchange.heard is told.attempt.heard
+        assert told.attempt.heard.complete
+    assert len(told.tries) == len(told.pool.ended) == len(told.providers.calls)
+    assert sum(one.hedge for one in told.tries) <= 1
+    lost = [note for note in told.tries if note.error == LOST]
+    assert len(told.exchange.lost) >= len(lost)
+    if not told.drained and gone_at is not None and told.error is not None:
+        assert told.settled_at[0] <= max(gone_at, 0.0) + 1e-6

@@ -12,6 +12,7 @@ from tests.running import Running, config_text, eventually, model_text
 from tests.sdk.clients import Client, JSONObject, Outcome
 from tests.sdk.upstreams import (
     ARGUMENTS,
+    ODD,
     PICTURES,
     QUESTION,
     QUESTION_USAGE,
@@ -104,31 +105,34 @@ def config(folder: Path, upstream: Upstream) -> str:
         + model("cut-head", "fault/cut-head")
         + model("cut-rescued", "fault/cut-head", "weir/lorem")
         + model("bad-json", "fault/bad-json")
+        + "".join(model_text(name, ("p0", name)) for name in ODD)
     )
-    return config_text(folder, upstream.base_url, upstream.base_url, more=more)
+    text = config_text(folder, upstream.base_url, upstream.base_url, more=more)
+    return text.replace('name = "P0"\n', 'name = "P0"\ncancel_stops_billing = true\n')
 
 
 def ask(text: str | list[JSONObject] = QUESTION, model: str = "test/lorem", **more: Any) -> Any:
     return {"model": model, "messages": [{"role": "user", "content": text}], **more}
 
 
-def check(outcome: Outcome, text: str, *, finish_reason: str = "stop") -> None:
+def check(outcome: Outcome, text: str, *, finish_reason: str = "stop", times: int = 1) -> None:
     """What holds for every answer: who it is from, what it says, and that its usage adds up."""
     assert outcome.id.startswith("gen-")
     assert outcome.text == text
     assert outcome.finish_reason == finish_reason
-    check_usage(outcome.usage)
+    check_usage(outcome.usage, times)
 
 
-def check_usage(usage: JSONObject) -> None:
+def check_usage(usage: JSONObject, times: int = 1) -> None:
+    """`times` is how much dearer than `tests.running.PRICING` it was."""
     prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     assert prompt > 0 < completion
     assert usage["total_tokens"] == prompt + completion
     assert usage["is_byok"] is False
     details = usage["cost_details"]
-    assert details["upstream_inference_prompt_cost"] == pytest.approx(prompt * 1e-6)
-    assert details["upstream_inference_completions_cost"] == pytest.approx(completion * 2e-6)
-    assert usage["cost"] == pytest.approx(prompt * 1e-6 + completion * 2e-6)
+    assert details["upstream_inference_prompt_cost"] == pytest.approx(prompt * 1e-6 * times)
+    assert details["upstream_inference_completions_cost"] == pytest.approx(completion * 2e-6 * times)
+    assert usage["cost"] == pytest.approx((prompt * 1e-6 + completion * 2e-6) * times)
     assert details["upstream_inference_cost"] == pytest.approx(usage["cost"])
 
 
@@ -245,12 +249,13 @@ async def everywhere_limited(world: World, stream: bool) -> None:
 
 async def rescued(world: World, stream: bool) -> None:
     outcome = await world.client.chat(ask(model="test/rescued"), stream=stream)
-    check(outcome, TEXT)
+    check(outcome, TEXT, times=1000)
     assert outcome.provider == ("P1" if world.client.provider_named else None)
 
 
 async def cut_head_rescued(world: World, stream: bool) -> None:
-    check(await world.client.chat(ask(model="test/cut-rescued"), stream=stream), TEXT)
+    outcome = await world.client.chat(ask(model="test/cut-rescued"), stream=stream)
+    check(outcome, TEXT, times=1000)
 
 
 async def caller_at_fault(world: World, stream: bool) -> None:

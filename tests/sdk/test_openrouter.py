@@ -265,7 +265,8 @@ async def test_the_catalogue(client: OpenRouter) -> None:
     endpoints = (await client.endpoints.list_async(author="test", slug="limited")).data
     assert endpoints.id == "test/limited"
     assert [endpoint.provider_name for endpoint in endpoints.endpoints] == ["P0", "P1"]
-    assert {endpoint.pricing.completion for endpoint in endpoints.endpoints} == {"0.000002"}
+    prices = [endpoint.pricing.completion for endpoint in endpoints.endpoints]
+    assert prices == ["0.000002", "0.002"]
     providers = (await client.providers.list_async()).data
     assert [(provider.slug, provider.name) for provider in providers] == [
         ("p0", "P0"),

@@ -8,6 +8,11 @@ from msgspec.structs import replace
 from proxy.accounts import purse
 from proxy.accounts.ledger import Settlement
 from proxy.accounts.purse import Bill, Hold
+from proxy.pipeline.admit import Gate
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.drains import Drains
+from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.flow import Flow
 from proxy.simulation import vault
 from proxy.simulation.campaign import Failure, replay
 from proxy.simulation.vault import ModelVault
@@ -109,6 +114,37 @@ def lease_returned_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ModelVault, "close_owner", generous)
 
 
+def early_end(patch: pytest.MonkeyPatch) -> None:
+    """The end of an answer is sent before its charge is written."""
+
+    async def settle(self: Flow, exchange: Exchange) -> None:
+        self._books.finished(self._end(exchange))
+
+    patch.setattr(Flow, "_settle", settle)
+
+
+def forgotten_slot(patch: pytest.MonkeyPatch) -> None:
+    """Who hangs up keeps its slots."""
+    leave = Gate.leave
+
+    def keep(self: Gate, exchange: Exchange) -> None:
+        if not exchange.cancelled:
+            leave(self, exchange)
+
+    patch.setattr(Gate, "leave", keep)
+
+
+def impatient_drain(patch: pytest.MonkeyPatch) -> None:
+    """Who bills the whole answer is not heard out."""
+    take = Drains.take
+
+    def hurry(self: Drains, attempt: Attempt, then: Callable[[], None]) -> None:
+        self._closed = True
+        take(self, attempt, then)
+
+    patch.setattr(Drains, "take", hurry)
+
+
 PLANTS: dict[Callable[[pytest.MonkeyPatch], None], str] = {
     double_settle: "charged once|zero|below zero|a lease",
     lost_settle: "durable|row",
@@ -117,6 +153,9 @@ PLANTS: dict[Callable[[pytest.MonkeyPatch], None], str] = {
     greedy_hold: "holds are within|leased|charges",
     leaked_hold: "no hold is left",
     lease_returned_twice: "a pot is its entries",
+    early_end: "durable before the end",
+    forgotten_slot: "at rest",
+    impatient_drain: "heard out",
 }
 
 

@@ -62,7 +62,8 @@ def test_kinds_that_end_well() -> None:
     assert run("deaf to max_tokens", 3, stream=True, max_tokens=1)[0].made_tokens > 1
     assert run("endless", stream=True, max_tokens=5)[0].made_tokens == 400
     low, _ = run("low usage", stream=False)
-    assert low.reported == {"prompt_tokens": 3, "completion_tokens": 0} != low.made_tokens
+    assert low.reported == {"prompt_tokens": 3, "completion_tokens": 0}
+    assert low.made_tokens > 0
     absurd, _ = run("absurd usage", stream=True)
     assert absurd.reported is not None
     assert sum(absurd.reported.values()) > 5000

@@ -210,3 +210,12 @@ def test_free_requests_are_counted(store: SqlStore) -> None:
     assert store.ledger.free_today(day + 1) == {}
     store.ledger.settle([settlement("w", 3, pots=(), at=NOW + DAY)])
     assert store.ledger.free_today(day + 1) == {}
+
+
+def test_without_a_lease_the_charge_comes_straight_from_the_account(store: SqlStore) -> None:
+    store.ledger.grant("default", 15, id="g", at=NOW)
+    store.ledger.settle([settlement(id, 10, owner="dead") for id in "xyz"])
+    assert [row_of(store, id) for id in "xyz"] == [(10, 0), (5, 5), (0, 10)]
+    rows = {row.id: row.debit for row in store.ledger.transfers("default", 9) if row.id in "xyz"}
+    assert rows == {"x": ACCOUNT.name, "y": ACCOUNT.name}
+    assert store.ledger.verify().differences == ()

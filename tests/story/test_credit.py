@@ -119,6 +119,6 @@ def _checked(store: SqlStore, account: str, answers: list[Answer], least: int) -
     spent = sum(rows.charges.values())
     left = balance.available_nano + balance.leased_nano
     assert spent == balance.charged_nano == CREDIT_NANO - left
-    assert 0 <= left
+    assert left >= 0
     assert store.ledger.verify().differences == ()
     return Round(by_status[200], by_status[402], spent, left, least)

@@ -1,4 +1,6 @@
-"""A caller that hangs up, however it does so and whenever: the provider is told within 100 ms."""
+"""A caller that hangs up, however it does so and whenever: the provider is told within 100 ms, or
+heard out for its usage where it would go on to charge.
+"""
 
 import asyncio
 import contextlib
@@ -27,6 +29,8 @@ from tests.running import (
 )
 
 RUNS = 300
+STOPS = 'name = "P0"\ncancel_stops_billing = true'
+DRAINS = 40
 WITHIN_S = 0.1
 
 
@@ -50,6 +54,7 @@ SCENARIO = Scenario(
         Rule(model="silent", fault="no-head"),
         Rule(model="flowing", tokens=10_000, tokens_per_s=50),
         Rule(model="stalling", fault="stall", events=3),
+        Rule(model="paced", tokens=40, tokens_per_s=80),
     )
 )
 
@@ -63,7 +68,7 @@ async def test_the_provider_sees_a_hang_up_at_once(
     async with provider(SCENARIO) as (fake, base_url):
         names = ("silent", "flowing", "stalling")
         models = "".join(model_text(f"test/{name}", ("p0", name)) for name in names)
-        text = config_text(tmp_path, base_url) + models
+        text = config_text(tmp_path, base_url).replace('name = "P0"', STOPS) + models
         async with (_served if own else _hosted)(tmp_path, text) as (url, key):
             took_s = [
                 await _hang_up(url, key, fake, moment, reset=number % 2 == 1)
@@ -84,6 +89,30 @@ async def test_the_provider_sees_a_hang_up_at_once(
             assert row["cost_nano"] > 0
         else:
             assert (row["cost_nano"], row["completion_tokens"], row["prompt_tokens"]) == (0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_who_goes_on_to_charge_is_heard_out(tmp_path: Path, stream: bool) -> None:
+    moment = Moment("test/paced", stream, b'"content":"' if stream else b"", True)
+    async with provider(SCENARIO) as (fake, base_url):
+        text = config_text(tmp_path, base_url) + model_text("test/paced", ("p0", "paced"))
+        async with weir(tmp_path, text) as running:
+            for number in range(DRAINS):
+                reader, writer = await _call(running.url, running.key, moment)
+                await _until(lambda: fake.open > 0)
+                await _hear(reader, moment)
+                _leave(writer, reset=number % 2 == 1)
+            await eventually(lambda: running.gateway.app.under_way == 0)
+            assert fake.open > 0
+            await eventually(lambda: fake.open == 0)
+        assert fake.disconnects == 0
+    rows = _rows(tmp_path)
+    assert len({row["id"] for row in rows}) == len(rows) == DRAINS
+    for row in rows:
+        assert (row["cancelled"], row["status"], row["usage_estimated"]) == (1, 499, 0)
+        assert row["completion_tokens"] == 40
+        assert row["cost_nano"] > 0
 
 
 @contextlib.asynccontextmanager
@@ -112,16 +141,26 @@ async def _hang_up(url: str, key: str, fake: Fake, moment: Moment, *, reset: boo
     before = fake.disconnects
     reader, writer = await _call(url, key, moment)
     await _until(lambda: fake.open > 0)
+    await _hear(reader, moment)
+    hung_up_at = _leave(writer, reset=reset)
+    await _until(lambda: fake.disconnects > before and fake.open == 0)
+    return fake.disconnect_times[-1] - hung_up_at
+
+
+async def _hear(reader: asyncio.StreamReader, moment: Moment) -> None:
     heard = b""
     while moment.heard not in heard:
         heard += await reader.read(65536)
+
+
+def _leave(writer: asyncio.StreamWriter, *, reset: bool) -> float:
+    """Hangs up, and tells when."""
     if reset:
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     hung_up_at = time.monotonic()
     writer.transport.abort()
-    await _until(lambda: fake.disconnects > before and fake.open == 0)
-    return fake.disconnect_times[-1] - hung_up_at
+    return hung_up_at
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -182,7 +221,7 @@ async def test_a_caller_that_hangs_up_within_its_request_leaves_nothing(
         models = model_text("test/silent", ("p0", "silent"))
         async with weir(tmp_path, config_text(tmp_path, base_url) + models) as running:
             rows: list[Generation] = []
-            running.gateway.office.metrics.record = rows.append  # type: ignore[method-assign]
+            running.gateway.office.metrics.record = rows.append  # type: ignore[assignment, method-assign]
             asked = fake.requests
             whole = _request(running.key, b'{"model": "test/silent"}')
             sent = {"request line": 9, "headers": 70, "body": len(whole) - 5}[moment]

@@ -21,6 +21,7 @@ from proxy.errors import KINDS
 from proxy.upstream.fake import Fake, Rule, Scenario
 from tests.calling import Answer, Calls, at_once, calling
 from tests.running import config_text, model_text, provider, weir
+from tests.story.test_faults import TIMEOUTS
 
 LONG = "WEIR_ROUNDS" in os.environ
 STORM_S = float(os.environ.get("WEIR_ROUNDS", "6"))
@@ -34,6 +35,7 @@ STATUSES = {kind.status for name, kind in KINDS.items() if name.startswith("prov
 STORMS = {
     "500 everywhere": ("status", "status", "status"),
     "each in its own way": ("cut-head", "overloaded", "rate-limit"),
+    **({"silence": ("no-head", "no-head", "no-head")} if LONG else {}),
 }
 
 
@@ -53,7 +55,7 @@ async def bench(folder: Path, faults: Sequence[str]) -> AsyncIterator[Bench]:
         served = [await stack.enter_async_context(provider(one)) for one in scenarios]
         fakes, urls = [fake for fake, _ in served], [url for _, url in served]
         model = model_text("test/storm", *((f"p{number}", "m") for number in range(len(urls))))
-        text = config_text(folder, *urls) + model
+        text = config_text(folder, *urls, more=TIMEOUTS) + model
         running = await stack.enter_async_context(weir(folder, text))
         yield Bench(await stack.enter_async_context(calling(running)), fakes)
 
@@ -70,13 +72,14 @@ async def test_a_storm_of_failures_is_not_fed(
         began_at = time.monotonic()
         answers = await _storm(tried.calls, began_at)
         took_s = time.monotonic() - began_at
-        _check_errors(answers, took_s)
+        _check_errors(answers)
         rows = [tried.calls.row_of(answer) for answer in answers]
         attempts = sum(len(row.attempts) for row in rows)
         # A kept-alive connection that is cut at once is taken for a stale one, and the call made
-        # anew: here that can only be the one on which the list of models came.
+        # anew: here that can only be the one on which the list of models came. Of those that were
+        # given up, a provider that was not listening need not have heard.
         asked = sum(fake.requests for fake in tried.fakes) - listed
-        assert attempts <= asked <= attempts + faults.count("cut-head")
+        assert 0.99 * attempts <= asked <= attempts + faults.count("cut-head")
         counted = tried.calls.running.gateway.office.metrics.attempts
         assert sum(counted.values()) == attempts
         later = [one for one in answers if one.asked_at >= began_at + SETTLED_S]
@@ -105,14 +108,16 @@ async def _storm(calls: Calls, began_at: float) -> list[Answer]:
     return [task.result() for task in asked]
 
 
-def _check_errors(answers: Sequence[Answer], took_s: float) -> None:
+def _check_errors(answers: Sequence[Answer]) -> None:
     """Everybody is told, at once, what is the matter, and nothing that is not theirs to know."""
-    statuses = Counter(answer.status for answer in answers)
-    print(f"\nstatuses {dict(statuses)}")
+    statuses = Counter(answer.error["code"] for answer in answers)
+    print(f"\nerrors {dict(statuses)}")
     assert statuses.keys() <= STATUSES
     for answer in answers:
-        assert answer.error["code"] == answer.status
+        within = answer.raw.startswith(b":")  # a stream that had waited for more than a second
+        assert answer.status == (200 if within else answer.error["code"])
         assert answer.error["message"]
+        assert answer.retry_after == "1" or answer.status not in (429, 503)
         assert b"provider-key" not in answer.raw
         assert b"127.0.0.1" not in answer.raw
 
@@ -121,7 +126,7 @@ async def _back_s(calls: Calls) -> float:
     """How long until callers are answered again; until then they are told so clearly."""
     began_at = time.monotonic()
     while not (answer := await calls.ask("test/storm", stream=True)).complete:
-        assert answer.status in STATUSES
+        assert answer.error["code"] in STATUSES
         assert time.monotonic() - began_at <= BACK_S_MAX
         await asyncio.sleep(0.1)
     return time.monotonic() - began_at

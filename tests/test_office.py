@@ -1,0 +1,135 @@
+"""The books of a gateway, over a real store: what is counted, kept, and told to accounts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from proxy.accounts.keys import mint
+from proxy.accounts.ledger import Settlement
+from proxy.accounts.limits import Rules
+from proxy.office import OWNER, RECALL, Office
+from proxy.serving.channel import Channel
+from proxy.stores.limits import CHANNEL
+from proxy.stores.periods import DAY_S, periods
+from proxy.stores.writer import Writer
+from proxy.wire.record import Generation, Try
+
+NOW = 1_750_000_000.0
+USD = 10**9
+SECRET, KEY = mint("app", token_hex=lambda size: "ab" * size, now=NOW)
+
+
+def settlement(id: str, *, cost_nano: int = 7, owner: str = "", **more: Any) -> Settlement:
+    row = Generation(id=id, created_at=NOW, key_hash=KEY.hash, cost_nano=cost_nano)
+    return Settlement(owner=owner, generation=row, charge_nano=cost_nano, **more)
+
+
+class Supervised(Channel):
+    """The channel to a supervisor who notes what it hears."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.heard: list[tuple[str, object]] = []
+
+    async def request(self, name: str, payload: object = None, *, timeout_s: float) -> Any:
+        self.heard.append((name, payload))
+        raise ConnectionError
+
+    def notify(self, name: str, payload: object = None) -> None:
+        self.heard.append((name, payload))
+
+
+@asynccontextmanager
+async def office(
+    folder: Path,
+    *,
+    channel: Channel | None = None,
+    wall: Callable[[], float] = lambda: NOW,
+    rules: Rules | None = None,
+) -> AsyncIterator[Office]:
+    writer = Writer.open(f"sqlite:///{folder}/weir.db")
+    made = Office(
+        writer, wall=wall, new_id=lambda: "me", rules=lambda: rules or Rules(), channel=channel
+    )
+    await writer.call(lambda store: store.add_key(KEY))
+    await made.open()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def test_what_is_finished_is_kept_and_counted_once(tmp_path: Path) -> None:
+    async with office(tmp_path) as one:
+        assert one.healthy
+        assert one.key(KEY.hash) == KEY
+        one.finished(settlement("a"))
+        await one.settled(settlement("b"))
+        row = await one.find("a", KEY)
+        assert row is not None
+        assert row.cost_nano == 7
+        assert await one.find("a", None) is not None
+        assert await one.find("c", KEY) is None
+        spent = await one.spent(KEY, periods(NOW))
+        assert (spent.total_nano, spent.daily_nano) == (14, 14)
+        assert (await one.spent(None, periods(NOW))).total_nano == 0
+        balance = await one.balance("default")
+        assert (balance.unbilled_nano, balance.charged_nano) == (14, 0)
+        one.refused("unauthenticated")
+        one.tried(Try(provider="p", provider_name="P", model="m", status=200, latency_ms=1))
+        assert one.metrics.refusals == {"unauthenticated": 1}
+        assert one.metrics.attempts == {("p", "ok"): 1}
+        assert set(one.gauges()) >= {"weir_store_healthy", "weir_held_usd"}
+
+
+async def test_a_row_that_is_not_yet_written_is_found(tmp_path: Path) -> None:
+    async with office(tmp_path) as one:
+        one.finished(settlement("a"))
+        row = await one.find("a", KEY)
+        assert row is not None
+        assert row.id == "a"
+
+
+async def test_what_was_noted_is_charged_when_the_process_dies(tmp_path: Path) -> None:
+    async with office(tmp_path) as one:
+        one.noted(settlement("a", owner="me"))
+        await one._writer.call(lambda store: store.keys())
+        await one.treasury.bury("me")
+        row = await one._writer.call(lambda store: store.generation("a", key_hash=None))
+        assert row is not None
+        assert row.recovered
+
+
+async def test_free_requests_of_today_are_known_after_a_restart(tmp_path: Path) -> None:
+    rules = Rules(free_requests_per_day=2, free_requests_per_day_with_credit=9)
+    async with office(tmp_path, rules=rules) as one:
+        await one.settled(settlement("a", cost_nano=0, free=True))
+        free = await one.free(await one.balance("default"))
+        assert (free.limit, free.used) == (2, 1)
+        await one._writer.call(
+            lambda store: store.ledger.grant("default", 10 * USD, id="g", at=NOW)
+        )
+        free = await one.free(await one.balance("default"))
+        assert (free.limit, free.used) == (9, 1)
+    writer = Writer.open(f"sqlite:///{tmp_path}/weir.db")
+    day = int(NOW // DAY_S)
+    used = await writer.call(lambda store: store.ledger.free_today(day))
+    await writer.close()
+    assert used == {"default": 1}
+
+
+async def test_a_worker_tells_its_supervisor_who_it_is_and_takes_what_it_lends(
+    tmp_path: Path,
+) -> None:
+    channel = Supervised()
+    async with office(tmp_path, channel=channel, wall=time.time) as one:
+        assert channel.heard == [(OWNER, "me")]
+        assert one.treasury.owner == "me"
+        channel.handlers[RECALL]([])
+        task = asyncio.create_task(one._ask(CHANNEL, None))
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), ConnectionError)
+        assert channel.heard[-1] == (CHANNEL, None)
