@@ -66,7 +66,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Level(NamedTuple):
     """Prices per token for prompts of some length, as integers of the tariff's scale; None where
-    a part is charged like the whole. The dearest are of this level and all below it.
+    a part is charged like the whole, as all are without `parts`. The dearest are of this level and
+    all below it.
     """
 
     prompt: int
@@ -79,6 +80,8 @@ class _Level(NamedTuple):
     image_output: int | None
     dearest_prompt: int
     dearest_completion: int
+    parts_in: bool
+    parts_out: bool
 
 
 class Tariff:
@@ -133,29 +136,36 @@ class Tariff:
             image_output,
             max(one or 0 for one in ins),
             max(one or 0 for one in outs),
+            (cache_read, cache_write, audio) != (None, None, None),
+            (reasoning, audio_output, image_output) != (None, None, None),
         )
 
     def cost(self, usage: Usage, margin: tuple[int, int] = NO_MARGIN) -> Cost:
         """The exact price of `usage`, rounded up to a whole nano-dollar."""
         level = self._levels[bisect_left(self._thresholds, usage.prompt_tokens)]
-        spent_in = _priced(
-            usage.prompt_tokens,
-            level.prompt,
-            (usage.cached_tokens, level.cache_read),
-            (usage.cache_write_tokens, level.cache_write),
-            (usage.prompt_audio_tokens, level.audio),
-        )
-        spent_out = _priced(
-            usage.completion_tokens,
-            level.completion,
-            (usage.reasoning_tokens, level.reasoning),
-            (usage.completion_audio_tokens, level.audio_output),
-            (usage.completion_image_tokens, level.image_output),
-        )
+        spent_in = usage.prompt_tokens * level.prompt
+        if level.parts_in:
+            spent_in = _priced(
+                usage.prompt_tokens,
+                level.prompt,
+                (usage.cached_tokens, level.cache_read),
+                (usage.cache_write_tokens, level.cache_write),
+                (usage.prompt_audio_tokens, level.audio),
+            )
+        spent_out = usage.completion_tokens * level.completion
+        if level.parts_out:
+            spent_out = _priced(
+                usage.completion_tokens,
+                level.completion,
+                (usage.reasoning_tokens, level.reasoning),
+                (usage.completion_audio_tokens, level.audio_output),
+                (usage.completion_image_tokens, level.image_output),
+            )
         spent = spent_in + spent_out + self._request
+        total_nano = self._nano(spent)
         return Cost(
-            total_nano=self._nano(spent),
-            charge_nano=self._nano(spent, margin),
+            total_nano=total_nano,
+            charge_nano=self._nano(spent, margin) if margin[0] else total_nano,
             prompt_nano=self._nano(spent_in),
             completion_nano=self._nano(spent_out),
         )
@@ -178,7 +188,8 @@ class Tariff:
 
     def _nano(self, scaled: int, margin: tuple[int, int] = NO_MARGIN) -> int:
         above, below = margin
-        return min(NANO_MAX, -(-scaled * (above + below) // (self._scale * below)))
+        nano = -(-scaled * (above + below) // (self._scale * below))
+        return nano if nano < NANO_MAX else NANO_MAX
 
     @property
     def free(self) -> bool:

@@ -94,6 +94,15 @@ class Fenced(Exception):
     """The owner was taken for dead and its leases were returned: it must begin as a new owner."""
 
 
+class Short(Exception):
+    """No process has enough of `pot` left; a hold of `affordable_nano` would have been possible."""
+
+    def __init__(self, pot: Pot, affordable_nano: int) -> None:
+        super().__init__(pot.name)
+        self.pot = pot
+        self.affordable_nano = affordable_nano
+
+
 class Vault(Protocol):
     """A store of the ledger, as the thread that owns it calls it. Each call is one transaction,
     durable when it returns, and may be repeated with the same arguments when its outcome is

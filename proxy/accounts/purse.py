@@ -64,8 +64,11 @@ class Hold:
 
     def grow(self, more_nano: int) -> bool:
         """Reserve more in all purses, or in none."""
-        if not self.open or more_nano > self.room_nano:
+        if not self.open:
             return False
+        for purse in self.purses:
+            if purse.amount_nano - purse.spent_nano - purse.held_nano < more_nano:
+                return False
         for purse in self.purses:
             purse.held_nano += more_nano
         self.amount_nano += more_nano
@@ -83,7 +86,8 @@ class Hold:
         """
         assert self.open, "a hold ends once"
         assert cost_nano >= 0
-        self.grow(min(max(0, cost_nano - self.amount_nano), self.room_nano))
+        if cost_nano > self.amount_nano:
+            self.grow(min(cost_nano - self.amount_nano, max(0, self.room_nano)))
         charge_nano = min(cost_nano, self.amount_nano)
         for purse in self.purses:
             purse.spent_nano += charge_nano

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from proxy.accounts import refusals
-from proxy.accounts.ledger import Pot, account_pot, allowance_pot
+from proxy.accounts.ledger import Pot, Short, account_pot, allowance_pot
 from proxy.accounts.limits import claims
 from proxy.accounts.purse import Hold
 from proxy.errors import GatewayError
@@ -19,7 +19,7 @@ from proxy.pipeline.exchange import Exchange
 from proxy.stores.limits import Limiter
 from proxy.stores.periods import end_of, start_of
 from proxy.stores.schema import StoreUnavailable
-from proxy.stores.treasury import Short, Treasury
+from proxy.stores.treasury import Treasury
 from proxy.wire.request import Ask
 
 START_TOKENS: Final = 512

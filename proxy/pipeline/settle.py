@@ -19,6 +19,7 @@ from proxy.wire.record import Candidate, Generation
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIUM = 1000
+_NO_USAGE = Usage()
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
 MEDIA_TOKENS_MAX = 2_000_000  # of a prompt with media, where nobody says the context's length
 
@@ -46,11 +47,14 @@ def reckon(exchange: Exchange) -> int:
     if exchange.usage is not None and pricing is not None:
         cost = cost_of(exchange.usage, pricing, margin)
         if delivered and exchange.error is None:
-            owed = cost_of(_plausible(exchange, exchange.usage), pricing, margin).charge_nano
-            exchange.house_nano += cost.charge_nano - owed
+            plausible = _plausible(exchange, exchange.usage)
+            owed = cost.charge_nano
+            if plausible is not exchange.usage:
+                owed = cost_of(plausible, pricing, margin).charge_nano
+                exchange.house_nano += cost.charge_nano - owed
         else:
             exchange.house_nano += cost.total_nano
-        exchange.cost = replace(cost, charge_nano=owed)
+        exchange.cost = cost if owed == cost.charge_nano else replace(cost, charge_nano=owed)
     if not (delivered and exchange.error is None) and not _good(exchange):
         exchange.usage = None
     exchange.owed_nano = owed
@@ -74,7 +78,7 @@ def settle(exchange: Exchange, *, now: float, owner: str) -> Settlement:
         charge, house = hold.settle(owed)
         exchange.house_nano += house
         owner, pots = hold.owner, hold.pots
-    if exchange.cost is not None:
+    if exchange.cost is not None and charge != owed:
         exchange.cost = replace(exchange.cost, charge_nano=charge)
     return Settlement(
         owner=owner,
@@ -175,9 +179,10 @@ def _text_bytes(content: Any) -> int:
 
 def _row(exchange: Exchange, *, now: float) -> Generation:
     ask, model, endpoint, key = exchange.ask, exchange.model, exchange.endpoint, exchange.key
-    usage = exchange.usage or Usage()
+    heard, origin = exchange.heard, exchange.origin
+    usage = heard.usage or _NO_USAGE
     begun = exchange.started_at
-    content_at = exchange.content_at
+    content_at = heard.content_at
     error = exchange.error
     return Generation(
         id=exchange.id,
@@ -189,13 +194,13 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         provider=endpoint.provider.slug if endpoint else "",
         provider_name=endpoint.provider.name if endpoint else "",
         endpoint_model=endpoint.model if endpoint else "",
-        upstream_id=exchange.opened.upstream_id,
+        upstream_id=heard.opened.upstream_id,
         streamed=ask.stream if ask else False,
         cancelled=exchange.cancelled,
         status=error.status if error else CLIENT_CLOSED if exchange.cancelled else 200,
         error=error.kind if error else None,
-        finish_reason="error" if error else exchange.finish_reason,
-        native_finish_reason=exchange.native_finish_reason,
+        finish_reason="error" if error else heard.finish_reason,
+        native_finish_reason=heard.native_finish_reason,
         latency_ms=None if content_at is None else int((content_at - begun) * 1000),
         generation_time_ms=int((now - begun) * 1000),
         prompt_tokens=usage.prompt_tokens,
@@ -206,13 +211,13 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         image_tokens=usage.completion_image_tokens,
         usage_estimated=usage.estimated,
         cost_nano=_cost_nano(exchange),
-        service_tier=exchange.opened.service_tier,
+        service_tier=heard.opened.service_tier,
         media_prompt=ask.media_prompt if ask else 0,
         audio_prompt=ask.audio_prompt if ask else 0,
-        session_id=(ask.session_id if ask else None) or exchange.origin.get("session_id"),
-        http_referer=exchange.origin.get("http_referer"),
-        title=exchange.origin.get("title"),
-        user_agent=exchange.origin.get("user_agent"),
+        session_id=(ask.session_id if ask else None) or origin.get("session_id"),
+        http_referer=origin.get("http_referer"),
+        title=origin.get("title"),
+        user_agent=origin.get("user_agent"),
         attempts=tuple(exchange.tries),
         candidates=_candidates(exchange),
         upstream_nano=exchange.cost.total_nano if exchange.cost else _cost_nano(exchange),

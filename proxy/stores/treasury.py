@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from proxy.accounts.ledger import Fenced, Lease, Pot, Vault
+from proxy.accounts.ledger import Fenced, Lease, Pot, Short, Vault
 from proxy.accounts.purse import Hold, Purse, open_hold
 from proxy.stores.schema import StoreUnavailable
 
@@ -37,22 +37,18 @@ CHUNK_HOLDS: Final = 64
 log = logging.getLogger(__name__)
 
 
-class Short(Exception):
-    """No process has enough of `pot` left; a hold of `affordable_nano` would have been possible."""
-
-    def __init__(self, pot: Pot, affordable_nano: int) -> None:
-        super().__init__(pot.name)
-        self.pot = pot
-        self.affordable_nano = affordable_nano
-
-
 class _Account(Purse):
-    """A purse, and the line of those who wait for it."""
+    """A purse of `owner`, and the line of those who wait for it. `users` are those whose holds may
+    still take from it.
+    """
 
-    __slots__ = ("dry_at", "dry_nano", "known", "lock")
+    __slots__ = ("dry_at", "dry_nano", "known", "lock", "owner", "users")
 
-    def __init__(self, pot: Pot) -> None:
+    def __init__(self, pot: Pot, owner: str, now: float) -> None:
         super().__init__(pot)
+        self.owner = owner
+        self.touched_at = now
+        self.users = 0
         self.lock = asyncio.Lock()
         self.dry_at = float("-inf")
         self.dry_nano = 0
@@ -79,6 +75,7 @@ class Treasury:
         self._purses: dict[str, _Account] = {}
         self._looks: dict[str, tuple[int, int]] = {}  # owner -> its beat, seen how often
         self._tasks: list[asyncio.Task[None]] = []
+        self._beginning = asyncio.Lock()
         self.owner = ""
 
     async def open(self) -> None:
@@ -141,6 +138,16 @@ class Treasury:
 
     async def _cover(self, hold: Hold, more_nano: int) -> bool:
         """Grow `hold` by `more_nano`; False where its owner is no more, or it ended meanwhile."""
+        used = [purse for purse in hold.purses if isinstance(purse, _Account)]
+        for purse in used:
+            purse.users += 1
+        try:
+            return await self._take(hold, more_nano)
+        finally:
+            for purse in used:
+                purse.users -= 1
+
+    async def _take(self, hold: Hold, more_nano: int) -> bool:
         began_at = self._clock()
         while not hold.grow(more_nano):
             short = next((one for one in hold.purses if one.free_nano < more_nano), None)
@@ -195,8 +202,8 @@ class Treasury:
                     raise
             await asyncio.sleep(WAIT_POLL_S)
 
-    async def _recall(self, purse: Purse) -> int:
-        owner, name = self.owner, purse.pot.name
+    async def _recall(self, purse: _Account) -> int:
+        owner, name = purse.owner, purse.pot.name
         count: int = await self._call(lambda vault: vault.recall(owner, name))
         return count
 
@@ -205,7 +212,7 @@ class Treasury:
 
         What is free is out of reach meanwhile: it may be what is given back.
         """
-        owner, pot, at = self.owner, purse.pot, self._wall()
+        owner, pot, at = purse.owner, purse.pot, self._wall()
         bound = purse.bound_nano
         purse.amount_nano = min(purse.amount_nano, bound)
         least = bound + need_nano
@@ -222,7 +229,8 @@ class Treasury:
     def _purse(self, pot: Pot) -> _Account:
         purse = self._purses.get(pot.name)
         if purse is None:
-            purse = self._purses[pot.name] = _Account(pot)
+            purse = _Account(pot, self.owner, self._clock())
+            self._purses[pot.name] = purse
         return purse
 
     # What goes on beside the requests.
@@ -251,12 +259,11 @@ class Treasury:
                 await self.bury(other)
         idle_since = self._clock() - IDLE_S
         for name, purse in list(self._purses.items()):
-            if purse.touched_at < idle_since and not purse.held_nano and not purse.lock.locked():
+            if purse.touched_at < idle_since and not (purse.held_nano or purse.users):
                 lease = await self._give_back(purse)
-                if purse.amount_nano == lease.settled_nano == purse.spent_nano and not (
-                    purse.held_nano or purse.lock.locked()
-                ):
-                    del self._purses[name]
+                settled = purse.amount_nano == lease.settled_nano == purse.spent_nano
+                if settled and not (purse.held_nano or purse.users):
+                    self._purses.pop(name, None)
 
     async def bury(self, owner: str) -> None:
         """Take back what a dead process had leased."""
@@ -280,7 +287,8 @@ class Treasury:
             return await self._resize(purse, 0)
 
     async def _fenced(self, owner: str) -> None:
-        """Others took this process for dead: begin anew. Holds of before end as they can."""
-        if owner == self.owner:
-            log.error("taken for dead while it lived; beginning anew", extra={"owner": owner})
-            await self._begin()
+        """Others took this process for dead: begin anew, once. Holds of before end as they can."""
+        async with self._beginning:
+            if owner == self.owner:
+                log.error("taken for dead while it lived; beginning anew", extra={"owner": owner})
+                await self._begin()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from proxy.accounts.ledger import Fenced, Pot, Settlement, account_pot, allowance_pot
+from proxy.accounts.ledger import Fenced, Pot, Settlement, Short, account_pot, allowance_pot
 from proxy.accounts.purse import Hold
 from proxy.simulation.vault import ModelVault
 from proxy.stores.schema import StoreUnavailable
-from proxy.stores.treasury import BEAT_S, DEAD_LOOKS, IDLE_S, LATE_S, Short, Treasury
+from proxy.stores.treasury import BEAT_S, DEAD_LOOKS, IDLE_S, LATE_S, Treasury
 from proxy.wire.record import Generation
 from tests.clock import play
 

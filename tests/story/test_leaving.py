@@ -46,14 +46,15 @@ NAMES: Final = ("paced", "stalling", "flood", "endless")
 
 
 class Watch:
-    """In front of the simulated provider: the text that it sent of its last answer, in bytes, and
-    all bytes that it ever sent.
+    """In front of the simulated provider: the text that it sent of its last answer, in bytes, all
+    bytes that it ever sent, and when answers were cancelled.
     """
 
     def __init__(self) -> None:
         self.fake: Fake = fake(SCENARIO)
         self.text_bytes = 0
         self.sent_bytes = 0
+        self.cancelled_at: list[float] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def watched(message: Message) -> None:
@@ -63,7 +64,16 @@ class Watch:
             await send(message)
 
         self.text_bytes = 0
-        await self.fake(scope, receive, watched if scope["type"] == "http" else send)
+        try:
+            await self.fake(scope, receive, watched if scope["type"] == "http" else send)
+        except asyncio.CancelledError:  # the server may say so instead of a disconnect
+            self.cancelled_at.append(time.monotonic())
+            raise
+
+    def gone_at(self, since: float) -> float | None:
+        """When, from then on, it first knew that its caller had gone."""
+        times = [*self.fake.disconnect_times, *self.cancelled_at]
+        return min((at for at in times if at >= since), default=None)
 
 
 class Served(NamedTuple):
@@ -206,7 +216,7 @@ async def _leave(
     gateway: Served, watch: Watch, key: str, model: str, *, at: int, number: int, reset: bool
 ) -> Left:
     """One request whose caller leaves after `at` bytes of the answer; returns when all is over."""
-    before, asked = watch.fake.disconnects, watch.fake.requests
+    asked = watch.fake.requests
     reader, writer = await _call(gateway.url, key, model, number)
     await _until(lambda: watch.fake.requests > asked)
     read = b""
@@ -217,9 +227,8 @@ async def _leave(
                 break
     left_at = _close(writer, reset=reset)
     await _until(lambda: watch.fake.open == 0)
-    heard_s = None
-    if watch.fake.disconnects > before:
-        heard_s = watch.fake.disconnect_times[-1] - left_at
+    gone_at = watch.gone_at(left_at)
+    heard_s = None if gone_at is None else gone_at - left_at
     await eventually(lambda: _resting(gateway))
     return Left(model, len(_text(read)), watch.text_bytes, 0, heard_s)
 
@@ -268,6 +277,29 @@ def _close(writer: asyncio.StreamWriter, *, reset: bool) -> float:
     left_at = time.monotonic()
     writer.transport.abort()
     return left_at
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+async def test_who_sent_more_than_a_request_is_heard_out_as_well(
+    tmp_path: Path, reset: bool
+) -> None:
+    """A pipelined request keeps the server from reading, and so from seeing the end."""
+    watch = Watch()
+    with opened(tmp_path) as store:
+        key = new_key(store, "leaving", RICH)
+        async with serving(watch) as url, _hosted(tmp_path, _configured(tmp_path, url)) as gateway:
+            await asyncio.sleep(0.5)  # until it knows the key
+            reader, writer = await _call(gateway.url, key, "drains/paced", 1)
+            writer.write(b"GET /health HTTP/1.1\r\nHost: weir\r\n\r\n")
+            while b'"content":"' not in await reader.read(4096):
+                pass
+            _close(writer, reset=reset)
+            await eventually(lambda: watch.fake.open == 0)
+            await eventually(lambda: _resting(gateway))
+        (row,) = rows_of(store, "leaving").generations.values()
+    assert row.cancelled
+    assert (row.completion_tokens, row.usage_estimated) == (WORDS, False)
+    assert row.cost_nano == FULL_NANO
 
 
 async def _until(condition: Callable[[], bool]) -> None:

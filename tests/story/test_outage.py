@@ -26,7 +26,16 @@ from proxy.routing.health import Pool, Rules
 from proxy.upstream.fake import Fake, Rule, Scenario, fake
 from proxy.wire.frames import Splitter
 from tests.calling import Answer, Calls, at_once, calling
-from tests.running import config_text, eventually, free_port, model_text, provider, serving, weir
+from tests.running import (
+    PRICING,
+    config_text,
+    eventually,
+    free_port,
+    model_text,
+    provider,
+    serving,
+    weir,
+)
 from tests.story.test_faults import STREAMED, TIMEOUTS, WHOLE, Expected
 
 LONG = "WEIR_ROUNDS" in os.environ
@@ -81,7 +90,9 @@ async def bench(folder: Path, faults: list[str]) -> AsyncIterator[Bench]:
         urls = [url, *[dead_url] * len(faults), f"http://127.0.0.1:{port}/v1"]
         slugs = {name: f"p{at}" for at, name in enumerate([*faults, REFUSED], start=1)}
         models = model_text("test/alone", ("p0", "lorem")) + "".join(
-            model_text(_model(name), (slug, name.replace(" ", "-")), ("p0", "lorem"))
+            model_text(
+                _model(name), (slug, name.replace(" ", "-")), ("p0", "lorem"), pricing=PRICING
+            )
             for name, slug in slugs.items()
         )
         async with (
