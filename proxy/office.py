@@ -73,7 +73,13 @@ class Office:
             lent = LentLimiter(Borrower(), self._ask, clock=clock, wall=wall)
             channel.handlers[RECALL] = lent.recall
             self.limiter = lent
-        self.gate = Gate(self.treasury, self.limiter, bought=self._keyring.granted, clock=clock)
+        self.gate = Gate(
+            self.treasury,
+            self.limiter,
+            bought=self._keyring.granted,
+            clock=clock,
+            stuck=lambda: writer.stuck,
+        )
 
     async def open(self) -> None:
         """Reads what must be known and begins as an owner of the ledger.

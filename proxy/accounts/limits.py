@@ -50,6 +50,18 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     free_requests_per_day: int = 50
     free_requests_per_day_with_credit: int = 1000
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is limited but free models."""
+        return not (
+            self.requests_per_minute
+            or self.tokens_per_minute
+            or self.concurrent_requests
+            or self.account_requests_per_minute
+            or self.account_tokens_per_minute
+            or self.account_concurrent_requests
+        )
+
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
     """`amount` of what the meter `name` holds. `text` is what the caller is told when it is not
@@ -76,6 +88,8 @@ def claims(
     """What a request of about `tokens` tokens claims. `free` says whether its model is a free one,
     `bought_nano` what the account ever bought. No limit, no claim.
     """
+    if rules.none and not free and (key is None or key.unlimited):
+        return ()
     own: tuple[int | None, ...] = (None, None, None)
     if key is not None:
         own = (key.requests_per_minute, key.tokens_per_minute, key.concurrent_requests)

@@ -43,7 +43,9 @@ def account_of(exchange: Exchange) -> str:
 
 
 class Gate:
-    """Admits requests; what it grants stands on the exchange, for `settle` to end."""
+    """Admits requests; what it grants stands on the exchange, for `settle` to end. `bought` tells
+    what an account ever bought, `stuck` that charges can not be written.
+    """
 
     def __init__(
         self,
@@ -52,11 +54,13 @@ class Gate:
         *,
         bought: Callable[[str], int],
         clock: Callable[[], float],
+        stuck: Callable[[], bool] = lambda: False,
     ) -> None:
         self._treasury = treasury
         self._limiter = limiter
         self._bought = bought
         self._clock = clock
+        self._stuck = stuck
 
     async def admit(self, exchange: Exchange) -> None:
         """Takes limits and credit. Awaits only where a lent limit or a lease runs short.
@@ -84,6 +88,8 @@ class Gate:
                 exchange.waited_s += self._clock() - began_at
         pots = _pots(exchange, account)
         if pots:
+            if self._stuck():
+                raise _no_ledger()
             await self._hold(exchange, ask, pots)
 
     async def top_up(self, exchange: Exchange, owed_nano: int) -> None:
@@ -130,9 +136,7 @@ class Gate:
                 except Short as error:
                     short = error
         except StoreUnavailable:
-            raise GatewayError(
-                "store_unavailable", "The ledger does not answer.", headers={"Retry-After": "1"}
-            ) from None
+            raise _no_ledger() from None
         finally:
             exchange.waited_s += self._clock() - began_at
         raise _refusal(exchange, short, price, sizes[-1])
@@ -221,6 +225,12 @@ def _pots(exchange: Exchange, account: str) -> list[Pot]:
         since = start_of(key.limit_reset, exchange.created_at)
         pots.append(allowance_pot(key.hash, limit_nano=key.limit_nano, since=since))
     return pots
+
+
+def _no_ledger() -> GatewayError:
+    """Nothing is run up that could not be written down."""
+    headers = {"Retry-After": "1"}
+    return GatewayError("store_unavailable", "The ledger does not answer.", headers=headers)
 
 
 def _refusal(exchange: Exchange, short: Short, price: _Price, tokens: int) -> GatewayError:

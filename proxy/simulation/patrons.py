@@ -14,7 +14,7 @@ from proxy.accounts.ledger import Pot, Settlement
 from proxy.accounts.purse import Hold
 from proxy.simulation.machine import Machine
 from proxy.stores.schema import StoreUnavailable
-from proxy.stores.treasury import Short
+from proxy.accounts.ledger import Short
 from proxy.wire.record import Generation
 
 SETTLE_S = 5.0

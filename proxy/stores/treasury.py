@@ -115,7 +115,12 @@ class Treasury:
 
     def hold(self, pots: Sequence[Pot], amount_nano: int) -> Hold | None:
         """A hold in each of `pots`; None where one of the leases runs short."""
-        purses = [self._purse(pot) for pot in pots]
+        purses = []
+        for pot in pots:
+            purse = self._purses.get(pot.name)
+            if purse is None or purse.free_nano < amount_nano:
+                return None
+            purses.append(purse)
         return open_hold(self.owner, purses, amount_nano)
 
     async def wait_hold(self, pots: Sequence[Pot], amount_nano: int) -> Hold:

@@ -10,8 +10,7 @@ What is submitted waits `GATHER_S` for company; where somebody waits for a settl
 at the end, nothing waits: what arrives during one commit is the next group. While the database is
 locked or full, settlements stay here, up to `ROWS_MAX`, and are tried again with growing pauses. A
 settlement that the database can not hold at all fails alone, so that it can not hold up the others.
-Queues are deques and dicts, each of which is safe to share between two threads operation by
-operation: the loop never waits for a lock.
+Queues are deques and dicts, whose operations are safe between threads: the loop waits for no lock.
 """
 
 import asyncio
@@ -35,6 +34,7 @@ BATCH_ROWS_MAX: Final = 500  # some 10 ms of work: no call waits longer than thi
 ROWS_MAX: Final = 100_000  # about 150 MB, and some minutes of a busy gateway without its database
 RETRY_S_MAX: Final = 0.5
 CLOSE_S_MAX: Final = 10.0
+STUCK_S: Final = 5.0
 # Another process may hold the write lock. Waiting for it longer would keep calls from being
 # answered, and a revoked key alive.
 BUSY_TIMEOUT_MS: Final = 250
@@ -66,6 +66,7 @@ class Writer:
         self._urgent = threading.Event()
         self._give_up_at: float | None = None  # set once, by `close`; time.monotonic
         self.healthy = True
+        self._failing_since = 0.0  # time.monotonic, while it is not
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="weir-store", daemon=True)
         self._thread.start()
@@ -77,8 +78,13 @@ class Writer:
 
     @property
     def pending(self) -> int:
-        """The number of settlements that are not known to be durable yet."""
+        """How many settlements are not known to be durable."""
         return len(self._pending)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the store has refused for so long that no new charge should be run up."""
+        return not self.healthy and time.monotonic() - self._failing_since > STUCK_S
 
     def submit(self, settlement: Settlement) -> None:
         """Keep it, soon. Where too many are waiting it is dropped, and counted."""
@@ -86,19 +92,18 @@ class Writer:
             self._wake.set()
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:
-        """Keep it at once; the future is done when it is durable, whoever still waits.
-
-        The future fails with StoreUnavailable where too many are waiting, or the writer closes
-        before the store could take it, and with what the store said where it can never hold it.
+        """Keep it at once; the future is done when it is durable. It fails with StoreUnavailable
+        where too many are waiting or the writer closes first, else with what the store said.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self._enqueue(settlement):
             future.set_exception(StoreUnavailable("The store takes no more settlements."))
             return future
         self._waiting.setdefault(settlement.generation.id, []).append(future)
-        if self.healthy:  # else it waits for the next attempt like all others
+        if self.healthy and not self._urgent.is_set():  # else it waits like all others
             self._urgent.set()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
         return future
 
     def _enqueue(self, settlement: Settlement) -> bool:
@@ -109,16 +114,15 @@ class Writer:
         if self._give_up_at is not None or len(self._pending) >= self._rows_max:
             self.dropped += 1
             return False
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._loop or asyncio.get_running_loop()
         self._pending[id] = settlement
         self._rows.append(settlement)
         self._notes.pop(id, None)
         return True
 
     def checkpoint(self, settlement: Settlement) -> None:
-        """Note what a running generation would be charged now; nobody waits, the last one counts.
-
-        One that is too many is left out: it serves only where this process dies.
+        """Note what a running generation would be charged now; the last one counts. One that is too
+        many is left out: it serves only where this process dies.
         """
         id = settlement.generation.id
         full = len(self._notes) >= self._rows_max and id not in self._notes
@@ -249,27 +253,24 @@ class Writer:
     def _note(self, notes: list[Settlement]) -> None:
         try:
             self._store.ledger.checkpoint(notes)
-        except StoreUnavailable:
-            raise
         except Exception as error:
-            if len(notes) > 1:
-                for note in notes:
-                    self._note([note])
-            else:
+            if isinstance(error, StoreUnavailable):
+                raise
+            for note in notes if len(notes) > 1 else ():
+                self._note([note])
+            if len(notes) == 1:
                 log.error("checkpoint unfit for the store: %s", type(error).__name__)
 
     def _tell(self, batch: Sequence[Settlement], error: Exception | None) -> None:
-        if not batch:
-            return
-        assert self._loop is not None  # who queued it said which
-        # A loop that is closed has nobody left who waits.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._done, batch, error)
+        if batch and self._loop is not None:
+            with suppress(RuntimeError):  # a loop that is closed has nobody left who waits
+                self._loop.call_soon_threadsafe(self._done, batch, error)
 
     def _turn(self, *, healthy: bool, why: str) -> None:
         if healthy and not self.healthy:
             log.warning("store takes records again")
         elif self.healthy and not healthy:
+            self._failing_since = time.monotonic()
             log.warning("store refuses records: %s", why)
         self.healthy = healthy
 
@@ -286,8 +287,7 @@ class Writer:
 
 
 def _deliver(call: _Call, result: object, error: Exception | None) -> None:
-    # A loop that is closed has nobody left who waits.
-    with suppress(RuntimeError):
+    with suppress(RuntimeError):  # as above
         call.loop.call_soon_threadsafe(_settle, call.future, result, error)
 
 

@@ -252,6 +252,20 @@ def test_a_store_that_does_not_answer() -> None:
     play(story())
 
 
+def test_nothing_is_run_up_while_charges_can_not_be_written() -> None:
+    async def story() -> None:
+        stage = await opened(10**13)
+        stage.gate._stuck = lambda: True
+        with pytest.raises(GatewayError) as refused:
+            await stage.gate.admit(exchange(stage))
+        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
+        stage.snapshot = stage.snapshot._replace(enforce=False)
+        await stage.gate.admit(exchange(stage))
+        await stage.close()
+
+    play(story())
+
+
 def test_limits_are_taken_before_credit_and_given_back_by_use() -> None:
     async def story() -> None:
         stage = await opened(10**14, tokens_per_minute=1000, requests_per_minute=3)

@@ -130,9 +130,10 @@ def check_usage(usage: JSONObject, times: int = 1) -> None:
     assert usage["total_tokens"] == prompt + completion
     assert usage["is_byok"] is False
     details = usage["cost_details"]
-    assert details["upstream_inference_prompt_cost"] == pytest.approx(prompt * 1e-6 * times)
-    assert details["upstream_inference_completions_cost"] == pytest.approx(completion * 2e-6 * times)
-    assert usage["cost"] == pytest.approx((prompt * 1e-6 + completion * 2e-6) * times)
+    asked, said = prompt * 1e-6 * times, completion * 2e-6 * times
+    assert details["upstream_inference_prompt_cost"] == pytest.approx(asked)
+    assert details["upstream_inference_completions_cost"] == pytest.approx(said)
+    assert usage["cost"] == pytest.approx(asked + said)
     assert details["upstream_inference_cost"] == pytest.approx(usage["cost"])
 
 
