@@ -1,4 +1,4 @@
-"""`python -m bench.ledger`: what the ledger costs a request, on the loop and in its writer's thread.
+"""`python -m bench.ledger`: what the ledger costs a request, on the loop and beside it.
 
 CPU time of one thread, in batches, over a real SQLite file; the disk's own work for a commit is
 told apart, because a group of any size pays it once. Nothing else runs in this process meanwhile.

@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,19 +35,19 @@ def rounds(short: int) -> int:
 
 @contextlib.asynccontextmanager
 async def served(
-    folder: Path, text: str, workers: int = 1, **environ: str
+    folder: Path, text: str, workers: int = 1, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
     """`weir serve` with the configuration `text`, which is a supervisor where there are workers."""
     (folder / "config.toml").write_text(text)
     arguments = ["serve", "--bind", "127.0.0.1:0"]
     if workers > 1:
         arguments += ["--workers", str(workers)]
-    async with process(*arguments, cwd=folder, **environ) as running:
+    async with process(*arguments, cwd=folder, **(environ or {})) as running:
         yield running
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Any:
+def opened(folder: Path) -> Iterator[SqlStore]:
     """The store of `folder`, beside the gateways that use it."""
     store = SqlStore.open(f"sqlite:///{folder}/weir.db")
     try:

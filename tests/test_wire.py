@@ -14,14 +14,19 @@ from typing import Any
 
 import pytest
 
+from proxy.dialects.chat import decode_request
 from proxy.dialects.chat_errors import decode_error, encode_error, provider_error
 from proxy.dialects.chat_events import Decoder, decode_answer
 from proxy.dialects.chat_stream import Encoder, encode_answer, encode_usage
+from proxy.errors import GatewayError
+from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.settle import plausible, said_bytes
 from proxy.providers import Quirks, known
 from proxy.wire.events import Ended, Event, Failed, Finished, Started, Usage, UsageReport
 from proxy.wire.request import Head
 from tests.heard import check_error, check_same, heard_answer, heard_stream
 from tests.recordings import Recording, load
+from tests.stage import endpoint, snapshot
 from tests.truth import PROVIDERS, Json, Truth, chats, check_count, events, kind, said
 
 pytestmark = pytest.mark.wire
@@ -214,3 +219,41 @@ def test_keys_are_those_of_openrouter_in_its_order(what: str) -> None:
         wanted = kept_in(theirs[name])
         for one in values:
             assert [key for key in one if key in wanted] == wanted, name
+
+
+# What recorded providers counted is never more than the hold and the charge take for possible.
+
+
+def counted(recording: Recording) -> Exchange | None:
+    """The recorded request and answer as an exchange that is over; None where nothing was counted,
+    or a request that we would refuse.
+    """
+    quirks = quirks_of(recording.row["provider"])
+    streamed = kind(recording) == "stream"
+    whole = decode([recording.body], quirks) if streamed else decode_answer(recording.body, quirks)
+    usages = [event.usage for event in whole if isinstance(event, UsageReport)]
+    try:
+        ask = decode_request(json.dumps(recording.request["body"]).encode())
+    except GatewayError:
+        return None
+    if not usages:
+        return None
+    exchange = Exchange(id="gen", created_at=0.0, started_at=0.0, snapshot=snapshot())
+    exchange.ask, exchange.endpoint = ask, endpoint()
+    exchange.usage = usages[-1]
+    exchange.said_bytes = sum(map(said_bytes, whole))
+    return exchange
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_no_recorded_usage_is_beyond_the_possible(provider: str) -> None:
+    checked, beyond = 0, []
+    for row in chats(provider):
+        recording = load(row)
+        exchange = None if kind(recording) == "error" else counted(recording)
+        if exchange is not None and exchange.usage is not None:
+            checked += 1
+            if plausible(exchange, exchange.usage) != exchange.usage:
+                beyond.append((row["dir"], exchange.usage, exchange.said_bytes))
+    assert checked > 0
+    assert beyond == []

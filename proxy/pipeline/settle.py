@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.accounts.ledger import Settlement
 from proxy.money import cost_of
-from proxy.pipeline.admit import FREE_SUFFIX, START_TOKENS, account_of, prompt_bound
+from proxy.pipeline.admit import FREE_SUFFIX, account_of, prompt_bound
 from proxy.pipeline.exchange import Exchange
 from proxy.wire.events import Audio, Event, Reasoning, Refusal, Text, ToolCall, Usage
 from proxy.wire.record import Candidate, Generation
@@ -21,6 +21,8 @@ TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIUM = 1000
 _NO_USAGE = Usage()
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
+MORE_PROMPT_TOKENS = 65_536  # than the prompt's bytes: the most in recorded traffic is 22,399
+MORE_TOKENS = 8192  # than the answer's bytes: the most in recorded traffic is 2,528
 MEDIA_TOKENS_MAX = 2_000_000  # of a prompt with media, where nobody says the context's length
 
 CLIENT_CLOSED = 499  # nginx's status for a caller that hung up; it is only ever in our own record
@@ -47,10 +49,10 @@ def reckon(exchange: Exchange) -> int:
     if exchange.usage is not None and pricing is not None:
         cost = cost_of(exchange.usage, pricing, margin)
         if delivered and exchange.error is None:
-            plausible = _plausible(exchange, exchange.usage)
+            possible = plausible(exchange, exchange.usage)
             owed = cost.charge_nano
-            if plausible is not exchange.usage:
-                owed = cost_of(plausible, pricing, margin).charge_nano
+            if possible is not exchange.usage:
+                owed = cost_of(possible, pricing, margin).charge_nano
                 exchange.house_nano += cost.charge_nano - owed
         else:
             exchange.house_nano += cost.total_nano
@@ -99,7 +101,7 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
     if hold is None or exchange.content_at is None or endpoint is None or endpoint.pricing is None:
         return None
     usage = exchange.usage or estimate(exchange)
-    cost = cost_of(_plausible(exchange, usage), endpoint.pricing, exchange.snapshot.margin)
+    cost = cost_of(plausible(exchange, usage), endpoint.pricing, exchange.snapshot.margin)
     charge = min(cost.charge_nano, hold.amount_nano)
     row = replace(
         _row(exchange, now=now),
@@ -125,17 +127,20 @@ def _is_free(exchange: Exchange) -> bool:
     return exchange.model is not None and exchange.model.id.endswith(FREE_SUFFIX)
 
 
-def _plausible(exchange: Exchange, usage: Usage) -> Usage:
-    """The most of `usage` that the request can have used: a token of text has at least a byte."""
+def plausible(exchange: Exchange, usage: Usage) -> Usage:
+    """The most of `usage` that the request can have used: a token of text has at least a byte, and
+    so much more may be in a prompt (a provider's own tools) or in thoughts that nobody counts apart
+    (docs/decisions).
+    """
     ask, endpoint = exchange.ask, exchange.endpoint
     assert ask is not None
     assert endpoint is not None
-    prompt_max = prompt_bound(ask)
+    prompt_max = prompt_bound(ask) + MORE_PROMPT_TOKENS
     if ask.media_prompt or ask.audio_prompt:
         prompt_max = max(prompt_max, endpoint.context_length or MEDIA_TOKENS_MAX)
     unseen = usage.reasoning_tokens + usage.completion_audio_tokens + usage.completion_image_tokens
     unseen_max = max(endpoint.max_completion_tokens or UNSEEN_TOKENS_MAX, ask.max_tokens or 0)
-    completion_max = exchange.said_bytes + START_TOKENS + min(unseen, unseen_max * ask.choices)
+    completion_max = exchange.said_bytes + MORE_TOKENS + min(unseen, unseen_max * ask.choices)
     if usage.prompt_tokens <= prompt_max and usage.completion_tokens <= completion_max:
         return usage
     return replace(

@@ -10,11 +10,10 @@ from random import Random
 from typing import NamedTuple
 
 from proxy.accounts.keys import Key
-from proxy.accounts.ledger import Pot, Settlement
+from proxy.accounts.ledger import Pot, Settlement, Short
 from proxy.accounts.purse import Hold
 from proxy.simulation.machine import Machine
 from proxy.stores.schema import StoreUnavailable
-from proxy.accounts.ledger import Short
 from proxy.wire.record import Generation
 
 SETTLE_S = 5.0

@@ -218,16 +218,18 @@ def test_an_explicit_zero_stays_zero() -> None:
 @pytest.mark.parametrize(
     ("usage", "charged"),
     [
-        pytest.param(Usage(prompt_tokens=99), 99, id="a token for every byte"),
-        pytest.param(Usage(prompt_tokens=100), 99, id="and no more"),
-        pytest.param(Usage(completion_tokens=552), 1104, id="a token for every byte said, and 512"),
-        pytest.param(Usage(completion_tokens=2**31), 1104, id="and no more than those"),
+        pytest.param(Usage(prompt_tokens=65_635), 65_635, id="a token for every byte, and more"),
+        pytest.param(Usage(prompt_tokens=2**31), 65_635, id="but not any number"),
+        pytest.param(Usage(completion_tokens=8232), 16_464, id="a token for every byte said, too"),
+        pytest.param(Usage(completion_tokens=2**31), 16_464, id="but not any number of those"),
         pytest.param(
-            Usage(completion_tokens=9000, reasoning_tokens=8900), 18000, id="reasoning is not said"
+            Usage(completion_tokens=17_000, reasoning_tokens=8900),
+            34_000,
+            id="reasoning is not said",
         ),
         pytest.param(
             Usage(completion_tokens=2**31, reasoning_tokens=2**31),
-            2 * (552 + 131_072),
+            2 * (8232 + 131_072),
             id="but has an end",
         ),
     ],

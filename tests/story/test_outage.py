@@ -146,7 +146,8 @@ async def _check_outage(tried: Bench, name: str, charge_nano: int | None, *, str
     began_at = time.monotonic()
     answers = await _asked(tried, _model(name), stream=stream)
     took_s = time.monotonic() - began_at
-    assert all(answer.complete for answer in answers), name
+    unanswered = [(one.status, one.raw[-500:]) for one in answers if not one.complete]
+    assert unanswered == [], name
     slug = tried.slugs[name]
     asked = tried.calls.attempts_at(slug, answers)
     later = [one for one in answers if len(tried.calls.row_of(one).attempts) == 1]
