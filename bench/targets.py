@@ -140,14 +140,21 @@ async def target(name: str, upstream_port: int, folder: Path, core: int) -> Asyn
 
 
 async def _create_key(folder: Path) -> str:
+    """A key and credit to spend, as an operator would make them."""
+    key = await _weir(folder, "keys", "create", "bench")
+    await _weir(folder, "credits", "grant", "1000000")
+    return key
+
+
+async def _weir(folder: Path, *command: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", "keys", "create", "bench",
+        sys.executable, "-m", "proxy", *command,
         "--config", str(folder / "weir.toml"), cwd=_ROOT, env=_environ(),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, said = await process.communicate()
     if process.returncode != 0:
-        raise NotRunning(f"weir keys create: {said.decode()}")
+        raise NotRunning(f"weir {' '.join(command)}: {said.decode()}")
     return out.decode().strip()
 
 

@@ -140,7 +140,8 @@ def config_text(
         for number, url in enumerate(providers)
     )
     said = f'[store]\nurl = "sqlite:///{folder}/weir.db"\n[server]\n{server}\n'
-    return f"{said}[credits]\nenforce = {str(enforce).lower()}\n{more}\n{rows}"
+    said += "" if enforce else "[credits]\nenforce = false\n"
+    return f"{said}{more}\n{rows}"
 
 
 PRICING = '{ prompt = "0.000001", completion = "0.000002" }'

@@ -161,7 +161,6 @@ transfers = Table(
     CheckConstraint("amount_nano > 0", name="transfers_move_something"),
     sqlite_with_rowid=False,
 )
-Index("transfers_account_at", transfers.c.account, transfers.c.at)
 # Bound to a parameter it would not be seen to be the condition of the index.
 is_grant = transfers.c.kind == text("'grant'")
 Index("transfers_grants", transfers.c.account, sqlite_where=is_grant)

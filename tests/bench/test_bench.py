@@ -14,6 +14,7 @@ from bench.targets import NAMES, missing
 from bench.upstream import MODEL, TEXT
 from bench.visits import Load, Visit, percentile
 
+LEDGER = ("on the loop, hold:", "on the loop:", "in the writer's thread:", "commit of a group")
 INSTALLED = [name for name in NAMES if not missing(name)]
 FINISH: dict[str, Any] = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
 USAGE: dict[str, Any] = {"choices": [], "usage": {"completion_tokens": 2}}
@@ -179,3 +180,11 @@ def test_wrong_options_are_refused(wrong: list[str]) -> None:
     ended = bench(*wrong)
     assert ended.returncode == 2
     assert wrong[0] in ended.stderr
+
+
+def test_the_ledger_has_its_figures() -> None:
+    command = [sys.executable, "-m", "bench.ledger", "--batches", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in LEDGER:
+        assert line in done.stdout

@@ -21,7 +21,6 @@ from proxy.errors import KINDS
 from proxy.upstream.fake import Fake, Rule, Scenario
 from tests.calling import Answer, Calls, at_once, calling
 from tests.running import PRICING, config_text, model_text, provider, weir
-from tests.story.test_faults import TIMEOUTS
 
 LONG = "WEIR_ROUNDS" in os.environ
 STORM_S = float(os.environ.get("WEIR_ROUNDS", "6"))
@@ -30,6 +29,7 @@ PER_S = 220
 PER_S_MIN = 200
 SHARE_MAX = 1.25
 BACK_S_MAX = 60.0
+TIMEOUTS = "[timeouts]\nfirst_byte_s = 2\nfirst_token_s = 2\nanswer_s = 2\n"
 HEALTHY = Scenario(models=())
 STATUSES = {kind.status for name, kind in KINDS.items() if name.startswith("provider_")}
 STORMS = {

@@ -106,7 +106,6 @@ def _make_books() -> None:
         sa.CheckConstraint("amount_nano > 0", name="transfers_move_something"),
         sqlite_with_rowid=False,
     )
-    op.create_index("transfers_account_at", "transfers", ["account", "at"])
     grants = sa.text("kind = 'grant'")
     op.create_index("transfers_grants", "transfers", ["account"], sqlite_where=grants)
     op.create_table(
