@@ -72,6 +72,7 @@ class Gateway:
         self.pool = Pool(rng=random.random)
         self._lag = Lag()
         self.listings = self._new_listings(config)
+        self._signing = _new_signing(config)
         self.snapshot = self._new_snapshot(config, Catalogue(()))
         self._stale = asyncio.Event()
         self._rebuilder: asyncio.Task[None] | None = None
@@ -171,7 +172,7 @@ class Gateway:
         listings = self._new_listings(config)
         listings.load(before.known)
         await before.stop()
-        self.config, self.listings = config, listings
+        self.config, self.listings, self._signing = config, listings, _new_signing(config)
         await self._rebuild()
         await listings.start()
         log.info("reloaded", extra={"models": len(self.snapshot.catalogue.models)})
@@ -194,17 +195,9 @@ class Gateway:
             )
 
     def _new_snapshot(self, config: Config, built: Catalogue) -> Snapshot:
-        keys = {
-            one.provider.slug: [key.reveal() for key in one.keys]
-            for one in config.resolved
-            if one.keys
-        }
-        logs.hide(key for values in keys.values() for key in values)
         return Snapshot(
             catalogue=built,
-            signing=Signing(
-                keys, {one.provider.slug: one.provider.base_url for one in config.resolved}
-            ),
+            signing=self._signing,
             anonymous=config.auth.mode == "none",
             body_bytes_max=config.limits.body_bytes_max,
             client_stall_s=config.timeouts.client_stall_s,
@@ -285,7 +278,17 @@ class Gateway:
             **self.office.gauges(),
             "weir_ready": float(self.ready()[0] == 200),
         }
-        return self.office.metrics.dump(gauges)
+        now = asyncio.get_running_loop().time()
+        return self.office.metrics.dump(gauges) | self.pool.gauges(now)
+
+
+def _new_signing(config: Config) -> Signing:
+    """The keys of `config`, of which nothing is known yet; whoever lists anew keeps the old ones."""
+    keys = {
+        one.provider.slug: [key.reveal() for key in one.keys] for one in config.resolved if one.keys
+    }
+    logs.hide(key for values in keys.values() for key in values)
+    return Signing(keys, {one.provider.slug: one.provider.base_url for one in config.resolved})
 
 
 async def _no_send(_message: object) -> None:

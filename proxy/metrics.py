@@ -7,8 +7,9 @@ lists, so that those of several processes can be sent, added up and rendered as 
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
+from operator import add
 from typing import Any, Final
 
 from proxy.wire.record import Generation
@@ -27,10 +28,16 @@ NAMES: Final = {
     "weir_store_dropped_rows_total": "Generation rows given up because the store took none.",
     "weir_store_healthy": "1 while the store answers.",
     "weir_held_usd": "Credit in holds of running requests, in USD; a limited key's counts twice.",
+    "weir_endpoint_in_service": "1 while an endpoint is well, 0 while it is shut or paused.",
+    "weir_endpoint_success_ratio": "Share of an endpoint's latest attempts that went well.",
+    "weir_endpoint_first_content_p95_seconds": "What 95 % of its latest streams took to content.",
+    "weir_endpoint_tokens_per_second": "Speed of an endpoint's answers after their first content.",
     "weir_ready": "1 while the gateway takes work.",
     "weir_workers": "Worker processes that answered for these figures.",
 }
-"""Names that end with `_total` are counters, with `_seconds` histograms, all others gauges."""
+"""Names that end with `_total` are counters; those of `HISTOGRAMS` apart, all others are gauges."""
+
+HISTOGRAMS: Final = {"weir_first_token_seconds", "weir_request_seconds"}
 
 LABELS: Final = {
     "weir_requests_total": ("model", "provider", "status"),
@@ -38,9 +45,20 @@ LABELS: Final = {
     "weir_attempts_total": ("provider", "outcome"),
     "weir_tokens_total": ("provider", "kind"),
     "weir_cost_usd_total": ("provider",),
+    "weir_endpoint_in_service": ("provider", "model"),
+    "weir_endpoint_success_ratio": ("provider", "model"),
+    "weir_endpoint_first_content_p95_seconds": ("provider", "model"),
+    "weir_endpoint_tokens_per_second": ("provider", "model"),
 }
-LEAST: Final = {"weir_ready", "weir_store_healthy"}
-"""Gauges that hold for all processes only as far as they hold for each."""
+WORST: Final[Mapping[str, Callable[[float, float], float]]] = {
+    "weir_ready": min,
+    "weir_store_healthy": min,
+    "weir_endpoint_in_service": min,
+    "weir_endpoint_success_ratio": min,
+    "weir_endpoint_first_content_p95_seconds": max,
+    "weir_endpoint_tokens_per_second": min,
+}
+"""Gauges that do not add up: of several processes the worst one is shown."""
 
 Dump = dict[str, list[tuple[list[str], list[float]]]]
 """By name, each sample's labels and values: one number, or a histogram's counts and their sum. Cost
@@ -124,16 +142,16 @@ class Metrics:
 
 
 def merge(dumps: Iterable[Dump]) -> Dump:
-    """The dump of them all together: the sum of each sample, or the least where only that holds."""
+    """The dump of them all together: the sum of each sample, or the worst where only that holds."""
     merged: dict[str, dict[tuple[str, ...], list[float]]] = {}
     for dump in dumps:
         for name, samples in dump.items():
             family = merged.setdefault(name, {})
+            both: Callable[[float, float], float] = WORST.get(name, add)
             for labels, values in samples:
                 known = family.get(tuple(labels))
                 if known is not None:
-                    both = zip(known, values, strict=True)
-                    values = [min(pair) if name in LEAST else sum(pair) for pair in both]
+                    values = [both(*pair) for pair in zip(known, values, strict=True)]
                 family[tuple(labels)] = values
     return {
         name: [(list(labels), values) for labels, values in family.items()]
@@ -144,7 +162,9 @@ def merge(dumps: Iterable[Dump]) -> Dump:
 def lasting(dump: Dump) -> Dump:
     """What of a dump still holds when its process is gone: all but the gauges."""
     return {
-        name: samples for name, samples in dump.items() if name.endswith(("_total", "_seconds"))
+        name: samples
+        for name, samples in dump.items()
+        if name in HISTOGRAMS or name.endswith("_total")
     }
 
 
@@ -171,7 +191,7 @@ def _family(name: str, samples: list[tuple[list[str], list[float]]]) -> Any:
 
     help_text, label_names = NAMES[name], LABELS.get(name, ())
     family: Any
-    if name.endswith("_seconds"):
+    if name in HISTOGRAMS:
         family = HistogramMetricFamily(name, help_text, labels=label_names)
         for labels, (*counts, sum_s) in samples:
             family.add_metric(labels, buckets=_cumulated(counts), sum_value=sum_s)

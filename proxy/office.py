@@ -7,13 +7,14 @@ alone speaks with the store's writer for both.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from proxy.accounts.bucket import moment
 from proxy.accounts.keys import Key
 from proxy.accounts.ledger import Balance, Settlement
 from proxy.accounts.lending import Borrower
-from proxy.accounts.limits import Book, Rules
+from proxy.accounts.limits import FREE_UNLOCK_NANO, Book, Rules
 from proxy.api import account
 from proxy.metrics import Metrics
 from proxy.pipeline.admit import Gate
@@ -25,8 +26,7 @@ from proxy.stores.treasury import Treasury
 from proxy.stores.writer import Writer
 from proxy.wire.record import Generation, Try
 
-BOUGHT_NANO: Final = 10_000_000_000
-"""Who ever bought so much has the larger daily quota of free models (contract, section 5)."""
+WRITTEN_S: Final = 10.0
 
 OWNER: Final = "owner"
 """The notice by which a worker tells its supervisor who it is in the ledger."""
@@ -109,8 +109,17 @@ class Office:
         await self._keyring.stop()
         if isinstance(self.limiter, LentLimiter):
             await self.limiter.close()
-        await self.treasury.close()
+        if await self._written():  # else what is left is worth more than the leases
+            await self.treasury.close()
         await self._writer.close()
+
+    async def _written(self) -> bool:
+        """Whether every settlement is durable; waits for it, for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITTEN_S):
+                while self._writer.pending:  # noqa: ASYNC110  rows leave in groups
+                    await asyncio.sleep(0.01)
+        return not self._writer.pending
 
     @property
     def healthy(self) -> bool:
@@ -174,7 +183,7 @@ class Office:
     async def free(self, balance: Balance) -> account.Free:
         """The account's quota of requests to free models, and what it used today."""
         rules = self._rules()
-        bought = balance.granted_nano >= BOUGHT_NANO
+        bought = balance.granted_nano >= FREE_UNLOCK_NANO
         limit = rules.free_requests_per_day
         if bought:
             limit = rules.free_requests_per_day_with_credit

@@ -139,7 +139,7 @@ def why(row: Generation, *, as_json: bool) -> str:
             f"{row.id}, {minute(row.created_at)} UTC, account {row.account}, {_caller(row)}",
             *_outcome(row),
             *_candidates(told["candidates"]),
-            *_attempts(told["attempts"]),
+            *_attempts(row, told["attempts"]),
             *_money(row),
         ]
     )
@@ -158,8 +158,7 @@ def _outcome(row: Generation) -> Iterator[str]:
         ending = "the caller hung up"
     else:
         ending = f"finished with {row.finish_reason or 'no reason given'}"
-    by = f"answered by {row.provider} ({row.endpoint_model}), " if row.provider else ""
-    yield f"{by}{'streamed' if row.streamed else 'in one piece'}, {ending}"
+    yield f"{_by(row)}{'streamed' if row.streamed else 'in one piece'}, {ending}"
     times = [
         f"{said} {value} ms"
         for said, value in (
@@ -173,6 +172,14 @@ def _outcome(row: Generation) -> Iterator[str]:
         yield ", ".join(times)
     if row.recovered:
         yield "its gateway died before the end; what it had noted was settled"
+
+
+def _by(row: Generation) -> str:
+    if not row.provider:
+        return ""
+    answered = any(one.error is None for one in row.attempts)
+    verb = "answered by" if answered else "last tried at"
+    return f"{verb} {row.provider} ({row.endpoint_model}), "
 
 
 def _candidates(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -192,24 +199,33 @@ def _candidates(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from table(["", "endpoint", "standing", "price", ""], lines).splitlines()
 
 
-def _attempts(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield "\nattempts" if rows else "\nno provider was asked"
+def _attempts(row: Generation, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    if not rows:
+        yield "\nits attempts were not noted" if row.recovered else "\nno provider was asked"
+        return
+    yield "\nattempts"
     for number, one in enumerate(rows, start=1):
         status = "no answer" if one["status"] is None else f"status {one['status']}"
         result = "answered" if one["error"] is None else one["error"]
         race = ", raced the one before" if one["hedge"] else ""
+        # The request itself ended with its drain.
+        drained = one["error"] == "drained"
+        until = f", heard out until {row.generation_time_ms} ms" if drained else ""
         yield (
             f"  {number}  at {one['began_ms']} ms  {one['provider']}/{one['model']}: "
-            f"{status}, {result}, {one['latency_ms']} ms{race}"
+            f"{status}, {result}, {one['latency_ms']} ms{race}{until}"
         )
 
 
 def _money(row: Generation) -> Iterator[str]:
     counted = "estimated" if row.usage_estimated else "as the provider counted"
-    yield (
-        f"\nusage, {counted}: {row.prompt_tokens} prompt ({row.cached_tokens} cached) + "
-        f"{row.completion_tokens} completion ({row.reasoning_tokens} reasoning) tokens"
-    )
+    if row.usage_estimated or row.prompt_tokens or row.completion_tokens:
+        yield (
+            f"\nusage, {counted}: {row.prompt_tokens} prompt ({row.cached_tokens} cached) + "
+            f"{row.completion_tokens} completion ({row.reasoning_tokens} reasoning) tokens"
+        )
+    else:
+        yield "\nno usage"
     yield f"largest hold: {usd(row.held_nano)} USD"
     if row.cost_nano is None:
         yield "cost: nobody knows the price"

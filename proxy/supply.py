@@ -14,7 +14,7 @@ from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, ModelRow, Timeouts, build
 from proxy.upstream import prices
 from proxy.upstream.fetch import fetch
-from proxy.upstream.signing import Signing
+from proxy.upstream.signing import Credential, Signing
 from proxy.upstream.transport import Call, Transport
 from proxy.wire.listing import Listing
 
@@ -44,19 +44,32 @@ def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]])
 async def fetch_listing(
     transport: Transport, provider: Provider, signing: Signing, *, connect_s: float
 ) -> bytes:
-    """A provider's own list of models, as it sends it; raises GatewayError."""
-    dialect = OUTBOUND[provider.dialect]
-    now = asyncio.get_running_loop().time()
-    credential = next(iter(signing.headers(provider.slug, now)))
-    headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credential.headers}
-    url = provider.base_url.rstrip("/") + dialect.models_path
-    call = Call(url, headers, None, connect_s)
-    status, body = await fetch(transport, call, timeout_s=LISTING_S)
-    if status != 200:
-        raise dialect.decode_error(
+    """A provider's own list of models, as it sends it, asked with one key after another as long as
+    they are refused, which `signing` then knows. Raises GatewayError, that of the last key.
+    """
+    clock = asyncio.get_running_loop().time
+    credentials = signing.headers(provider.slug, clock())
+    credential: Credential | None = next(credentials)
+    while credential is not None:
+        status, body = await _ask(transport, provider, credential, connect_s=connect_s)
+        if status == 200:
+            return body
+        error = OUTBOUND[provider.dialect].decode_error(
             status, body, provider=provider.name, secrets=signing.secrets(provider.slug)
         )
-    return body
+        if error.kind != "provider_credential":
+            break
+        signing.refused(provider.slug, credential.number, clock())
+        credential = next(credentials, None)
+    raise error
+
+
+async def _ask(
+    transport: Transport, provider: Provider, credential: Credential, *, connect_s: float
+) -> tuple[int, bytes]:
+    headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credential.headers}
+    url = provider.base_url.rstrip("/") + OUTBOUND[provider.dialect].models_path
+    return await fetch(transport, Call(url, headers, None, connect_s), timeout_s=LISTING_S)
 
 
 def decode_listing(provider: Provider, body: bytes) -> tuple[Listing, ...]:

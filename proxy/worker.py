@@ -23,9 +23,12 @@ from proxy.serving.listener import Doors
 from proxy.settings import ConfigError
 from proxy.stores.schema import StoreError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("proxy.worker")  # it is run as `__main__`
 
 ANSWER_S: Final = 10.0  # for the supervisor to say what is configured, and to take the last words
+Reload = tuple[str, asyncio.Future[bool]]
+"""A new configuration, and whether it was taken."""
+
 SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -62,14 +65,17 @@ async def work(end: socket.socket, sockets: Sequence[socket.socket]) -> int:
     gone; returns the exit code.
     """
     orders = hosting.Orders()
+    reloads = asyncio.Queue[Reload]()
+    # All of them before the first word: what a worker is told while it starts, it does later.
     handlers: dict[str, Handler] = {
         "stop": lambda _: orders.stop.set(),
         "hurry": lambda _: orders.hurry.set(),
         "retire": lambda _: orders.retire.set(),
+        "reload": lambda text: _put(reloads, text),
     }
     channel = await Channel.open(end, handlers)
     try:
-        await _Work(channel, orders).serve(sockets)
+        await _Work(channel, orders, reloads).serve(sockets)
     except Exception as error:
         if not isinstance(error, ConfigError | OSError | StoreError | GatewayError):
             log.exception("internal error")
@@ -81,17 +87,24 @@ async def work(end: socket.socket, sockets: Sequence[socket.socket]) -> int:
     return 0
 
 
+def _put(reloads: asyncio.Queue[Reload], text: str) -> asyncio.Future[bool]:
+    done = asyncio.get_running_loop().create_future()
+    reloads.put_nowait((text, done))
+    return done
+
+
 class _Work:
     """What a worker does between its first word with the supervisor and its last."""
 
-    def __init__(self, channel: Channel, orders: hosting.Orders) -> None:
+    def __init__(
+        self, channel: Channel, orders: hosting.Orders, reloads: asyncio.Queue[Reload]
+    ) -> None:
         self._channel = channel
         self._orders = orders
         self._doors = Doors()
         self._told: dict[str, Any] = {}
         self._hosted: hosting.Hosted
-        self._wanted: asyncio.Queue[tuple[str, asyncio.Future[bool]]] = asyncio.Queue()
-        channel.handlers["reload"] = self._reload
+        self._reloads = reloads
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         self._told = await self._channel.request("start", timeout_s=ANSWER_S)
@@ -123,15 +136,10 @@ class _Work:
         self._channel.handlers["counts"] = lambda _: self._gateway.counts()
         self._channel.notify("ready")
 
-    async def _reload(self, text: str) -> bool:
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._wanted.put_nowait((text, done))
-        return await done
-
     async def _reloading(self) -> None:
         """One after the other, and none once the gateway closes: whoever asked is then left."""
         while True:
-            text, done = await self._wanted.get()
+            text, done = await self._reloads.get()
             before, self._told["text"] = self._told["text"], text
             reloaded = await self._gateway.reload()
             if not reloaded:

@@ -43,7 +43,14 @@ class ScriptedPool(Pool):
         self.held: dict[Ticket, str] = {}
 
     def begin(
-        self, id: EndpointId, now: float, *, retry: bool, last: bool, whole: bool = False
+        self,
+        id: EndpointId,
+        now: float,
+        *,
+        retry: bool,
+        last: bool,
+        whole: bool = False,
+        rival: bool = False,
     ) -> Ticket | str:
         if id[0] in self.never or (id[0] in self.shut and not last):
             return self.shut.get(id[0], "never")
@@ -76,9 +83,11 @@ class ScriptedPool(Pool):
     def hedge_after_s(self, id: EndpointId) -> float | None:
         return self.hedges_s.get(id[0])
 
-    def may_hedge(self, share_max: float) -> bool:
+    def may_hedge(self, share_max: float, now: float) -> bool:
+        return self.hedge_budget > 0
+
+    def hedged(self, now: float) -> None:
         self.hedge_budget -= 1
-        return self.hedge_budget >= 0
 
     @property
     def outcomes(self) -> list[tuple[str, Outcome]]:

@@ -16,6 +16,7 @@ from msgspec import NODEFAULT, inspect
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.accounts.pulse import DEAD_LOOKS
 from proxy.accounts.refusals import credits_short, key_limit
 from proxy.cli import main
 from proxy.config import RESTART, Config, decode
@@ -187,7 +188,7 @@ def test_the_bounds_of_holds_and_drains_are_those_of_the_code() -> None:
         f"{admit.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
         f"{admit.STEP_TOKENS_MAX} at most",
         f"at least {admit.WHOLE_TOKENS}; {admit.START_TOKENS} where",
-        f"within some {treasury.BEAT_S * treasury.DEAD_LOOKS:.0f} seconds",
+        f"within some {treasury.BEAT_S * DEAD_LOOKS:.0f} seconds",
     ):
         assert said in text, said
 

@@ -131,6 +131,22 @@ async def test_reload_keeps_what_providers_listed(tmp_path: Path) -> None:
             assert await slugs(running) == ["test/one"]
 
 
+async def test_what_is_known_of_keys_outlives_a_new_list_but_no_reload(tmp_path: Path) -> None:
+    async with provider('models = ["test/one"]') as (app, base_url):
+        text = config_text(tmp_path, base_url)
+        async with weir(tmp_path, text) as running:
+            signing, now = running.gateway.snapshot.signing, asyncio.get_running_loop().time()
+            signing.refused("p0", 0, now)
+            app.play(load_scenario('models = ["test/one", "test/two"]'))
+            await running.gateway.listings.refresh_all()
+            await eventually(lambda: len(running.gateway.snapshot.catalogue.models) == 2)
+            assert running.gateway.snapshot.signing is signing
+            assert signing.all_refused("p0", now)
+            (tmp_path / "config.toml").write_text(text + "\n")
+            assert await running.gateway.reload()
+            assert running.gateway.snapshot.signing.ready("p0", now)
+
+
 async def test_ready_says_why_not(tmp_path: Path) -> None:
     async with weir(tmp_path, config_text(tmp_path)) as running:
         assert running.gateway.ready() == (503, {"status": "no provider is configured"})

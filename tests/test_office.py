@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proxy.accounts.keys import mint
-from proxy.accounts.ledger import Settlement
+from proxy.accounts.ledger import Settlement, account_pot
 from proxy.accounts.limits import Rules
 from proxy.office import OWNER, RECALL, Office
 from proxy.serving.channel import Channel
+from proxy.stores.ledger import SqlLedger
 from proxy.stores.limits import CHANNEL
 from proxy.stores.periods import DAY_S, periods
+from proxy.stores.schema import StoreUnavailable
 from proxy.stores.writer import Writer
 from proxy.wire.record import Generation, Try
 
@@ -133,3 +137,43 @@ async def test_a_worker_tells_its_supervisor_who_it_is_and_takes_what_it_lends(
         await asyncio.wait([task])
         assert isinstance(task.exception(), ConnectionError)
         assert channel.heard[-1] == (CHANNEL, None)
+
+
+async def test_a_close_waits_for_every_charge_before_the_leases_go(tmp_path: Path) -> None:
+    async with office(tmp_path) as one:
+        await one._writer.call(
+            lambda store: store.ledger.grant("default", 10 * USD, id="g", at=NOW)
+        )
+        hold = await one.treasury.wait_hold([account_pot("default")], 9 * USD)
+        hold.settle(3000 * 1_000_000)
+        for number in range(3000):
+            pots, charge = ("account:default",), 1_000_000
+            one.noted(settlement(f"g{number}", cost_nano=1, owner="me", pots=pots))
+            one.finished(settlement(f"g{number}", cost_nano=charge, owner="me", pots=pots))
+    writer = Writer.open(f"sqlite:///{tmp_path}/weir.db")
+    balance = await writer.call(lambda store: store.ledger.balance("default"))
+    audit = await writer.call(lambda store: store.ledger.verify())
+    await writer.close()
+    assert balance.charged_nano == 3000 * 1_000_000
+    assert (balance.leased_nano, audit.differences) == (0, ())
+
+
+async def test_a_store_that_takes_nothing_keeps_its_leases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.office.WRITTEN_S", 0.05)
+    monkeypatch.setattr(Writer.close, "__kwdefaults__", {"timeout_s": 0.05})
+
+    def refuses(self: SqlLedger, settlements: object) -> None:
+        raise StoreUnavailable("full")
+
+    async with office(tmp_path) as one:
+        monkeypatch.setattr(SqlLedger, "settle", refuses)
+        one.finished(settlement("a"))
+        await asyncio.sleep(0.1)
+        assert not one.healthy
+    monkeypatch.undo()
+    writer = Writer.open(f"sqlite:///{tmp_path}/weir.db")
+    beats = await writer.call(lambda store: store.ledger.beat("me"))
+    await writer.close()
+    assert "me" in beats

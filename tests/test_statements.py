@@ -11,6 +11,7 @@ from proxy.accounts.keys import Key, mint
 from proxy.accounts.ledger import Balance
 from proxy.api.account import Spent
 from proxy.api.explain import routing_row
+from proxy.pipeline.notes import DRAINED, HUNG_UP
 from proxy.stores.audit import Audit
 from proxy.stores.schema import Transfer
 from proxy.wire.record import Candidate, Generation, Try
@@ -220,7 +221,11 @@ def test_why_tells_the_whole_way() -> None:
         ({"cancelled": True}, "in one piece, the caller hung up"),
         ({}, "in one piece, finished with no reason given"),
         ({"usage_estimated": True}, "usage, estimated: 0 prompt"),
+        ({"completion_tokens": 1}, "usage, as the provider counted: 0 prompt"),
+        ({"prompt_tokens": 1}, "usage, as the provider counted: 1 prompt"),
+        ({}, "\nno usage\n"),
         ({"recovered": True}, "its gateway died before the end"),
+        ({"recovered": True, "provider": "acme"}, "\nits attempts were not noted\n"),
         ({"cost_nano": None, "upstream_nano": None}, "cost: nobody knows the price"),
         ({"model": "acme/large", "requested_model": "acme/large"}, "asked for acme/large\n"),
         ({"model": "acme/large"}, "asked for acme/large\n"),
@@ -234,6 +239,39 @@ def test_why_has_a_word_for_every_end(row: dict[str, Any], said: str) -> None:
     assert "candidates" not in told
     assert "house" not in told
     assert " ms" not in told
+
+
+def _hung_up(error: str) -> Generation:
+    ends: dict[str, Any] = {"error": error, "latency_ms": 40, "status": None}
+    attempts = (
+        Try(provider="acme", provider_name="Acme", model="l", began_ms=50, hedge=True, **ends),
+        Try(provider="beta", provider_name="Beta", model="l", began_ms=10, **ends),
+    )
+    return Generation(
+        id="g",
+        created_at=NOW,
+        cancelled=True,
+        provider="beta",
+        endpoint_model="l",
+        generation_time_ms=800,
+        attempts=attempts,
+    )
+
+
+def test_why_calls_a_hang_up_no_answer() -> None:
+    told = statements.why(_hung_up(HUNG_UP), as_json=False)
+    assert "last tried at beta (l), in one piece, the caller hung up" in told
+    assert "answered" not in told
+    assert (
+        "\nattempts\n"
+        "  1  at 10 ms  beta/l: no answer, hung_up, 40 ms\n"
+        "  2  at 50 ms  acme/l: no answer, hung_up, 40 ms, raced the one before\n"
+    ) in told
+
+
+def test_why_tells_until_when_a_provider_was_heard_out() -> None:
+    told = statements.why(_hung_up(DRAINED), as_json=False)
+    assert "  1  at 10 ms  beta/l: no answer, drained, 40 ms, heard out until 800 ms\n" in told
 
 
 def test_why_for_programs_is_the_row_of_the_api() -> None:

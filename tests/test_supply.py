@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import asyncio
 import pytest
 from msgspec.structs import replace
 
@@ -113,6 +114,51 @@ async def test_a_list_that_can_not_be_had_is_an_error_without_the_key(
         await transport.close()
     assert caught.value.kind == kind
     assert "sk-the-provider-key" not in f"{caught.value} {caught.value.metadata}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "good", "asked_times"),
+    [(("bad", "good"), True, 2), (("good", "bad"), True, 1), (("bad", "worse"), False, 2)],
+)
+async def test_a_refused_key_gives_way_to_the_next(
+    keys: tuple[str, ...], good: bool, asked_times: int
+) -> None:
+    transport = AiohttpTransport()
+    signing = Signing({"acme": keys})
+    try:
+        async with provider('models = ["a/one"]\napi_key = "good"') as (app, base_url):
+            acme = replace(ACME, base_url=base_url)
+            if good:
+                body = await fetch_listing(transport, acme, signing, connect_s=5)
+                assert [row.model for row in decode_listing(acme, body)] == ["a/one"]
+            else:
+                with pytest.raises(GatewayError) as caught:
+                    await fetch_listing(transport, acme, signing, connect_s=5)
+                assert caught.value.kind == "provider_credential"
+            assert app.requests == asked_times
+    finally:
+        await transport.close()
+    now = asyncio.get_running_loop().time()
+    known = [key for key in keys if key == "good"] or list(keys)
+    usable = [keys[one.number] for one in signing.headers("acme", now)]
+    assert usable == (known[:1] if asked_times == 2 else ["bad", "good"])
+    assert signing.all_refused("acme", now) is not good
+
+
+async def test_a_key_that_must_wait_is_not_refused() -> None:
+    """Another key would be one more request to who asked for fewer."""
+    transport = AiohttpTransport()
+    signing = Signing({"acme": ["one", "two"]})
+    try:
+        async with provider('[[rules]]\non = "models"\nfault = "rate-limit"') as (app, base_url):
+            with pytest.raises(GatewayError):
+                await fetch_listing(
+                    transport, replace(ACME, base_url=base_url), signing, connect_s=5
+                )
+            assert app.requests == 1
+    finally:
+        await transport.close()
+    assert len(list(signing.headers("acme", asyncio.get_running_loop().time()))) == 2
 
 
 async def test_nobody_there_is_an_error() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import runpy
 import signal
 import socket
 import sys
@@ -39,8 +40,10 @@ class Told(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def working(text: str) -> AsyncIterator[Told]:
-    """A worker with that configuration, once it is ready or has failed."""
+async def working(text: str, *, early: str | None = None) -> AsyncIterator[Told]:
+    """A worker with that configuration, once it is ready or has failed; `early` is one that it is
+    told to take while it starts.
+    """
     said: dict[str, Any] = {}
     started = asyncio.Event()
 
@@ -52,12 +55,21 @@ async def working(text: str) -> AsyncIterator[Told]:
         return hear
 
     handlers: dict[str, Handler] = {name: note(name) for name in ("ready", "failed", "ended")}
-    handlers["start"] = lambda _: {"text": text, "bind": ["127.0.0.1:0"], "workers": 2}
+    reloads = []
+
+    def start(_: Any) -> dict[str, Any]:
+        if early is not None:
+            asked = channel.request("reload", early, timeout_s=WITHIN_S)
+            reloads.append(asyncio.create_task(asked))
+        return {"text": text, "bind": ["127.0.0.1:0"], "workers": 2}
+
+    handlers["start"] = start
     ours, theirs = socket.socketpair()
     with bound(["127.0.0.1:0"]) as sockets:
         channel = await Channel.open(ours, handlers)
         code = asyncio.create_task(worker.work(theirs, sockets))
         await asyncio.wait_for(started.wait(), WITHIN_S)
+        assert all(await asyncio.gather(*reloads))
         yield Told(channel, code, urls(sockets, secure=False)[0], said)
         await channel.close()
         await asyncio.wait_for(code, 10)
@@ -84,6 +96,18 @@ async def test_a_worker_does_what_it_is_told(tmp_path: Path) -> None:
             await told.channel.closed.wait()
             assert told.said["ended"]["weir_ready"] == [[[], [0.0]]]
             assert "failed" not in told.said
+
+
+async def test_a_reload_while_it_starts_is_done_when_it_has(tmp_path: Path) -> None:
+    async with provider('models = ["one"]') as (_, base_url):
+        text = config_text(tmp_path, base_url)
+        more = text + model_text("test/two", ("p0", "one"))
+        async with working(text, early=more) as told:
+            assert await told.models() == ["test/two"]
+
+
+def test_its_log_has_its_own_name_however_it_is_run() -> None:
+    assert runpy.run_path(worker.__file__, run_name="started")["log"].name == "proxy.worker"
 
 
 async def test_who_retires_serves_its_connections_to_their_end(tmp_path: Path) -> None:

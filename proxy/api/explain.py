@@ -12,12 +12,12 @@ from proxy.wire.record import Candidate, Generation, Try
 def routing_row(row: Generation) -> dict[str, Any]:
     """Everything that was decided on the way. Money is in USD, time in milliseconds after the
     request's beginning; `price` is that of a million prompt and a million completion tokens
-    together.
+    together. Attempts stand in the order in which they began, not that in which they ended.
     """
     return {
         "requested_model": row.requested_model or None,
         "candidates": [_candidate(one) for one in row.candidates],
-        "attempts": [_attempt(one) for one in row.attempts],
+        "attempts": [_attempt(one) for one in sorted(row.attempts, key=lambda one: one.began_ms)],
         "waited_ms": row.waited_ms,
         "held": to_usd(row.held_nano),
         "cost": None if row.cost_nano is None else to_usd(row.cost_nano),

@@ -7,6 +7,7 @@ the account has it.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from proxy.accounts import refusals
@@ -20,6 +21,7 @@ from proxy.stores.limits import Limiter
 from proxy.stores.periods import end_of, start_of
 from proxy.stores.schema import StoreUnavailable
 from proxy.stores.treasury import Treasury
+from proxy.wire.events import Usage
 from proxy.wire.request import Ask
 
 START_TOKENS: Final = 512
@@ -71,13 +73,14 @@ class Gate:
         assert ask is not None
         assert plan is not None
         account = account_of(exchange)
+        exchange.free = any(model.id.endswith(FREE_SUFFIX) for model, _ in plan.attempts)
         tokens = ask.text_bytes // BYTES_PER_TOKEN + (ask.max_tokens or START_TOKENS) * ask.choices
         wanted = claims(
             exchange.key,
             account,
             rules=exchange.snapshot.rules,
             tokens=tokens,
-            free=plan.attempts[0][0].id.endswith(FREE_SUFFIX),
+            free=exchange.free,
             bought_nano=self._bought(account),
         )
         if wanted:
@@ -96,12 +99,12 @@ class Gate:
         """Tries to bring the hold to what is owed, where an answer was dearer than it."""
         hold = exchange.hold
         if hold is not None and owed_nano > hold.amount_nano:
-            await self._treasury.wait_grow(hold, owed_nano - hold.amount_nano)
+            with suppress(StoreUnavailable):
+                await self._treasury.wait_grow(hold, owed_nano - hold.amount_nano)
 
-    def leave(self, exchange: Exchange) -> None:
-        """Ends what was taken of limits; used tokens are those that are charged for."""
+    def leave(self, exchange: Exchange, usage: Usage | None) -> None:
+        """Ends what was taken of limits, of which `usage` was used; once."""
         if exchange.taken is not None:
-            usage = exchange.usage
             tokens = usage.prompt_tokens + usage.completion_tokens if usage else 0
             self._limiter.finish(exchange.taken, tokens=tokens)
 
@@ -186,12 +189,18 @@ class Cover:
         return not self._last_step and self._take(self._hold.grow(self._missing()))
 
     async def more(self, tokens: int) -> bool:
-        """The same after asking for more: False ends the answer."""
-        if not self._last_step and self._take(
-            await self._treasury.wait_grow(self._hold, self._missing())
-        ):
-            return True
-        self._last_step = True
+        """The same after asking for more: False ends the answer. Raises GatewayError
+        `store_unavailable` where more is needed and nobody knows whether it is there.
+        """
+        if not self._last_step:
+            try:
+                if self._take(await self._treasury.wait_grow(self._hold, self._missing())):
+                    return True
+            except StoreUnavailable:
+                if tokens > self._tokens:
+                    raise _no_ledger() from None
+                return True
+            self._last_step = True
         return tokens <= self._tokens
 
     def _next(self) -> int:

@@ -76,6 +76,8 @@ class Exchange:
         self.hold: Hold | None = None  # of credit, where the request needs it
         self.taken: Taken | None = None  # of its limits
         self.waited_s = 0.0  # for either of them
+        self.free = False  # counts for the rules of free models
+        self.on_gone: Callable[[], None] = lambda: None  # what a hang-up must tell
         self.model: Model | None = None
         self.endpoint: Endpoint | None = None
         self.tries: list[Try] = []
@@ -86,6 +88,7 @@ class Exchange:
         self.house_nano = 0  # what the house bears of it
         self.cancelled = False
         self.timer: TimerHandle | None = None  # of the next note of what it has cost
+        self.noted = False
         self.drained = False  # its provider is heard out though the caller is gone: settled then
         self.curtailed = False  # the provider was stopped because the credit ended
         self.settled = False

@@ -20,9 +20,9 @@ from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.exchange import Exchange, Snapshot, origin
-from proxy.pipeline.notes import log_request
+from proxy.pipeline.notes import log_refusal, log_request
 from proxy.pipeline.relay import Relay, stream_head
-from proxy.pipeline.settle import outlook, reckon, settle
+from proxy.pipeline.settle import estimate, outlook, reckon, settle
 from proxy.routing.health import Pool
 from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
@@ -38,7 +38,6 @@ CHECKPOINT_S: Final = 1.0
 
 class Books(Protocol):
     """What a flow is given to know callers by and to leave its traces in; none of it waits.
-
     `settled` is `finished` with a future that is done once the charge is durable. `noted` is what a
     running request would be charged if the process died.
     """
@@ -112,7 +111,10 @@ class Flow:
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
             exchange.ask = dialect.decode_request(body)  # 400
             exchange.plan = self._plan(exchange, exchange.ask.models)  # 400, 402, 503
+            caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429
+            if caller.gone:
+                raise CallerGone
             exchange.admitted = True
             attempt = await self._relay(exchange, caller, dialect)  # what providers do
             await self._answer(exchange, caller, dialect, attempt)
@@ -172,19 +174,29 @@ class Flow:
             headers=self._headers,
             on_try=self._books.tried,
         )
-        caller.watch(relay.hang_up)
+        exchange.on_gone = relay.hang_up
         self._relays.add(relay)
         self._note_later(exchange)
         try:
             return await relay.run()
-        except CallerGone:
+        except (CallerGone, asyncio.CancelledError):
             exchange.cancelled = True
             if relay.detached is not None:
-                exchange.drained = True
-                self._drains.take(relay.detached, then=lambda: self._finish(exchange))
+                self._hear_out(exchange, relay.detached)
             raise
         finally:
             self._relays.discard(relay)
+
+    def _hear_out(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Settles when the provider has said what it charges; the caller's limits end now."""
+        exchange.drained = True
+        self._gate.leave(exchange, exchange.usage or estimate(exchange))
+
+        def settled() -> None:
+            exchange.error = attempt.error
+            self._finish(exchange)
+
+        self._drains.take(attempt, then=settled)
 
     def _note_later(self, exchange: Exchange) -> None:
         """Every second of a stream, what it has cost so far: its process may die."""
@@ -195,6 +207,7 @@ class Flow:
     def _note(self, exchange: Exchange) -> None:
         noted = outlook(exchange, now=self._clock())
         if noted is not None:
+            exchange.noted = True
             self._books.noted(noted)
         self._note_later(exchange)
 
@@ -222,6 +235,7 @@ class Flow:
         """Tells the caller: by a status, or by an event once the head is out."""
         exchange.error = error
         try:
+            await self._withdraw(exchange)
             if caller.finished:
                 return
             if caller.started:
@@ -233,6 +247,12 @@ class Flow:
             await caller.answer(error.status, headers, dialect.encode_error(error))
         except CallerGone:
             exchange.cancelled = True
+
+    async def _withdraw(self, exchange: Exchange) -> None:
+        """Who is told of an error is not charged, even if the process dies at once."""
+        if exchange.noted and not exchange.settled:
+            durable = self._books.settled(self._end(exchange))
+            await asyncio.wait([durable], timeout=DURABLE_S)
 
     async def _settle(self, exchange: Exchange) -> None:
         """Settles, and waits until a charge to somebody's credit is durable. Raises GatewayError
@@ -249,31 +269,25 @@ class Flow:
             raise GatewayError("store_unavailable", "The charge could not be written.")
 
     def _finish(self, exchange: Exchange) -> None:
-        """What is left to do on any way out: nothing, when settled. A request that was never
-        admitted was no generation: it is counted, and leaves no row.
-        """
+        """What is left to do on any way out; what was never admitted is counted, and has no row."""
         if exchange.admitted and not exchange.settled:
             self._books.finished(self._end(exchange))
         elif not exchange.admitted:
             if exchange.hold is not None:
                 exchange.hold.void()
-            self._gate.leave(exchange)
+            self._gate.leave(exchange, None)
             if exchange.error is not None:
-                self._refuse(exchange, exchange.error)
+                self._books.refused(exchange.error.kind)
+                log_refusal(exchange.error, exchange.key)
 
     def _end(self, exchange: Exchange) -> Settlement:
         """Fixes what is owed and ends hold and limits: exactly once, and without waiting."""
         if exchange.timer is not None:
             exchange.timer.cancel()
         settlement = settle(exchange, now=self._clock(), owner=self._gate.owner)
-        self._gate.leave(exchange)
+        self._gate.leave(exchange, exchange.usage)
         log_request(settlement.generation, exchange.key)
         return settlement
-
-    def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
-        self._books.refused(error.kind)
-        key = exchange.key.label if exchange.key else None
-        log.info("refused", extra={"status": error.status, "error": error.kind, "key": key})
 
     def stop(self) -> None:
         """Ends every answer under way with an error; the drain has waited long enough."""

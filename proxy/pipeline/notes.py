@@ -18,6 +18,12 @@ log = logging.getLogger(__name__)
 LOST: Final = "lost"
 """The `error` of an attempt that another one was faster than."""
 
+HUNG_UP: Final = "hung_up"
+"""The `error` of an attempt that was hung up on because its caller was gone."""
+
+DRAINED: Final = "drained"
+"""The same where it was then heard out for its usage; its time is that of the hang-up."""
+
 
 def note(
     exchange: Exchange,
@@ -99,3 +105,9 @@ def log_request(row: Generation, key: Key | None) -> None:
             "key": key.label if key else None,
         },
     )
+
+
+def log_refusal(error: GatewayError, key: Key | None) -> None:
+    """The one line of a request that was not admitted."""
+    label = key.label if key else None
+    log.info("refused", extra={"status": error.status, "error": error.kind, "key": label})

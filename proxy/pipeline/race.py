@@ -1,8 +1,8 @@
 """Who is at work for one exchange: an attempt, and perhaps a second one that races it.
 
-The first to have content, or of whole answers the first that is good, is the answer; the other is
-hung up on in the same moment, whatever the caller is doing, and what it may cost is the house's.
-Every attempt is noted, and every visit's ticket ended, on every way out.
+The first to have content is the answer; the other is hung up on in the same moment, whatever the
+caller is doing, and what it may cost is the house's. Every attempt is noted, and every visit's
+ticket ended, on every way out.
 """
 
 import math
@@ -14,7 +14,7 @@ from proxy.errors import GatewayError, Retry
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import owed, part
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.notes import LOST, name_failures, note, used
+from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST, name_failures, note, used
 from proxy.pipeline.visits import Visit, Visits, id_of
 from proxy.routing.health import Pool
 from proxy.upstream.transport import Call, Transport
@@ -59,7 +59,9 @@ class Race:
         self._lanes: list[_Lane] = []
         self._won: _Lane | None = None
         self._hedge_at = math.inf
-        self._hedged = not exchange.snapshot.hedge
+        # How long a whole answer usually takes is not known: only those of streams are learned.
+        self._hedged = not (exchange.snapshot.hedge and exchange.ask.stream)
+        self._dropped: list[Attempt] = []  # given up though they may have worked, and be paid for
         self._detached: Attempt | None = None
 
     @property
@@ -139,12 +141,9 @@ class Race:
                 continue
             lane.attempt.cancel()
             lane.visit.abandon(self._clock())
-            self._book_lost(lane.attempt)
+            self._dropped.append(lane.attempt)
             self._note(lane, LOST)
         won.attempt.keep()
-
-    def _book_lost(self, attempt: Attempt) -> None:
-        self._exchange.lost.append((attempt.endpoint, used(self._exchange, attempt)))
 
     # Who is next.
 
@@ -196,7 +195,7 @@ class Race:
         if now >= self._hedge_at:
             self._hedge()
             return
-        self._expire(min((lane.attempt for lane in self._lanes), key=_deadline), now)
+        self._expire(min(self._lanes, key=lambda lane: _deadline(lane.attempt)), now)
 
     def _hedge(self) -> None:
         """Once per request, and only at an endpoint of the same model: the next model of a request
@@ -205,26 +204,28 @@ class Race:
         self._hedge_at = math.inf
         model = self._lanes[0].visit.model
         share_max = self._exchange.snapshot.hedge_share_max
-        if not self._visits.more_of(model) or not self._pool.may_hedge(share_max):
+        if not self._visits.more_of(model) or not self._pool.may_hedge(share_max, self._clock()):
             return
         self._hedged = True
         visit = self._visits.next(hedge_of=model)
         if visit is not None:
+            self._pool.hedged(self._clock())
             self._start(visit)
 
-    def _expire(self, attempt: Attempt, now: float) -> None:
-        """Who is late only by its own habits is given up where another endpoint is at work or may
-        be asked; else it has as long as is configured.
+    def _expire(self, lane: _Lane, now: float) -> None:
+        """Who is late only by its own habits is given up where another endpoint of its model is at
+        work or may be asked; else it has as long as is configured.
         """
-        visit = None
+        visit, attempt = None, lane.attempt
         if attempt.hurried(now) and len(self._lanes) == 1 and now < self._last_at:
-            visit = self._visits.next()
+            visit = self._visits.next(hedge_of=lane.visit.model)
             if visit is None:
                 attempt.first_token_s = attempt.endpoint.timeouts.first_token_s
                 return
+            visit.hedge = False  # it takes the place of the other
         attempt.expire(attempt.deadline()[1])
-        if self._won is None:  # it may have worked, and be paid for it
-            self._book_lost(attempt)
+        if self._won is None:
+            self._dropped.append(attempt)
         if visit is not None:
             self._start(visit)
 
@@ -252,17 +253,23 @@ class Race:
                 part(attempt)
             if attempt is kept:
                 attempt.keep()
-            else:
-                self._book_lost(attempt)
             if attempt.error is not None:
                 self._fail(lane, attempt.error)
-                continue
-            if attempt.over:
+            elif attempt.over:
                 tokens = used(self._exchange, attempt).completion_tokens
                 lane.visit.succeed(self._clock(), tokens)
+                self._note(lane, error)
             else:
+                self._dropped.append(attempt)
                 lane.visit.abandon(self._clock())
-            self._note(lane, error)
+                self._note(lane, error or (DRAINED if attempt is self._detached else HUNG_UP))
+        self._book_lost()
+
+    def _book_lost(self) -> None:
+        """The house pays for who was given up, but for whom the exchange itself reckons with."""
+        exchange = self._exchange
+        others = [one for one in self._dropped if one.heard is not exchange.heard]
+        exchange.lost.extend((one.endpoint, used(exchange, one)) for one in others)
 
     def _note(self, lane: _Lane, error: GatewayError | str | None) -> None:
         noted = note(self._exchange, lane.attempt, error, hedge=lane.visit.hedge, now=self._clock())

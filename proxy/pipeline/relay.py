@@ -103,7 +103,7 @@ class Relay:
         except GatewayError as fault:
             error = fault
             raise
-        except CallerGone:
+        except (CallerGone, asyncio.CancelledError):  # a server may tell of a hang-up so, too
             self.detached = race.detach()
             raise
         finally:

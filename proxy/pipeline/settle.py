@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.accounts.ledger import Settlement
 from proxy.money import cost_of
-from proxy.pipeline.admit import FREE_SUFFIX, account_of, prompt_bound
+from proxy.pipeline.admit import account_of, prompt_bound
 from proxy.pipeline.exchange import Exchange
 from proxy.wire.events import Audio, Event, Reasoning, Refusal, Text, ToolCall, Usage
 from proxy.wire.record import Candidate, Generation
@@ -88,7 +88,7 @@ def settle(exchange: Exchange, *, now: float, owner: str) -> Settlement:
         charge_nano=charge,
         house_nano=exchange.house_nano,
         pots=pots,
-        free=_is_free(exchange),
+        free=exchange.free,
     )
 
 
@@ -119,12 +119,8 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
         generation=row,
         charge_nano=charge,
         pots=hold.pots,
-        free=_is_free(exchange),
+        free=exchange.free,
     )
-
-
-def _is_free(exchange: Exchange) -> bool:
-    return exchange.model is not None and exchange.model.id.endswith(FREE_SUFFIX)
 
 
 def plausible(exchange: Exchange, usage: Usage) -> Usage:

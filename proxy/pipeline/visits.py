@@ -5,12 +5,17 @@ the pool, which ends with it, once, however it ends.
 """
 
 from collections.abc import Callable
+from math import ceil
+from typing import Final, NamedTuple
 
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
 from proxy.routing.catalogue import Endpoint, Model
-from proxy.routing.health import EndpointId, Outcome, Pool, Ticket, outcome_of
+from proxy.routing.health import FULL, EndpointId, Outcome, Pool, Ticket, outcome_of
 from proxy.upstream.signing import Credential, Signing
+
+_PAUSE_S_MAX: Final = 60  # of a key
+_REFUSES: Final = "would refuse the same request"
 
 
 def id_of(endpoint: Endpoint) -> EndpointId:
@@ -70,19 +75,32 @@ class Visit:
 
     def fail(self, error: GatewayError, now: float) -> None:
         """It ended with `error`. That all keys are refused is the endpoint's failure; that one of
-        them must wait is not, where another one is ready.
+        them must wait is not, where another one is ready; where none is, the endpoint waits for the
+        first of them.
         """
         self._blame(error, now)
         outcome, slug = outcome_of(error), self.endpoint.provider.slug
+        pause_s = retry_after_s(error)
         if outcome is Outcome.CREDENTIAL and self._signing.all_refused(slug, now):
             outcome = Outcome.FAILED
         elif outcome is Outcome.LIMITED and self._signing.ready(slug, now):
             outcome = Outcome.CREDENTIAL
-        self._pool.end(self._ticket, outcome, now, retry_after_s=retry_after_s(error))
+        elif outcome is Outcome.LIMITED:
+            waits = (s for s in range(1, _PAUSE_S_MAX) if self._signing.ready(slug, now + s))
+            pause_s = next(waits, pause_s)
+        self._pool.end(self._ticket, outcome, now, retry_after_s=pause_s)
 
     def abandon(self, now: float) -> None:
         """Nobody wants its answer any more."""
         self._pool.end(self._ticket, Outcome.ABANDONED, now)
+
+
+class _Passed(NamedTuple):
+    """An endpoint that the pool did not let be tried, and why."""
+
+    model: Model
+    endpoint: Endpoint
+    why: str
 
 
 class Visits:
@@ -95,7 +113,7 @@ class Visits:
         self._pool = pool
         self._clock = clock
         self._rest = list(exchange.plan.attempts)
-        self._passed: list[tuple[Model, Endpoint]] = []
+        self._passed: list[_Passed] = []
         self._useless: set[str] = set()
         self._whole = not exchange.ask.stream
         self._begun = False
@@ -109,31 +127,63 @@ class Visits:
         self._useless.add(model.id)
 
     def next(self, *, hedge_of: Model | None = None) -> Visit | None:
-        """The next endpoint that may be tried now, to race one of `hedge_of` only one of the same
-        model. Of a request that nobody may be asked for, it is the first that the pool lets pass as
-        the last resort.
+        """The next endpoint that may be tried now; beside one of `hedge_of` that is still at work
+        only one of the same model, which has room. When no other is left, whoever is full is asked,
+        and of a request that nobody was asked for even whoever is shut.
+
+        Raises GatewayError `provider_rate_limited` where nobody was asked and all want a pause.
         """
         while self._rest and (hedge_of is None or self.more_of(hedge_of)):
             model, endpoint = self._rest.pop(0)
             if model.id in self._useless:
+                self._exchange.skips.append((endpoint, _REFUSES))
                 continue
-            ticket = self._begin(endpoint, last=False)
+            ticket = self._begin(endpoint, rival=hedge_of is not None)
             if isinstance(ticket, Ticket):
                 return self._visit(model, endpoint, ticket, hedge=hedge_of is not None)
             self._exchange.skips.append((endpoint, ticket))
-            self._passed.append((model, endpoint))
-        return None if self._begun else self._last_resort()
+            self._passed.append(_Passed(model, endpoint, ticket))
+        return self._last_resort() if hedge_of is None else None
 
     def _last_resort(self) -> Visit | None:
-        for model, endpoint in self._passed:
-            ticket = self._begin(endpoint, last=True)
+        now, first = self._clock(), not self._begun
+        full = [one for one in self._passed if one.why == FULL]
+        full.sort(key=lambda one: self._pool.look(id_of(one.endpoint), now)[2])
+        shut = [one for one in self._passed if one.why != FULL] if first else []
+        for passed in (*full, *shut):
+            if passed.model.id in self._useless:
+                continue
+            ticket = self._begin(passed.endpoint, last=first)
             if isinstance(ticket, Ticket):
-                return self._visit(model, endpoint, ticket, hedge=False)
+                self._passed.remove(passed)
+                self._exchange.skips.remove((passed.endpoint, passed.why))
+                return self._visit(passed.model, passed.endpoint, ticket, hedge=False)
+        if first:
+            self._keep_pause(now)
         return None
 
-    def _begin(self, endpoint: Endpoint, *, last: bool) -> Ticket | str:
+    def _keep_pause(self, now: float) -> None:
+        """Who alone could answer asked for a pause: to ask all the same would prolong it."""
+        pauses_s = [self._pool.pause_s(id_of(one.endpoint), now) for one in self._passed]
+        asked_s = [pause_s for pause_s in pauses_s if pause_s > 0.0]
+        if asked_s:
+            wait_s = ceil(min(asked_s))
+            raise GatewayError(
+                "provider_rate_limited",
+                f"Every provider that could answer asked for a pause: try again in {wait_s} s.",
+                headers={"Retry-After": str(wait_s)},
+            )
+
+    def _begin(
+        self, endpoint: Endpoint, *, last: bool = False, rival: bool = False
+    ) -> Ticket | str:
         return self._pool.begin(
-            id_of(endpoint), self._clock(), retry=self._begun, last=last, whole=self._whole
+            id_of(endpoint),
+            self._clock(),
+            retry=self._begun,
+            last=last,
+            whole=self._whole,
+            rival=rival,
         )
 
     def _visit(self, model: Model, endpoint: Endpoint, ticket: Ticket, *, hedge: bool) -> Visit:

@@ -141,7 +141,7 @@ class Condition:
                 self._in_a_row = 0
             elif ticket.content_at is None:
                 silent = outcome is Outcome.ABANDONED and self._was_silent(ticket, now)
-                self._left(now, silent=silent, probed=mine)
+                self._left(ticket, now, silent=silent, probed=mine)
 
     def note_speed(self, ticket: Ticket, now: float, tokens: int) -> None:
         """Tokens per second between the first content and the end of a good answer."""
@@ -167,7 +167,7 @@ class Condition:
         self._all.add(now)
         if self._out_until is not None:
             if probed:
-                self._eject(now)
+                self._eject(ticket.began_at)
             return
         self._in_a_row += 1
         attempts = self._all.sum(now)
@@ -180,7 +180,7 @@ class Condition:
             self._slow_until = min(self._slow_until, now)
             self._note_calm()
 
-    def _left(self, now: float, *, silent: bool, probed: bool) -> None:
+    def _left(self, ticket: Ticket, now: float, *, silent: bool, probed: bool) -> None:
         """Nobody waits any more, nothing came. A single silence is chance, a row of them is not:
         a hanging provider that always loses its race would else never be found out.
         """
@@ -190,7 +190,7 @@ class Condition:
                 self.trouble_at = now
                 self._eject(now)
         elif probed and silent:
-            self._eject(now)
+            self._eject(ticket.began_at)
         elif probed:
             self._out_until = now + self._rules.probe_again_s
 
@@ -209,22 +209,33 @@ class Condition:
         if usual_s is not None and waited_s >= usual_s:
             self.first_content.add(waited_s)
 
-    def _eject(self, now: float) -> None:
-        rules = self._rules
-        if self._out_until is None and now >= self._opened_at + rules.slow_start_s:
+    def _eject(self, at: float) -> None:
+        if self._out_until is None and at >= self._opened_at + self._rules.slow_start_s:
             self._ejections = 0
-        self._ejections += 1
-        out_s = min(rules.out_s * self._ejections, rules.out_s_max)
-        self._out_until = now + out_s * (1.0 - rules.out_jitter * self._rng())
+        self._stay_out(at)
         self.epoch += 1
 
+    def _stay_out(self, at: float) -> None:
+        """For a while from `at`, when it was last asked: it may have healed right after."""
+        rules = self._rules
+        self._ejections += 1
+        out_s = min(rules.out_s * self._ejections, rules.out_s_max)
+        self._out_until = at + out_s * (1.0 - rules.out_jitter * self._rng())
+
     def _pass_probe(self, now: float) -> None:
-        """A probe need not end: an answer may take longer than anybody wants to wait for it."""
-        probe = self._probe
-        if probe is not None and probe.content_at is not None:
-            passed_at = probe.content_at + self._rules.probe_stream_s
-            if now >= passed_at:
+        """A probe need not end: an answer may take longer than anybody wants to wait for it. One
+        that is silent, perhaps on a connection that died, gives up its place, but is still heard
+        if it speaks after all: answers that are not streamed take their time.
+        """
+        probe, rules = self._probe, self._rules
+        if probe is None:
+            return
+        if probe.content_at is not None:
+            if now >= probe.content_at + rules.probe_stream_s:
                 self._opened_by(probe, now)
+        elif now >= probe.began_at + rules.probe_silent_s:
+            self._probe = None
+            self._stay_out(probe.began_at)
 
     def _opened_by(self, ticket: Ticket, now: float) -> None:
         """Back in service; `ticket` is the first attempt by which it is judged from now on."""

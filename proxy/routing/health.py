@@ -11,11 +11,22 @@ from typing import Final
 import msgspec
 
 from proxy.errors import GatewayError, Source
+from proxy.metrics import Dump
 from proxy.routing.condition import Condition, Look, Outcome, Ticket
 from proxy.routing.figures import Fading
 from proxy.routing.rules import Rules
 
-__all__ = ["EndpointId", "Look", "Outcome", "Pool", "Rules", "Standing", "Ticket", "outcome_of"]
+__all__ = [
+    "FULL",
+    "EndpointId",
+    "Look",
+    "Outcome",
+    "Pool",
+    "Rules",
+    "Standing",
+    "Ticket",
+    "outcome_of",
+]
 
 EndpointId = tuple[str, str]
 """`(endpoint.tag, endpoint.model)`."""
@@ -27,7 +38,7 @@ _SHUT: Final = {
     "probing": "shut after failures, and another request is trying it",
     "limited": "asked for a pause (429)",
 }
-_FULL: Final = "has as much under way as it answers quickly"
+FULL: Final = "has as much under way as it answers quickly"
 _SPENT: Final = "failed a moment ago, and enough requests were tried again"
 _OUTCOMES: Final = {
     Source.PROVIDER: Outcome.FAILED,
@@ -62,8 +73,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     first_content_p95_s: float | None
     throughput_tps: float | None
     success_rate: float | None
-    in_flight: int
-    cap: int
+
+    @property
+    def service(self) -> float:
+        """How far it is in service: 1 well, 0 shut or paused."""
+        return 0.0 if self.word in _SHUT else self.weight
 
 
 class Pool:
@@ -77,7 +91,6 @@ class Pool:
         self._retries = Fading(rules.retry_window_s)
         self._hedged_of = Fading(rules.hedge_window_s)
         self._hedges = Fading(rules.hedge_window_s)
-        self._now = 0.0
 
     def look(self, id: EndpointId, now: float) -> Look:
         """The word, the weight and the load of an endpoint: `standing` for who is in a hurry."""
@@ -95,19 +108,47 @@ class Pool:
             first_content_p95_s=condition.first_content.percentile_s(0.95) if samples else None,
             throughput_tps=condition.throughput_tps,
             success_rate=condition.success(now),
-            in_flight=condition.in_flight,
-            cap=int(condition.cap),
         )
 
+    def gauges(self, now: float) -> Dump:
+        """What `/metrics` tells of every endpoint that was tried, as far as it is known."""
+        gauges: Dump = {}
+        for id in self._conditions:
+            standing = self.standing(id, now)
+            values = {
+                "weir_endpoint_in_service": standing.service,
+                "weir_endpoint_success_ratio": standing.success_rate,
+                "weir_endpoint_first_content_p95_seconds": standing.first_content_p95_s,
+                "weir_endpoint_tokens_per_second": standing.throughput_tps,
+            }
+            for name, value in values.items():
+                if value is not None:
+                    gauges.setdefault(name, []).append((list(id), [value]))
+        return gauges
+
+    def pause_s(self, id: EndpointId, now: float) -> float:
+        """How long the pause that an endpoint asked for still lasts; 0 where there is none."""
+        condition = self._conditions.get(id)
+        return max(0.0, condition.limited_until - now) if condition else 0.0
+
     def begin(
-        self, id: EndpointId, now: float, *, retry: bool, last: bool, whole: bool = False
+        self,
+        id: EndpointId,
+        now: float,
+        *,
+        retry: bool,
+        last: bool,
+        whole: bool = False,
+        rival: bool = False,
     ) -> Ticket | str:
         """The ticket for an attempt, or in words why it may not be made now.
 
-        `retry` is False for the first attempt of a request, `last` True when nothing else is left:
-        then what is shut, paused or full is tried all the same, the budget of retries apart. A
-        first attempt that is the last is never refused. `whole` is for a call that is not streamed,
-        whose first content is its last: its times are not learned from.
+        `retry` is False for the first attempt of a request. Whoever is full takes retries, but no
+        first attempts, which another endpoint may have room for. `last` is True when nothing else
+        is left: then what is shut or full is tried all the same, the budget of retries apart; only
+        a pause that was asked for is kept. `whole` is for a call that is not streamed, whose first
+        content is its last: its times are not learned from. `rival` is for a retry while another
+        attempt is still at work, which is worth it only where there is room.
         """
         condition = self._conditions.get(id)
         if condition is None:
@@ -115,14 +156,16 @@ class Pool:
         word, weight, load = condition.look(now)
         probe = word == "probing" and weight > 0.0
         if not probe:
-            if not last and (word in _SHUT or load >= 1.0):
-                return _SHUT.get(word, _FULL)
+            crowded = load >= 1.0 and (rival or not retry)
+            if not last and (word in _SHUT or crowded):
+                return _SHUT.get(word, FULL)
+            if now < condition.limited_until:
+                return _SHUT["limited"]
             if retry and condition.troubled(now) and not self._may_retry(now):
                 return _SPENT
         if not retry:
             self._requests.add(now)
             self._hedged_of.add(now)
-        self._now = now
         return condition.begin(now, probe=probe, whole=whole)
 
     def content(self, ticket: Ticket, now: float, *, lag_s: float = 0.0) -> None:
@@ -167,12 +210,13 @@ class Pool:
         condition = self._conditions.get(id)
         return condition.learned_s(self._rules.hedge_percentile) if condition else None
 
-    def may_hedge(self, share_max: float) -> bool:
-        """Whether one more request may be raced; True counts it. `share_max` is of all requests."""
-        if self._hedges.sum(self._now) + 1.0 > self._hedged_of.sum(self._now) * share_max:
-            return False
-        self._hedges.add(self._now)
-        return True
+    def may_hedge(self, share_max: float, now: float) -> bool:
+        """Whether one more request may be raced. `share_max` is of all requests."""
+        return self._hedges.sum(now) + 1.0 <= self._hedged_of.sum(now) * share_max
+
+    def hedged(self, now: float) -> None:
+        """A request is raced."""
+        self._hedges.add(now)
 
     def forget(self, keep: Collection[EndpointId]) -> None:
         """Drops what is known of all endpoints but `keep`, as after a reload."""

@@ -14,6 +14,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     shaky_s: float = 30.0
     out_s: float = 10.0  # times the number of ejections in a row
     out_s_max: float = 30.0  # whoever has healed is asked within this
+    probe_silent_s: float = 5.0  # a probe without content keeps others away no longer
     out_jitter: float = 0.2
     probe_again_s: float = 5.0  # after a probe that said nothing
     probe_stream_s: float = 10.0  # a probe that has streamed so long is good, before it ends

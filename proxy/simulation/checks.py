@@ -131,7 +131,7 @@ class Auditor:
         for name, purse in treasury._purses.items():
             require(purse.held_nano >= 0 and purse.spent_nano >= 0, "no hold below zero", name)
             lease = self._vault.leases.get((treasury.owner, name))
-            if lease is None or not purse.known:
+            if lease is None or not (purse.known or purse.amount_nano):
                 continue  # taken for dead and not aware of it yet, or new
             amounts = purse.held_nano, purse.spent_nano, purse.amount_nano, lease.amount_nano
             require(purse.bound_nano <= purse.amount_nano, "holds are within the purse", amounts)

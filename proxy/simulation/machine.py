@@ -24,6 +24,7 @@ from proxy.upstream.transport import Call
 from proxy.wire.record import Try
 
 BOOT_PAUSE_S: Final = 0.2
+IDLE_S: Final = 0.5  # a world lasts for seconds only
 
 
 class House:
@@ -81,7 +82,11 @@ class Machine:
         house, loop = self._house, self._house.loop
         self.disk = Disk(house.vault, thread=self.thread, weather=house.weather, noted=house.noted)
         self.treasury = Treasury(
-            self.disk.call, new_owner=self._new_owner, clock=loop.time, wall=house.wall
+            self.disk.call,
+            new_owner=self._new_owner,
+            clock=loop.time,
+            wall=house.wall,
+            idle_s=IDLE_S,
         )
         self.limits = house.supervisor.join(self.name, self.life)
         self.network = Network(house.answer, self.life, Random(self._rng.random()))

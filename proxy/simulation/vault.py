@@ -205,6 +205,7 @@ class ModelVault:
         id = one.generation.id
         self.notes.pop(id, None)
         if id in self.settled:
+            self._complete(one)
             return
         if one.owner not in self.beats:
             self.late.add(id)
@@ -220,6 +221,17 @@ class ModelVault:
                 self._count(one, pot, taken)
         self._move(id, source, CHARGES, taken)
         self._move(f"{id}:loss", LOSSES, CHARGES, house_nano)
+
+    def _complete(self, one: Settlement) -> None:
+        """The true end of what was settled for an owner who was taken for dead and was not."""
+        row, known = one.generation, self.settled[one.generation.id]
+        if known.generation.recovered and not row.recovered:
+            cost_nano, loss = known.charge_nano, f"{row.id}:loss"
+            house_nano = known.house_nano + one.house_nano + max(0, one.charge_nano - cost_nano)
+            self.transfers = [move for move in self.transfers if move.id != loss]
+            self._move(loss, LOSSES, CHARGES, house_nano)
+            row = replace(row, cost_nano=cost_nano, house_nano=house_nano)
+            self.settled[row.id] = replace(known, house_nano=house_nano, generation=row)
 
     def _charge(self, one: Settlement, pot: str) -> tuple[int, str]:
         """Take a charge from an account: what of it was there, and from which side."""
@@ -259,21 +271,15 @@ class ModelVault:
 
     def _others(self, owner: str, pot: str) -> list[Portion]:
         """The leases of others on a pot that have something to give."""
-        return [
-            lease
-            for (of, name), lease in self.leases.items()
-            if name == pot and of != owner and lease.rest_nano > 0
-        ]
+        others = [lease for (of, name), lease in self.leases.items() if name == pot and of != owner]
+        return [lease for lease in others if lease.rest_nano > 0]
 
     def _leased(self, pot: str) -> int:
         return sum(lease.rest_nano for (_, of), lease in self.leases.items() if of == pot)
 
     def _sum(self, debit: str, credit: str) -> int:
-        return sum(
-            move.amount_nano
-            for move in self.transfers
-            if move.debit == debit and move.credit == credit
-        )
+        sides = debit, credit
+        return sum(one.amount_nano for one in self.transfers if (one.debit, one.credit) == sides)
 
     def _move(self, id: str, debit: str, credit: str, amount_nano: int) -> None:
         if amount_nano:

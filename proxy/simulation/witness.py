@@ -15,7 +15,8 @@ from proxy.wire.record import Generation
 
 BYTES_PER_TOKEN: Final = 4
 TOKENS_PER_MESSAGE: Final = 4
-HIDDEN_TOKENS: Final = 512  # that a provider may count beyond the bytes of its text
+HIDDEN_TOKENS: Final = 8192  # that a provider may count beyond the bytes of its text
+HIDDEN_PROMPT_TOKENS: Final = 65_536  # and beyond those of the prompt
 COUNT_MAX: Final = 2**31  # a larger one is none
 CUT_S: Final = 0.1
 DRAIN_S: Final = 30.0
@@ -157,7 +158,8 @@ def _usage(client: Client, text_bytes: int, entry: Entry) -> tuple[int, int]:
         prompt = -(-len(text) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE
         return prompt, -(-text_bytes // BYTES_PER_TOKEN)
     prompt, completion = (0 if count >= COUNT_MAX else count for count in counts)
-    return min(prompt, client.wish.body_bytes), min(completion, text_bytes + HIDDEN_TOKENS)
+    prompt_max = client.wish.body_bytes + HIDDEN_PROMPT_TOKENS
+    return min(prompt, prompt_max), min(completion, text_bytes + HIDDEN_TOKENS)
 
 
 def _most(client: Client, entry: Entry, market: Market, version: int) -> int:
@@ -166,7 +168,7 @@ def _most(client: Client, entry: Entry, market: Market, version: int) -> int:
         version,
         entry.provider,
         entry.model,
-        prompt=client.wish.body_bytes,
+        prompt=client.wish.body_bytes + HIDDEN_PROMPT_TOKENS,
         completion=entry.made_tokens * 5 + HIDDEN_TOKENS,
     )
 

@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Text, bindparam, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    select,
+)
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from proxy.accounts.ledger import Fenced, Lease, Pot, Settlement, portion
@@ -62,34 +72,34 @@ class SqlLedger(Books):
     def resize(
         self, owner: str, pot: Pot, *, keep_nano: int, least_nano: int, want_nano: int, at: float
     ) -> Lease:
+        wish = {"keep_nano": keep_nano, "least_nano": least_nano, "want_nano": want_nano}
+        if pot.key_hash is None:
+            with self._reading() as connection:  # who is refused must not wait for the lock as well
+                _require_open(connection, owner)
+                available = moves.available(connection, pot.name)
+                held, target = _target(connection, owner, pot.name, available, wish)
+                if target == held.amount_nano and not _is_recalled(connection, owner, pot.name):
+                    return _as_lease(connection, owner, pot.name, held)
         with self._writing() as connection:
             _require_open(connection, owner)
             available = moves.ready(connection, pot)
-            amount, settled = moves.held(connection, owner, pot.name) or Held(0, 0)
-            amount_nano = portion(
-                amount_nano=amount,
-                available_nano=available,
-                keep_nano=keep_nano,
-                least_nano=least_nano,
-                want_nano=want_nano,
-            )
-            target = max(amount_nano, settled)
-            self._lease(connection, owner, pot.name, more_nano=target - amount, at=at)
+            held, target = _target(connection, owner, pot.name, available, wish)
+            self._lease(connection, owner, pot.name, more_nano=target - held.amount_nano, at=at)
             mine = leases.update().where(leases.c.owner == owner, leases.c.pot == pot.name)
             connection.execute(mine.values(recalled=False))
-            others = select(func.count()).where(leases.c.recalled, *_others(owner, pot.name))
-            return Lease(
-                amount_nano=target,
-                settled_nano=settled,
-                available_nano=moves.available(connection, pot.name),
-                awaited=connection.execute(others).scalar_one(),
-            )
+            return _as_lease(connection, owner, pot.name, Held(target, held.settled_nano))
 
     def recall(self, owner: str, pot: str) -> int:
-        asked = leases.update().where(*_others(owner, pot)).values(recalled=True)
+        others = _others(owner, pot)
+        with self._reading() as connection:
+            _require_open(connection, owner)
+            asked = select(func.count(), func.sum(cast(leases.c.recalled, Integer))).where(*others)
+            count, already = connection.execute(asked).one()
+            if count == (already or 0):
+                return int(count)
         with self._writing() as connection:
             _require_open(connection, owner)
-            return connection.execute(asked).rowcount
+            return connection.execute(leases.update().where(*others).values(recalled=True)).rowcount
 
     def recalled(self, owner: str) -> list[str]:
         mine = select(leases.c.pot).where(leases.c.owner == owner, leases.c.recalled)
@@ -126,6 +136,30 @@ class SqlLedger(Books):
     ) -> None:
         id = self._token_hex(ID_BYTES)
         moves.lease(connection, owner, pot, more_nano=more_nano, at=at, id=id)
+
+
+def _target(
+    connection: Connection, owner: str, pot: str, available_nano: int, wish: dict[str, int]
+) -> tuple[Held, int]:
+    """How the owner's lease stands, and what its amount is to be."""
+    held = moves.held(connection, owner, pot) or Held(0, 0)
+    target = portion(amount_nano=held.amount_nano, available_nano=available_nano, **wish)
+    return held, max(target, held.settled_nano)
+
+
+def _is_recalled(connection: Connection, owner: str, pot: str) -> bool:
+    mine = select(leases.c.recalled).where(leases.c.owner == owner, leases.c.pot == pot)
+    return bool(connection.execute(mine).scalar())
+
+
+def _as_lease(connection: Connection, owner: str, pot: str, held: Held) -> Lease:
+    asked = select(func.count()).where(leases.c.recalled, *_others(owner, pot))
+    return Lease(
+        amount_nano=held.amount_nano,
+        settled_nano=held.settled_nano,
+        available_nano=moves.available(connection, pot),
+        awaited=connection.execute(asked).scalar_one(),
+    )
 
 
 def _others(owner: str, pot: str) -> tuple[ColumnElement[bool], ...]:

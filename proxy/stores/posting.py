@@ -206,8 +206,14 @@ def book(connection: Connection, settlement: Settlement) -> None:
     Raises ValueError for a negative amount.
     """
     row = settlement.generation
-    known = select(generations.c.id).where(generations.c.id == row.id)
-    if connection.execute(known).first() is not None:
+    kept = generations.c
+    query = select(kept.recovered, kept.cost_nano, kept.house_nano).where(kept.id == row.id)
+    known = connection.execute(query).first()
+    if known is not None:
+        if known.recovered and not row.recovered:
+            house = known.house_nano + settlement.house_nano
+            house += max(0, settlement.charge_nano - (known.cost_nano or 0))
+            _complete(connection, settlement, known.cost_nano, min(house, NANO_MAX))
         connection.exec_driver_sql(_FORGET, (row.id,))
         return
     if min(settlement.charge_nano, settlement.house_nano) < 0:
@@ -226,6 +232,22 @@ def book(connection: Connection, settlement: Settlement) -> None:
     row = msgspec.structs.replace(row, cost_nano=cost, house_nano=house)
     write(batch, settlement, row, debit=debit)
     post(connection, batch)
+
+
+def _complete(
+    connection: Connection, settlement: Settlement, cost_nano: int | None, house_nano: int
+) -> None:
+    """The true end of a generation whose owner was taken for dead and was not: what it cost beyond
+    its last note is the house's.
+    """
+    id = settlement.generation.id
+    row = msgspec.structs.replace(settlement.generation, cost_nano=cost_nano, house_nano=house_nano)
+    connection.execute(generations.delete().where(generations.c.id == id))
+    connection.execute(transfers.delete().where(transfers.c.id == f"{id}:loss"))
+    batch = Batch([], [], {}, {})
+    write(batch, settlement, row, debit=UNBILLED)
+    _KEEP.run(connection, batch.generations)
+    _MOVE.run(connection, [loss for loss in batch.transfers if loss[2] == "loss"])
 
 
 def _charge(

@@ -4,10 +4,9 @@
 at a time for each pot. Where the pot runs dry, other processes are asked for what they have and do
 not need; they look every `RECALL_POLL_S`. Who waits is refused once nobody has the money.
 
-Every process shows life by a number that it raises. Whose number stands still for `DEAD_LOOKS`
-looks is taken for dead and its leases are returned; no two clocks are ever compared. One that was
-only asleep is fenced: its leases are gone, what it still settles is taken from what is available,
-and it begins anew.
+Every process shows life by a number that it raises (`accounts/pulse.py`), and returns the leases of
+those that do not. One that was only asleep is fenced: its leases are gone, what it still settles is
+taken from what is available, and it begins anew.
 """
 
 import asyncio
@@ -17,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from proxy.accounts.ledger import Fenced, Lease, Pot, Short, Vault
+from proxy.accounts.pulse import Pulses
 from proxy.accounts.purse import Hold, Purse, open_hold
 from proxy.stores.schema import StoreUnavailable
 
@@ -29,7 +29,6 @@ WAIT_POLL_S: Final = 0.01
 DRY_S: Final = 0.05  # so long a refusal holds for those who ask for as much
 RECALL_POLL_S: Final = 0.05
 BEAT_S: Final = 2.0
-DEAD_LOOKS: Final = 10
 IDLE_S: Final = 60.0
 CHUNK_NANO: Final = 1_000_000_000  # 1 USD: an ordinary lease lasts for many requests
 CHUNK_HOLDS: Final = 64
@@ -42,7 +41,7 @@ class _Account(Purse):
     still take from it.
     """
 
-    __slots__ = ("dry_at", "dry_nano", "known", "lock", "owner", "users")
+    __slots__ = ("dry_at", "dry_left_nano", "dry_nano", "known", "lock", "owner", "users")
 
     def __init__(self, pot: Pot, owner: str, now: float) -> None:
         super().__init__(pot)
@@ -51,7 +50,7 @@ class _Account(Purse):
         self.users = 0
         self.lock = asyncio.Lock()
         self.dry_at = float("-inf")
-        self.dry_nano = 0
+        self.dry_nano = self.dry_left_nano = 0
         self.known = False  # what the store has settled of an earlier purse of this owner
 
 
@@ -67,13 +66,15 @@ class Treasury:
         new_owner: Callable[[], str],
         clock: Callable[[], float],
         wall: Callable[[], float],
+        idle_s: float = IDLE_S,
     ) -> None:
         self._call = call
+        self._idle_s = idle_s
         self._new_owner = new_owner
         self._clock = clock
         self._wall = wall
         self._purses: dict[str, _Account] = {}
-        self._looks: dict[str, tuple[int, int]] = {}  # owner -> its beat, seen how often
+        self._pulses = Pulses()
         self._tasks: list[asyncio.Task[None]] = []
         self._beginning = asyncio.Lock()
         self.owner = ""
@@ -90,6 +91,7 @@ class Treasury:
 
     async def _begin(self) -> None:
         owner, at = self._new_owner(), self._wall()
+        self._purses = {}  # nothing is granted from leases that are gone
         await self._call(lambda vault: vault.open_owner(owner, at=at))
         self.owner = owner
         self._purses = {}
@@ -135,10 +137,10 @@ class Treasury:
         raise StoreUnavailable("The ledger took this process for dead twice.")
 
     async def wait_grow(self, hold: Hold, more_nano: int) -> bool:
-        """Grow `hold`, asking for more if need be; whether it did. Never raises."""
+        """Grow `hold`, asking for more if need be; whether it did. Raises StoreUnavailable."""
         try:
             return await self._cover(hold, more_nano)
-        except (Short, StoreUnavailable):
+        except Short:
             return False
 
     async def _cover(self, hold: Hold, more_nano: int) -> bool:
@@ -175,11 +177,7 @@ class Treasury:
         if purse.free_nano >= need_nano:
             return
         if purse.dry_at >= min(began_at, self._clock() - DRY_S) and need_nano >= purse.dry_nano:
-            raise Short(purse.pot, purse.free_nano)
-        if not purse.known:
-            lease = await self._patiently(began_at, lambda: self._resize(purse, 0))
-            purse.spent_nano = lease.settled_nano
-            purse.known = True
+            raise Short(purse.pot, purse.dry_left_nano)
         recalled = False
         while True:
             lease = await self._patiently(began_at, lambda: self._resize(purse, need_nano))
@@ -195,6 +193,7 @@ class Treasury:
                     break
             await asyncio.sleep(WAIT_POLL_S)
         purse.dry_at, purse.dry_nano = self._clock(), need_nano
+        purse.dry_left_nano = lease.available_nano
         raise Short(purse.pot, lease.available_nano)
 
     async def _patiently(self, began_at: float, work: Callable[[], Awaitable[T]]) -> T:
@@ -218,15 +217,17 @@ class Treasury:
         What is free is out of reach meanwhile: it may be what is given back.
         """
         owner, pot, at = purse.owner, purse.pot, self._wall()
+        if not purse.known:  # what an earlier purse of this owner spent must never look free
+            nothing = {"keep_nano": 0, "least_nano": 0, "want_nano": 0}
+            before = await self._call(lambda vault: vault.resize(owner, pot, **nothing, at=at))
+            purse.amount_nano = purse.spent_nano = before.settled_nano
+            purse.known = True
         bound = purse.bound_nano
         purse.amount_nano = min(purse.amount_nano, bound)
+        more = max(CHUNK_NANO, CHUNK_HOLDS * need_nano) if need_nano else 0
         least = bound + need_nano
-        want = least + max(CHUNK_NANO, CHUNK_HOLDS * need_nano) if need_nano else bound
-        lease: Lease = await self._call(
-            lambda vault: vault.resize(
-                owner, pot, keep_nano=bound, least_nano=least, want_nano=want, at=at
-            )
-        )
+        wish = {"keep_nano": bound, "least_nano": least, "want_nano": least + more}
+        lease: Lease = await self._call(lambda vault: vault.resize(owner, pot, **wish, at=at))
         purse.amount_nano = lease.amount_nano
         purse.touched_at = self._clock()
         return lease
@@ -234,8 +235,7 @@ class Treasury:
     def _purse(self, pot: Pot) -> _Account:
         purse = self._purses.get(pot.name)
         if purse is None:
-            purse = _Account(pot, self.owner, self._clock())
-            self._purses[pot.name] = purse
+            purse = self._purses[pot.name] = _Account(pot, self.owner, self._clock())
         return purse
 
     # What goes on beside the requests.
@@ -244,25 +244,23 @@ class Treasury:
         while True:
             await asyncio.sleep(pause_s)
             owner = self.owner
-            with suppress(StoreUnavailable):  # whoever writes there says so
-                try:
-                    await work()
-                except Fenced:
-                    await self._fenced(owner)
+            try:
+                with suppress(StoreUnavailable):  # whoever writes there says so
+                    try:
+                        await work()
+                    except Fenced:
+                        await self._fenced(owner)
+            except Exception:  # who stops to beat is taken for dead
+                log.exception("internal error")
 
     async def beat(self) -> None:
         """Show life, return what is idle, and take back what the dead had."""
         owner = self.owner
-        beats: dict[str, int] = await self._call(lambda vault: vault.beat(owner))
-        seen = self._looks
-        self._looks = {}
-        for other, beat in beats.items():
-            before, looks = seen.get(other, (-1, 0))
-            looks = looks + 1 if before == beat else 0
-            self._looks[other] = beat, looks
-            if other != owner and looks >= DEAD_LOOKS:
-                await self.bury(other)
-        idle_since = self._clock() - IDLE_S
+        for other in self._pulses.dead(await self._call(lambda vault: vault.beat(owner))):
+            if other != owner:
+                with suppress(StoreUnavailable):  # it is tried again at the next look
+                    await self.bury(other)
+        idle_since = self._clock() - self._idle_s
         for name, purse in list(self._purses.items()):
             if purse.touched_at < idle_since and not (purse.held_nano or purse.users):
                 lease = await self._give_back(purse)

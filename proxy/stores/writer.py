@@ -177,7 +177,7 @@ class Writer:
         try:
             self._serve()
         finally:
-            self.healthy = False
+            self.healthy, self._give_up_at = False, 0.0  # nobody is to wait for it any more
             self._store.close()
             closed = StoreUnavailable("The store is closed.")
             for call in self._calls:

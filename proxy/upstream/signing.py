@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-LIMITED_S: Final = 5.0
-LIMITED_S_MIN: Final = 1.0
-LIMITED_S_MAX: Final = 60.0
+from proxy.routing.rules import Rules
+
 REFUSED_S: Final = 600.0
+_RULES: Final = Rules()
 _NEVER: Final = float("-inf")
 
 
@@ -41,17 +41,27 @@ class _Key:
         self.limited_until = self.refused_until = _NEVER
 
     def ready(self, now: float) -> bool:
-        return now >= self.limited_until and now >= self.refused_until
+        return now >= self.ready_at
+
+    @property
+    def ready_at(self) -> float:
+        return max(self.limited_until, self.refused_until)
 
 
 class Signing:
     """The keys of each provider by its slug; a provider without one needs none. `addresses` are
-    the base URLs, whose hosts are nobody's business either. `now` is seconds of a monotonic clock.
+    the base URLs, whose hosts are nobody's business either. How long a key rests after a 429 is
+    said by the pool's `rules`, as it is for its endpoint. `now` is seconds of a monotonic clock.
     """
 
     def __init__(
-        self, keys: Mapping[str, Sequence[str]], addresses: Mapping[str, str] | None = None
+        self,
+        keys: Mapping[str, Sequence[str]],
+        addresses: Mapping[str, str] | None = None,
+        *,
+        rules: Rules = _RULES,
     ) -> None:
+        self._rules = rules
         hosts = {slug: urlsplit(url).netloc for slug, url in (addresses or {}).items()}
         self._hosts = {slug: (host,) for slug, host in hosts.items() if host}
         self._keys = {slug: tuple(_Key(value) for value in values) for slug, values in keys.items()}
@@ -78,9 +88,10 @@ class Signing:
 
     def limited(self, slug: str, number: int, now: float, retry_after_s: float | None) -> None:
         """That key got a 429: it rests as long as the provider says, a minute at most."""
+        rules = self._rules
         if key := self._key(slug, number):
-            said_s = LIMITED_S if retry_after_s is None else retry_after_s
-            rest_s = min(max(LIMITED_S_MIN, said_s), LIMITED_S_MAX)
+            said_s = rules.limited_s if retry_after_s is None else retry_after_s
+            rest_s = min(max(rules.limited_s_min, said_s), rules.limited_s_max)
             key.limited_until = max(key.limited_until, now + rest_s)
 
     def refused(self, slug: str, number: int, now: float) -> None:
@@ -96,6 +107,11 @@ class Signing:
     def ready(self, slug: str, now: float) -> bool:
         """Whether the provider has a key that nothing is known against."""
         return any(key.ready(now) for key in self._keys.get(slug, ()))
+
+    def soonest_s(self, slug: str, now: float) -> float:
+        """In how many seconds a key is ready: 0 where one is, or where none is needed."""
+        ready_at = min((key.ready_at for key in self._keys.get(slug, ())), default=now)
+        return max(0.0, ready_at - now)
 
     def all_refused(self, slug: str, now: float) -> bool:
         """Whether no key is left that the provider did not refuse; so where there is none."""

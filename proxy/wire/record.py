@@ -4,8 +4,11 @@ import msgspec
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at one endpoint. `status` is the provider's, None where it never answered;
-    `error` is a kind of `proxy.errors.KINDS`, None for the attempt that answered.
+    """One attempt at one endpoint. `status` is the provider's, None where it never answered.
+    `error` is None for the attempt that answered, else a kind of `proxy.errors.KINDS` or one of
+    three words for what was no fault: "lost", another attempt was faster; "hung_up", the caller was
+    gone; "drained", the same, and it was heard out for its usage. `latency_ms` is from its
+    beginning to its end, of a drained one to the hang-up.
     """
 
     provider: str

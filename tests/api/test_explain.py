@@ -1,6 +1,6 @@
 """What is told of a request's way: nothing is left out, and nothing has an ambiguous unit."""
 
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from proxy.api.explain import routing_row
 from proxy.wire.record import Candidate, Generation, Try
@@ -54,6 +54,13 @@ def test_the_way_of_a_request() -> None:
         "house_cost": 0.000002,
         "recovered": False,
     }  # fmt: skip
+
+
+def test_attempts_stand_in_the_order_in_which_they_began() -> None:
+    (one,) = ROW.attempts
+    ended = tuple(replace(one, began_ms=began_ms) for began_ms in (7, 0, 7, 3))
+    row = routing_row(replace(ROW, attempts=ended))
+    assert [told["began_ms"] for told in row["attempts"]] == [0, 3, 7, 7]
 
 
 def test_what_nobody_knows_is_null() -> None:

@@ -186,7 +186,7 @@ def test_nothing_is_held_where_nothing_is_enforced() -> None:
         assert one.hold is None
         assert account_of(one) == "default"
         await stage.gate.top_up(one, 5)
-        stage.gate.leave(one)
+        stage.gate.leave(one, None)
         await stage.close()
 
     play(story())
@@ -274,9 +274,8 @@ def test_limits_are_taken_before_credit_and_given_back_by_use() -> None:
         with pytest.raises(GatewayError) as refused:
             await stage.gate.admit(exchange(stage, max_tokens=600))
         assert refused.value.status == 429
-        one.usage = Usage(prompt_tokens=20, completion_tokens=30)
-        stage.gate.leave(one)
-        stage.gate.leave(one)
+        stage.gate.leave(one, Usage(prompt_tokens=20, completion_tokens=30))
+        stage.gate.leave(one, None)
         await stage.gate.admit(exchange(stage, max_tokens=600))
         await stage.close()
 
@@ -310,7 +309,9 @@ def test_limits_that_are_lent_may_have_to_be_asked_for() -> None:
 def test_free_models_have_their_own_limit() -> None:
     async def story() -> None:
         stage = await opened(None, free_requests_per_minute=1)
-        await stage.gate.admit(exchange(stage, id="test/one:free"))
+        first = exchange(stage, id="test/one:free")
+        await stage.gate.admit(first)
+        assert first.free
         with pytest.raises(GatewayError, match="free-models-per-min"):
             await stage.gate.admit(exchange(stage, id="test/one:free"))
         await stage.gate.admit(exchange(stage, id="test/one"))

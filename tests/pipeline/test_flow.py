@@ -258,12 +258,14 @@ def test_a_request_that_is_cancelled_is_settled() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert stage.books.rows == []  # its provider bills on, and is heard out
+        await stage.close()
         assert stage.providers.calls[0].cancelled_at == 1
         assert len(asyncio.all_tasks()) == 1
         return stage
 
     row = play(story()).row
-    assert (row.cancelled, row.status) == (True, 499)
+    assert (row.cancelled, row.status, row.usage_estimated) == (True, 499, True)
 
 
 def test_a_caller_that_leaves_before_it_hears_of_an_error() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.attempt import USAGE_WAIT_S
-from proxy.pipeline.notes import LOST
+from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST
 from proxy.routing.health import Outcome
 from tests.clock import play
 from tests.scripted import Carried, Told, carried, carry, served
@@ -107,6 +107,31 @@ def test_the_configured_deadline_holds_all_the_same() -> None:
     assert isinstance(told.error, GatewayError)
     assert told.error.kind == "provider_timeout"
     assert told.cancelled == [60.0]
+    assert told.exchange.lost == []  # nobody follows: its usage is the exchange's
+
+
+def test_a_learned_deadline_does_not_move_to_the_next_model() -> None:
+    models = [model("test/one", ONE), model("test/two", TWO)]
+    late: Script = [(0.1, HEAD), (20, GOOD), (21, END)]
+    told = carry(late, models=models, act=_limits(p0=3.0))
+    assert told.notes == [("p0", None, 0, False)]
+    told = carry([(0.1, HEAD)], HEALTHY, models=models, act=_limits(p0=3.0))
+    assert told.notes == [("p0", "provider_timeout", 0, False), ("p1", None, 60_000, False)]
+    assert [lost for lost, _ in told.exchange.lost] == [ONE]
+
+
+def test_of_those_who_were_late_the_last_is_the_exchanges_own() -> None:
+    told = carry(SILENT, CUT, endpoints=[ONE, TWO], act=_limits(p0=3.0))
+    assert [lost for lost, _ in told.exchange.lost] == [ONE]
+    told = carry(SILENT, SILENT, endpoints=[ONE, TWO], act=_limits(p0=3.0, p1=4.0))
+    assert [lost for lost, _ in told.exchange.lost] == [ONE]
+    assert told.exchange.endpoint is TWO
+
+
+def test_who_is_late_after_content_is_no_loss_beside_the_answer() -> None:
+    told = carry([(0.1, HEAD), (0.2, chunk("a"))], endpoints=[ONE, TWO])
+    assert told.notes == [("p0", "provider_timeout", 0, False)]
+    assert told.exchange.lost == []
 
 
 def test_a_whole_answer_knows_no_learned_deadline() -> None:
@@ -171,14 +196,11 @@ def test_a_loser_is_hung_up_on_while_the_caller_does_not_read() -> None:
     assert told.cancelled[0] == 4.0
 
 
-def test_of_whole_answers_the_first_good_one_wins() -> None:
+def test_whole_answers_do_not_race() -> None:
     slow: Script = [(0.1, JSON_HEAD), (9, whole("slow")), (9.1, END)]
-    fast: Script = [(0.1, JSON_HEAD), (1, whole("fast")), (1.1, END)]
-    told = carry(slow, fast, endpoints=[ONE, TWO], stream=False, hedge=True, act=_hedges(p0=2.0))
-    assert told.attempt is not None
-    assert "fast" in str(told.attempt.events)
-    assert told.notes == [("p0", LOST, 0, False), ("p1", None, 2000, True)]
-    assert told.cancelled[0] == 3.1
+    told = carry(slow, endpoints=[ONE, TWO], stream=False, hedge=True, act=_hedges(p0=2.0))
+    assert told.notes == [("p0", None, 0, False)]
+    assert told.pool.hedge_budget == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
@@ -361,29 +383,21 @@ def test_a_hang_up_in_a_race_ends_both() -> None:
     assert isinstance(told.error, CallerGone)
     assert told.cancelled == [3.0, 1.0]
     assert told.pool.outcomes == [("p0", Outcome.ABANDONED), ("p1", Outcome.ABANDONED)]
+    assert told.notes == [("p0", HUNG_UP, 0, False), ("p1", HUNG_UP, 2000, True)]
     assert not told.drained
     assert [lost for lost, _ in told.exchange.lost] == [TWO]
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_of_two_whole_answers_one_is_heard_out(stops: bool) -> None:
-    """The first, or the one that goes on to be billed."""
+def test_a_whole_answer_is_heard_out_where_it_is_billed(stops: bool) -> None:
     late: Script = [(0.1, JSON_HEAD), (9, whole()), (9.1, END)]
-    told = carry(
-        late,
-        late,
-        endpoints=[served("p0", stops=stops), TWO],
-        stream=False,
-        hedge=True,
-        act=_hangs_up(3.0, p0=2.0),
-    )
-    assert told.drained
-    assert told.settled_at == [11.1 if stops else 9.1]
-    kept, lost = (TWO, "p0") if stops else (served("p0"), "p1")
-    assert told.exchange.endpoint == kept
-    assert [one.tag for one, _ in told.exchange.lost] == [lost]
-    assert told.cancelled[0 if stops else 1] == (3.0 if stops else 1.0)
-    assert told.exchange.usage is not None
+    told = carry(late, endpoints=[served("p0", stops=stops)], stream=False, act=_hangs_up(3.0))
+    assert told.drained is not stops
+    assert told.settled_at == [3.0 if stops else 9.1]
+    assert told.notes == [("p0", HUNG_UP if stops else DRAINED, 0, False)]
+    assert told.cancelled == [3.0 if stops else None]
+    assert told.exchange.lost == []
+    assert (told.exchange.usage is None) is stops
 
 
 def test_a_stream_goes_on_to_be_billed_or_not() -> None:
@@ -391,7 +405,8 @@ def test_a_stream_goes_on_to_be_billed_or_not() -> None:
     flowing: Script = [(0.1, HEAD), *words, (9, GOOD), (9.1, END)]
     told = carry(flowing, endpoints=[ONE], act=_hangs_up(3.0))
     assert told.drained
-    assert told.notes == [("p0", None, 0, False)]
+    assert told.notes == [("p0", DRAINED, 0, False)]
+    assert told.tries[0].latency_ms == 3000
     assert told.settled_at == [9.0]
 
 
@@ -411,13 +426,7 @@ def test_stopping_in_a_race_ends_both() -> None:
 
 STORIES: dict[str, tuple[list[Script], bool]] = {
     "a race": ([[(0.1, HEAD), (9, GOOD), (9.1, END)], [(1, HEAD), (3, GOOD), (3.1, END)]], True),
-    "a race of whole answers": (
-        [
-            [(0.1, JSON_HEAD), (9, whole()), (9.1, END)],
-            [(0.1, JSON_HEAD), (1, whole()), (1.1, END)],
-        ],
-        False,
-    ),
+    "a whole answer": ([CUT, [(0.1, JSON_HEAD), (1, whole()), (1.1, END)]], False),
     "failures": ([CUT, CUT, HEALTHY], True),
     "a learned deadline": ([SILENT, SILENT, HEALTHY], True),
     "a slow stream": (
@@ -437,7 +446,7 @@ def test_a_story_may_be_cancelled_at_any_step(scripts: list[Script], stream: boo
             break
         assert isinstance(told.error, asyncio.CancelledError)
         assert told.pool.held == {}
-        assert not told.drained
+        assert told.drained is any(note.error == DRAINED for note in told.tries)
     assert outcomes == {"CancelledError", "NoneType"}
 
 
@@ -547,5 +556,10 @@ def test_one_answer_at_most_and_nothing_left(
     assert sum(one.hedge for one in told.tries) <= 1
     lost = [note for note in told.tries if note.error == LOST]
     assert len(told.exchange.lost) >= len(lost)
+    tags = [one.tag for one, _ in told.exchange.lost]
+    assert len(tags) == len(set(tags))  # nobody is paid for twice
+    assert told.exchange.endpoint is None or told.exchange.endpoint.tag not in tags
+    good = [note for note in told.tries if note.error is None]
+    assert bool(good) is (told.attempt is not None or told.error is None)
     if not told.drained and gone_at is not None and told.error is not None:
         assert told.settled_at[0] <= max(gone_at, 0.0) + 1e-6

@@ -267,7 +267,7 @@ def test_reckoning_twice_is_reckoning_once() -> None:
 
 def test_a_free_model_is_counted_as_one() -> None:
     exchange = _exchange()
-    exchange.model = model("test/one:free", endpoint())
+    exchange.free = True
     assert settle(exchange, now=101.0, owner="me").free
 
 

@@ -172,7 +172,7 @@ def test_a_probe_that_breaks_after_content_failed() -> None:
     probe = patient.begin(10.0, probe=True)
     patient.of.content(probe, 11.0, 0.0)
     patient.end(probe, FAILED, 12.0)
-    assert (patient.word(31.9), patient.word(32.0)) == ("out", "probing")
+    assert (patient.word(29.9), patient.word(30.0)) == ("out", "probing")
 
 
 def test_a_429_keeps_the_door_of_a_probe_shut() -> None:
@@ -199,9 +199,44 @@ def test_a_probe_whose_caller_hangs_up_after_content_is_good() -> None:
 
 
 def test_a_probe_that_loses_its_race_by_silence_failed() -> None:
+    patient = Patient()
+    patient.many(GOOD, 30, 0.0, took_s=1.0)
+    patient.many(FAILED, 5, 0.0)
+    patient.attempt(ABANDONED, 12.0, took_s=2.0, probe=True)
+    assert (patient.word(29.9), patient.word(30.0)) == ("out", "probing")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_silent_probe_gives_up_its_place(whole: bool) -> None:
+    """As if it had failed when it began: else a dead connection would decide for a minute, or ten."""
     patient = shut()
-    patient.attempt(ABANDONED, 15.0, took_s=5.0, probe=True)
-    assert (patient.word(34.9), patient.word(35.0)) == ("out", "probing")
+    probe = patient.begin(10.0, probe=True, whole=whole)
+    assert patient.word(14.9) == "probing"
+    assert (patient.word(15.0), patient.word(29.9)) == ("out", "out")
+    assert patient.of.look(30.0)[:2] == ("probing", 1.0)
+    second = patient.begin(30.0, probe=True, whole=whole)
+    patient.end(probe, FAILED, 31.0)  # its failure was reckoned with
+    assert patient.of.look(31.0)[:2] == ("probing", 0.0)
+    patient.end(second, GOOD, 33.0)
+    assert patient.word(33.0) == "recovering"
+
+
+@pytest.mark.parametrize("by", ["content", "end"])
+def test_a_probe_that_gave_up_its_place_is_heard_when_it_speaks(by: str) -> None:
+    patient = shut()
+    probe = patient.begin(10.0, probe=True, whole=by == "end")
+    assert patient.word(20.0) == "out"
+    if by == "content":
+        patient.of.content(probe, 21.0, 0.0)
+        assert patient.word(21.0) == "out"
+    patient.end(probe, GOOD, 22.0)
+    assert patient.word(22.0) == "recovering"
+
+
+def test_a_probe_that_nobody_looked_at_meanwhile_failed_when_it_began() -> None:
+    patient = shut()
+    patient.end(patient.begin(10.0, probe=True), FAILED, 70.0)
+    assert patient.of.look(70.0)[:2] == ("probing", 1.0)
 
 
 def test_silence_in_a_row_is_a_failure() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import KINDS, GatewayError
-from proxy.routing.health import EndpointId, Outcome, Pool, Rules, Ticket, outcome_of
+from proxy.metrics import NAMES
+from proxy.routing.health import FULL, EndpointId, Outcome, Pool, Rules, Ticket, outcome_of
 
 A, B, C = ("a", "m"), ("b", "m"), ("c", "m")
 GOOD, FAILED, ABANDONED = Outcome.GOOD, Outcome.FAILED, Outcome.ABANDONED
@@ -24,8 +25,9 @@ def begun(
     retry: bool = False,
     last: bool = False,
     whole: bool = False,
+    rival: bool = False,
 ) -> Ticket:
-    ticket = pool.begin(id, now, retry=retry, last=last, whole=whole)
+    ticket = pool.begin(id, now, retry=retry, last=last, whole=whole, rival=rival)
     assert isinstance(ticket, Ticket), ticket
     return ticket
 
@@ -33,6 +35,11 @@ def begun(
 def fail(pool: Pool, id: EndpointId = A, now: float = 0.0, *, count: int = 5) -> None:
     for _ in range(count):
         pool.end(begun(pool, id, now, last=True), FAILED, now)
+
+
+def under_way(pool: Pool, id: EndpointId = A) -> int:
+    condition = pool._conditions.get(id)
+    return condition.in_flight if condition else 0
 
 
 OUTCOMES = {
@@ -67,22 +74,19 @@ def test_every_error_has_an_outcome_and_none_is_good() -> None:
 def test_the_unknown_is_well_and_asking_makes_no_state() -> None:
     pool = Pool()
     standing = pool.standing(A, 0.0)
-    assert (standing.word, standing.weight, standing.in_flight, standing.cap) == (
-        "well",
-        1,
-        0,
-        1024,
-    )
+    assert (standing.word, standing.weight, standing.service) == ("well", 1.0, 1.0)
     assert standing.first_content_p95_s is standing.success_rate is standing.throughput_tps is None
     assert pool.look(A, 0.0) == ("well", 1.0, 0.0)
     assert pool.hedge_after_s(A) is None
+    assert pool.pause_s(A, 0.0) == 0.0
+    assert pool.gauges(0.0) == {}
     assert pool.first_content_limit_s(A, 60.0) == 60.0
 
 
 def test_a_standing_tells_what_was_measured() -> None:
     pool = Pool()
     ticket = begun(pool, now=10.0)
-    assert pool.standing(A, 10.0).in_flight == 1
+    assert under_way(pool) == 1
     pool.content(ticket, 11.2, lag_s=0.2)
     pool.content(ticket, 19.0)  # only the first is the first
     pool.end(ticket, GOOD, 13.2, tokens=21)
@@ -91,7 +95,36 @@ def test_a_standing_tells_what_was_measured() -> None:
     standing = pool.standing(A, 14.0)
     assert standing.first_content_p95_s == pytest.approx(1.0, rel=0.21)
     assert standing.throughput_tps == pytest.approx(10.0)
-    assert (standing.success_rate, standing.in_flight) == (1.0, 0)
+    assert (standing.success_rate, under_way(pool)) == (1.0, 0)
+
+
+def test_gauges_tell_what_is_known_of_whoever_was_tried() -> None:
+    pool = Pool()
+    ticket = begun(pool)
+    pool.content(ticket, 1.0)
+    pool.end(ticket, GOOD, 3.0, tokens=21)
+    pool.end(begun(pool, B), Outcome.LIMITED, 3.0)
+    begun(pool, C)
+    gauges = pool.gauges(3.0)
+    assert set(gauges) == {name for name in NAMES if name.startswith("weir_endpoint_")}
+    assert gauges == {
+        "weir_endpoint_in_service": [(["a", "m"], [1.0]), (["b", "m"], [0.0]), (["c", "m"], [1.0])],
+        "weir_endpoint_success_ratio": [(["a", "m"], [1.0])],
+        "weir_endpoint_first_content_p95_seconds": [(["a", "m"], [pytest.approx(1.0, rel=0.2)])],
+        "weir_endpoint_tokens_per_second": [(["a", "m"], [pytest.approx(10.0)])],
+    }
+
+
+def test_how_far_it_is_in_service() -> None:
+    pool = Pool()
+    services = [pool.standing(A, 0.0).service]
+    fail(pool, count=1)
+    services.append(pool.standing(A, 0.0).service)
+    fail(pool, count=4)
+    services += [pool.standing(A, now).service for now in (0.0, 10.0)]  # shut, and due for a probe
+    pool.end(begun(pool, now=10.0), GOOD, 10.0)
+    services += [pool.standing(A, now).service for now in (25.0, 40.0)]
+    assert services == [1.0, 0.1, 0.0, 0.0, 0.5, 1.0]
 
 
 def test_what_is_shut_is_refused_in_words_and_one_probe_is_let_through() -> None:
@@ -108,26 +141,41 @@ def test_what_is_shut_is_refused_in_words_and_one_probe_is_let_through() -> None
     assert not begun(pool, now=11.0).probe
 
 
-def test_a_pause_is_kept_but_by_whoever_has_nothing_else() -> None:
+@pytest.mark.parametrize("last", [False, True])
+def test_a_pause_is_kept_even_by_whoever_has_nothing_else(last: bool) -> None:
     pool = Pool()
     pool.end(begun(pool), Outcome.LIMITED, 0.0)
-    assert pool.begin(A, 4.9, retry=False, last=False) == "asked for a pause (429)"
-    begun(pool, now=4.9, last=True)
+    assert pool.begin(A, 4.9, retry=False, last=last) == "asked for a pause (429)"
+    assert pool.pause_s(A, 3.0) == pytest.approx(2.0)
     begun(pool, now=5.0)
+    assert pool.pause_s(A, 5.0) == 0.0
     pool.end(begun(pool, B), Outcome.LIMITED, 0.0, retry_after_s=20.0)
     assert pool.standing(B, 19.9).word == "limited"
 
 
-def test_whoever_is_full_is_refused_but_by_whoever_has_nothing_else() -> None:
+def test_panic_keeps_the_pause_of_what_is_shut() -> None:
+    pool = Pool()
+    fail(pool)
+    pool.end(begun(pool, now=10.0), Outcome.LIMITED, 10.0, retry_after_s=20.0)
+    assert pool.begin(A, 29.0, retry=False, last=False) == "shut after failures"
+    assert pool.begin(A, 29.0, retry=False, last=True) == "asked for a pause (429)"
+    assert begun(pool, now=30.0).probe
+
+
+def test_whoever_is_full_takes_retries_but_no_first_attempts_and_no_rivals() -> None:
     pool = Pool(Rules(cap_start=4))
     tickets = [begun(pool) for _ in range(4)]
-    assert pool.begin(A, 0.0, retry=False, last=False) == (
-        "has as much under way as it answers quickly"
-    )
+    full = "has as much under way as it answers quickly"
+    assert full == FULL
+    assert pool.begin(A, 0.0, retry=False, last=False) == full
+    assert pool.begin(A, 0.0, retry=True, last=False, rival=True) == full
+    begun(pool, retry=True)
     begun(pool, last=True)
     pool.end(tickets[0], GOOD, 0.0)
-    pool.end(tickets[1], GOOD, 0.0)
+    for ticket in tickets[1:]:
+        pool.end(ticket, GOOD, 0.0)
     begun(pool)
+    begun(pool, retry=True, rival=True)
 
 
 def test_a_first_fallback_to_the_steady_is_free_one_to_the_troubled_is_not() -> None:
@@ -169,11 +217,18 @@ def test_a_learned_deadline_is_a_multiple_of_the_usual_within_its_bounds() -> No
 
 def test_hedges_keep_their_share() -> None:
     pool = Pool()
-    assert not pool.may_hedge(1.0)
+    assert not pool.may_hedge(1.0, 0.0)
     for _ in range(200):
         begun(pool)
-    assert sum(pool.may_hedge(0.05) for _ in range(100)) == 10
-    assert not pool.may_hedge(0.0)
+    assert not pool.may_hedge(0.0, 0.0)
+    raced = 0
+    while pool.may_hedge(0.05, 0.0):  # asking costs nothing
+        assert pool.may_hedge(0.05, 0.0)
+        pool.hedged(0.0)
+        raced += 1
+    assert raced == 10
+    assert not pool.may_hedge(0.05, 60.0)  # both have faded
+    assert pool.may_hedge(0.06, 60.0)
 
 
 def test_a_reload_forgets_and_tickets_of_the_forgotten_still_end() -> None:
@@ -184,7 +239,7 @@ def test_a_reload_forgets_and_tickets_of_the_forgotten_still_end() -> None:
     pool.forget([B])
     assert (pool.standing(A, 0.0).word, pool.standing(B, 0.0).word) == ("well", "out")
     pool.end(ticket, FAILED, 0.0)
-    assert pool.standing(A, 0.0).in_flight == 0
+    assert under_way(pool) == 0
 
 
 STEPS = st.lists(
@@ -203,7 +258,9 @@ STEPS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_whatever_happens(steps: list[tuple[str, int, Outcome, bool, bool, float]]) -> None:
-    """Never two probes of one endpoint, every figure in its bounds, all tickets given back."""
+    """Never two probes of one endpoint that hold its place, every figure in its bounds, all tickets
+    given back.
+    """
     pool, now = Pool(), 0.0
     live: list[tuple[EndpointId, Ticket]] = []
     ended: list[Ticket] = []
@@ -212,7 +269,8 @@ def test_whatever_happens(steps: list[tuple[str, int, Outcome, bool, bool, float
         if step == "begin":
             id = (A, B, C)[number % 3]
             ticket = pool.begin(id, now, retry=retry, last=last)
-            assert isinstance(ticket, Ticket) or not (last and not retry)
+            refusable = retry or not last or pool.pause_s(id, now) > 0.0
+            assert isinstance(ticket, Ticket) or refusable
             if isinstance(ticket, Ticket):
                 live.append((id, ticket))
         elif live and step in ("content", "end"):
@@ -232,24 +290,37 @@ def test_whatever_happens(steps: list[tuple[str, int, Outcome, bool, bool, float
             standing = pool.standing(id, now)
             assert 0.0 <= standing.weight <= 1.0
             assert standing.success_rate is None or 0.0 <= standing.success_rate <= 1.0
-            assert standing.in_flight == flying[id]
-            assert standing.cap >= 4
-            probes = [one.epoch for one_id, one in live if one_id == id and one.probe]
-            assert len(probes) == len(set(probes))  # one for each time that it was shut
+            assert under_way(pool, id) == flying[id]
+            holding = [
+                one.epoch
+                for one_id, one in live
+                if one_id == id and one.probe and (one.content_at or now) < one.began_at + 5.0
+            ]
+            assert len(holding) == len(set(holding))  # one for each time that it was shut
     for _, ticket in live:
         pool.end(ticket, GOOD, now)
-    assert all(pool.standing(id, now).in_flight == 0 for id in (A, B, C))
+    assert all(under_way(pool, id) == 0 for id in (A, B, C))
 
 
 class Street:
-    """Requests that walk along their endpoints as the relay does, on virtual time."""
+    """Requests that walk along their endpoints as the relay does, on virtual time. `fails_s` is how
+    long a failure takes, if it is not as long as an answer.
+    """
 
-    def __init__(self, *ids: EndpointId, works: Callable[[EndpointId, float], bool]) -> None:
+    def __init__(
+        self,
+        *ids: EndpointId,
+        works: Callable[[EndpointId, float], bool],
+        fails_s: float | None = None,
+        whole: bool = False,
+    ) -> None:
         self.pool = Pool(rng=Random(1).random)
         self.attempts: list[tuple[float, EndpointId]] = []
         self.answered: list[float] = []
         self._ids = ids
         self._works = works
+        self._fails_s = fails_s
+        self._whole = whole
 
     def run(self, *, until: float, rate: float, answer_s: float) -> None:
         due: list[tuple[float, int, frozenset[EndpointId], EndpointId | None, Ticket | None]] = []
@@ -261,7 +332,8 @@ class Street:
             if ticket is not None and id is not None:
                 good = self._works(id, ticket.began_at)
                 if good:
-                    self.pool.content(ticket, now)
+                    if not self._whole:
+                        self.pool.content(ticket, now)
                     self.answered.append(now)
                 self.pool.end(ticket, GOOD if good else FAILED, now, tokens=10)
                 if good:
@@ -270,14 +342,15 @@ class Street:
             if found is not None:
                 id, ticket = found
                 self.attempts.append((now, id))
-                heappush(due, (now + answer_s, number, tried | {id}, id, ticket))
+                took_s = answer_s if self._works(id, now) else self._fails_s or answer_s
+                heappush(due, (now + took_s, number, tried | {id}, id, ticket))
 
     def _next(self, tried: frozenset[EndpointId], now: float) -> tuple[EndpointId, Ticket] | None:
         left = [id for id in self._ids if id not in tried]
         left.sort(key=lambda id: self.pool.look(id, now)[:2] != ("probing", 1.0))
         for last in (False, True):
             for id in left:
-                ticket = self.pool.begin(id, now, retry=bool(tried), last=last)
+                ticket = self.pool.begin(id, now, retry=bool(tried), last=last, whole=self._whole)
                 if isinstance(ticket, Ticket):
                     return id, ticket
         return None
@@ -308,3 +381,30 @@ def test_one_dies_and_heals(heals_at: float) -> None:
     assert street.pool.standing(A, back_at + 30.2).word == "well"
     share = len([at for at in to_a if heals_at + 60.0 <= at < heals_at + 61.0])
     assert share == 50
+
+
+@pytest.mark.parametrize("later_s", [0.5, 8.5, 11.1, 26.6, 31.0, 64.2])
+@pytest.mark.parametrize(("whole", "fails_s"), [(False, 60.0), (True, 600.0)])
+def test_one_hangs_and_heals(whole: bool, fails_s: float, later_s: float) -> None:
+    """What was sent to it while it was dead stays unanswered, a probe that went out a moment before
+    it healed as well: none of it keeps it out.
+    """
+    dies_at = 5.0
+    heals_at = dies_at + fails_s + later_s
+    street = Street(
+        A,
+        B,
+        works=lambda id, now: id != A or not dies_at <= now < heals_at,
+        fails_s=fails_s,
+        whole=whole,
+    )
+    street.run(until=heals_at + 90.0, rate=4.0, answer_s=2.0)
+    assert len(street.answered) == int((heals_at + 90.0) * 4.0)
+    to_a = [at for at, id in street.attempts if id == A]
+    probes = [at for at in to_a if dies_at + fails_s + 1.0 <= at < heals_at]
+    assert len(probes) <= 1 + later_s / 16.0
+    back_at = min(at for at in to_a if at >= heals_at)
+    assert back_at <= heals_at + 30.0
+    in_full = [at for at in to_a if heals_at + 60.0 <= at < heals_at + 80.0]
+    assert len(in_full) == 80
+    assert street.pool.look(A, heals_at + 90.0)[0] == "well"

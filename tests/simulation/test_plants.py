@@ -1,12 +1,13 @@
 """Bugs that are planted in the real code, or in the store: the simulator must find each of them."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from proxy.accounts import purse
-from proxy.accounts.ledger import Settlement
+from proxy.accounts.ledger import Pot, Settlement
 from proxy.accounts.purse import Bill, Hold
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
@@ -16,6 +17,8 @@ from proxy.pipeline.flow import Flow
 from proxy.simulation import vault
 from proxy.simulation.campaign import Failure, replay
 from proxy.simulation.vault import ModelVault
+from proxy.stores.treasury import Treasury
+from proxy.wire.events import Usage
 
 SEEDS = 300
 
@@ -127,9 +130,9 @@ def forgotten_slot(patch: pytest.MonkeyPatch) -> None:
     """Who hangs up keeps its slots."""
     leave = Gate.leave
 
-    def keep(self: Gate, exchange: Exchange) -> None:
+    def keep(self: Gate, exchange: Exchange, usage: Usage | None) -> None:
         if not exchange.cancelled:
-            leave(self, exchange)
+            leave(self, exchange, usage)
 
     patch.setattr(Gate, "leave", keep)
 
@@ -145,6 +148,18 @@ def impatient_drain(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Drains, "take", hurry)
 
 
+def forgotten_spending(patch: pytest.MonkeyPatch) -> None:
+    """A purse that is made anew does not ask what was spent before."""
+    make = Treasury._purse
+
+    def forgetful(self: Treasury, pot: Pot) -> Any:
+        purse = make(self, pot)
+        purse.known = True
+        return purse
+
+    patch.setattr(Treasury, "_purse", forgetful)
+
+
 PLANTS: dict[Callable[[pytest.MonkeyPatch], None], str] = {
     double_settle: "charged once|zero|below zero|a lease",
     lost_settle: "durable|row",
@@ -156,6 +171,7 @@ PLANTS: dict[Callable[[pytest.MonkeyPatch], None], str] = {
     early_end: "durable before the end",
     forgotten_slot: "at rest",
     impatient_drain: "heard out",
+    forgotten_spending: "settled is what the process knows of|leased|below zero",
 }
 
 

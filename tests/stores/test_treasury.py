@@ -11,7 +11,8 @@ from proxy.accounts.ledger import Fenced, Pot, Settlement, Short, account_pot, a
 from proxy.accounts.purse import Hold
 from proxy.simulation.vault import ModelVault
 from proxy.stores.schema import StoreUnavailable
-from proxy.stores.treasury import BEAT_S, DEAD_LOOKS, IDLE_S, LATE_S, Treasury
+from proxy.accounts.pulse import DEAD_LOOKS
+from proxy.stores.treasury import BEAT_S, IDLE_S, LATE_S, Treasury
 from proxy.wire.record import Generation
 from tests.clock import play
 
@@ -312,3 +313,79 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_held() -> None:
         assert shared.left_nano == 10**6
 
     play(story())
+
+
+def test_what_was_spent_before_is_never_free_again() -> None:
+    """A hold of nothing makes a purse anew without asking; idle, it once looked full."""
+
+    async def story() -> None:
+        shared = Shared(10 * 10**9)
+        one = await opened(shared)
+        hold = await one.wait_hold([POT], 8 * 10**9)
+        shared.settle(hold, 8 * 10**9, "a")
+        for _ in range(2):
+            await asyncio.sleep(IDLE_S + 2 * BEAT_S)
+            free = one.hold([POT], 0) or await one.wait_hold([POT], 0)
+            shared.settle(free, 0, f"free-{asyncio.get_running_loop().time()}")
+        held = 0
+        while (more := one.hold([POT], 10**9)) is not None:
+            held += more.amount_nano
+        assert held <= 2 * 10**9
+        assert shared.left_nano >= 0
+        await one.close()
+
+    play(story())
+
+
+def test_a_crowd_is_told_what_could_be_had() -> None:
+    async def story() -> None:
+        shared = Shared(500)
+        one = await opened(shared)
+        refused = await asyncio.gather(
+            *(one.wait_hold([POT], 501) for _ in range(3)), return_exceptions=True
+        )
+        assert [error.affordable_nano for error in refused if isinstance(error, Short)] == [500] * 3
+        await one.close()
+
+    play(story())
+
+
+def test_while_it_begins_anew_nothing_is_granted_from_what_is_gone() -> None:
+    async def story() -> None:
+        shared = Shared(1000)
+        one = await opened(shared)
+        (await one.wait_hold([POT], 500)).void()
+        shared.vault.close_owner(one.owner, at=0.0)
+        begin = shared.vault.open_owner
+
+        def busy(owner: str, *, at: float) -> None:
+            raise StoreUnavailable("test")
+
+        shared.vault.open_owner = busy  # type: ignore[method-assign]
+        await asyncio.sleep(3 * BEAT_S)
+        assert one.hold([POT], 1) is None
+        shared.vault.open_owner = begin  # type: ignore[method-assign]
+        assert await one.wait_hold([POT], 1)
+        await one.close()
+
+    play(story())
+
+
+def test_a_fault_in_the_store_does_not_stop_the_heart(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        shared = Shared(1000)
+        one = await opened(shared)
+        beat = shared.vault.beat
+
+        def broken(owner: str) -> dict[str, int]:
+            raise ValueError("a row that nobody can read")
+
+        shared.vault.beat = broken  # type: ignore[method-assign]
+        await asyncio.sleep(2 * BEAT_S)
+        shared.vault.beat = beat  # type: ignore[method-assign]
+        await asyncio.sleep(2 * BEAT_S)
+        assert shared.vault.beats[one.owner] > 0
+        await one.close()
+
+    play(story())
+    assert "internal error" in caplog.text

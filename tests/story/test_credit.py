@@ -34,10 +34,13 @@ SCENARIO = Scenario(rules=(Rule(model="*", tokens=5, first_token_s=0.1),))
 
 
 class Round(NamedTuple):
-    """What became of one cent. `least_nano` is the lowest balance that was ever seen."""
+    """What became of one cent. `busy` were told to come again, because too many processes wrote at
+    once; `least_nano` is the lowest balance that was ever seen.
+    """
 
     granted: int
     refused: int
+    busy: int
     spent_nano: int
     left_nano: int
     least_nano: int
@@ -63,7 +66,11 @@ async def test_a_cent_buys_what_it_buys(tmp_path: Path, workers: int) -> None:
     for mode, kept in figures.items():
         granted = Counter(one.granted for one in kept)
         least = min(one.least_nano for one in kept)
-        print(f"\n{workers} processes, {mode}: rounds by answers {dict(granted)}, least {least}")
+        busy = sum(one.busy for one in kept)
+        print(
+            f"\n{workers} processes, {mode}: rounds by answers {dict(granted)}, "
+            f"told to come again {busy}, least balance {least}"
+        )
     assert {one.granted for one in figures["exact"]} == {CREDIT_NANO // EACH_NANO}
 
 
@@ -103,8 +110,9 @@ async def _watch(store: SqlStore, account: str) -> list[int]:
 
 def _checked(store: SqlStore, account: str, answers: list[Answer], least: int) -> Round:
     by_status = Counter(answer.status for answer in answers)
-    odd = [answer.raw for answer in answers if answer.status not in (200, 402)]
+    odd = [answer.raw for answer in answers if answer.status not in (200, 402, 503)]
     assert odd == []
+    assert all(answer.headers["retry-after"] for answer in answers if answer.status == 503)
     balance, rows = store.ledger.balance(account), rows_of(store, account)
     good = {answer.id: answer for answer in answers if answer.status == 200}
     assert len(good) == by_status[200]
@@ -121,4 +129,5 @@ def _checked(store: SqlStore, account: str, answers: list[Answer], least: int) -
     assert spent == balance.charged_nano == CREDIT_NANO - left
     assert left >= 0
     assert store.ledger.verify().differences == ()
-    return Round(by_status[200], by_status[402], spent, left, least)
+    granted, refused, busy = (by_status[status] for status in (200, 402, 503))
+    return Round(granted, refused, busy, spent, left, least)

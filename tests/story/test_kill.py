@@ -319,7 +319,6 @@ async def test_what_was_finished_is_paid_for_once_whoever_is_killed(tmp_path: Pa
     assert counts["finished"] > 0
 
 
-@pytest.mark.xfail(reason="the note of a second ago becomes a charge", strict=True)
 async def test_who_saw_an_error_is_not_charged_though_the_process_dies_then(tmp_path: Path) -> None:
     environ = _hurried(tmp_path, 0.1)
     async with _configured() as (base_url, models), callers() as session:

@@ -279,7 +279,6 @@ def _close(writer: asyncio.StreamWriter, *, reset: bool) -> float:
     return left_at
 
 
-@pytest.mark.xfail(reason="cancelled by the server, a request is not heard out", strict=True)
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 async def test_who_sent_more_than_a_request_is_heard_out_as_well(
     tmp_path: Path, reset: bool

@@ -40,7 +40,7 @@ from tests.running import Process, config_text, eventually, model_text, serving
 
 CALLERS: Final = 200
 TRIES_S: Final = 0.1
-CROWD_S: Final = 0.5
+CROWD_S: Final = 0.3
 TOKENS: Final = 60  # of each answer
 BODY_BYTES_MAX: Final = 150  # of a request
 RICH: Final = 10**12

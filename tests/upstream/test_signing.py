@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.routing.rules import Rules
 from proxy.upstream.signing import Credential, Signing
 
 
@@ -24,6 +25,7 @@ def test_no_key_is_one_try_without_a_header() -> None:
         assert list(signing.headers(slug, 0.0)) == [Credential({}, 0)]
         assert signing.all_refused(slug, 0.0)  # whom it refuses without a key it refuses
         assert not signing.ready(slug, 0.0)
+        assert signing.soonest_s(slug, 0.0) == 0.0
 
 
 def test_a_key_goes_into_one_header() -> None:
@@ -72,6 +74,26 @@ def test_a_limited_key_rests(said_s: float | None, rest_s: float) -> None:
     assert signing.ready("many", 100.0)
     assert not signing.all_refused("many", 100.0)
     assert sorted(tried(signing, now=100.0 + rest_s)) == ["a", "b"]
+
+
+def test_how_long_a_key_rests_is_the_pools_rule() -> None:
+    signing = Signing({"many": ["a"]}, rules=Rules(limited_s=7.0, limited_s_max=9.0))
+    signing.limited("many", 0, 0.0, None)
+    assert signing.soonest_s("many", 0.0) == 7.0
+    signing.limited("many", 0, 0.0, 60.0)
+    assert signing.soonest_s("many", 0.0) == 9.0
+
+
+def test_the_soonest_key_is_that_which_is_ready_first() -> None:
+    signing = Signing({"many": ["a", "b"]})
+    assert signing.soonest_s("many", 50.0) == 0.0
+    signing.limited("many", 0, 50.0, 20.0)
+    assert signing.soonest_s("many", 50.0) == 0.0
+    signing.limited("many", 1, 50.0, 30.0)
+    assert signing.soonest_s("many", 51.0) == 19.0
+    signing.refused("many", 0, 51.0)
+    assert signing.soonest_s("many", 51.0) == 29.0
+    assert signing.soonest_s("many", 90.0) == 0.0
 
 
 def test_the_longer_rest_holds_whatever_an_older_answer_says() -> None:
