@@ -283,7 +283,7 @@ class Gateway:
 
 
 def _new_signing(config: Config) -> Signing:
-    """The keys of `config`, of which nothing is known yet; whoever lists anew keeps the old ones."""
+    """The keys of `config`, of which nothing is known yet: made anew only by a reload."""
     keys = {
         one.provider.slug: [key.reveal() for key in one.keys] for one in config.resolved if one.keys
     }

@@ -134,6 +134,17 @@ def test_the_shipped_file_runs_as_it_is() -> None:
     assert not config.timeouts_set & {"first_byte_s", "first_token_s", "between_chunks_s"}
 
 
+SETTLED = [key for key, default in KEYS.items() if "[]" not in key and default is not None]
+UNSAID = {"limits.url"}  # of which nothing but its default is supported
+
+
+@pytest.mark.parametrize("key", [key for key in SETTLED if key.count(".") == 1])
+def test_the_shipped_file_has_every_key_that_has_a_default(key: str) -> None:
+    table, name = key.split(".")
+    part = SHIPPED.split(f"\n[{table}]\n")[1].split("\n[")[0]
+    assert (re.search(rf"(?m)^#?{name} = ", part) is None) is (key in UNSAID)
+
+
 def test_the_examples_of_the_shipped_file_work_when_uncommented() -> None:
     uncommented = re.sub(r"(?m)^#(?=[^ #\n])", "", SHIPPED)
     config = load(uncommented, {"OPENAI_API_KEY": "k"})

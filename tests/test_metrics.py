@@ -20,6 +20,12 @@ GAUGES = {
     "weir_ready": 0.0,
     "weir_workers": 1.0,
 }
+ENDPOINTS: Dump = {
+    "weir_endpoint_in_service": [(["acme", "m"], [1.0]), (["acme", "n"], [0.5])],
+    "weir_endpoint_success_ratio": [(["acme", "m"], [0.9])],
+    "weir_endpoint_first_content_p95_seconds": [(["acme", "m"], [2.5])],
+    "weir_endpoint_tokens_per_second": [(["acme", "m"], [70.0])],
+}
 
 
 def row(**more: Any) -> Generation:
@@ -47,7 +53,7 @@ def test_every_name_is_rendered_with_its_meaning_and_no_other() -> None:
     metrics = Metrics()
     metrics.record(row(cost_nano=1, prompt_tokens=1, latency_ms=1, generation_time_ms=1))
     metrics.attempts["acme", "ok"] += 1
-    text = metrics.render(GAUGES).decode()
+    text = render(metrics.dump(GAUGES) | ENDPOINTS).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     named = {
         f"{name}_total" if family.type == "counter" else name: family.documentation
@@ -175,11 +181,31 @@ def test_gauges_add_up_but_for_those_that_hold_for_each() -> None:
     }
 
 
+def test_of_an_endpoint_the_worst_view_is_shown() -> None:
+    other: Dump = {
+        "weir_endpoint_in_service": [(["acme", "m"], [0.0]), (["zeta", "m"], [1.0])],
+        "weir_endpoint_success_ratio": [(["acme", "m"], [0.95])],
+        "weir_endpoint_first_content_p95_seconds": [(["acme", "m"], [4.0])],
+        "weir_endpoint_tokens_per_second": [(["acme", "m"], [60.0])],
+    }
+    assert merge([ENDPOINTS, sent(other)]) == {
+        "weir_endpoint_in_service": [
+            (["acme", "m"], [0.0]),
+            (["acme", "n"], [0.5]),
+            (["zeta", "m"], [1.0]),
+        ],
+        "weir_endpoint_success_ratio": [(["acme", "m"], [0.9])],
+        "weir_endpoint_first_content_p95_seconds": [(["acme", "m"], [4.0])],
+        "weir_endpoint_tokens_per_second": [(["acme", "m"], [60.0])],
+    }
+
+
 def test_only_counters_last() -> None:
-    kept = lasting(Metrics().dump(GAUGES))
+    kept = lasting(Metrics().dump(GAUGES) | ENDPOINTS)
     assert set(GAUGES) & set(kept) == {"weir_store_dropped_rows_total"}
-    assert set(LABELS) <= set(kept)
-    assert set(NAMES) - set(GAUGES) <= set(kept)
+    assert set(LABELS) - set(ENDPOINTS) <= set(kept)
+    assert not set(ENDPOINTS) & set(kept)
+    assert set(NAMES) - set(GAUGES) - set(ENDPOINTS) <= set(kept)
     assert merge([]) == {}
 
 

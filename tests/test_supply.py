@@ -1,8 +1,8 @@
 """The catalogue out of lists, prices and configuration; lists out of providers."""
 
+import asyncio
 from decimal import Decimal
 
-import asyncio
 import pytest
 from msgspec.structs import replace
 
@@ -139,9 +139,8 @@ async def test_a_refused_key_gives_way_to_the_next(
     finally:
         await transport.close()
     now = asyncio.get_running_loop().time()
-    known = [key for key in keys if key == "good"] or list(keys)
-    usable = [keys[one.number] for one in signing.headers("acme", now)]
-    assert usable == (known[:1] if asked_times == 2 else ["bad", "good"])
+    tries = len(list(signing.headers("acme", now)))
+    assert tries == (2 if asked_times == 1 else 1), "who was refused is known"
     assert signing.all_refused("acme", now) is not good
 
 

@@ -55,7 +55,7 @@ async def working(text: str, *, early: str | None = None) -> AsyncIterator[Told]
         return hear
 
     handlers: dict[str, Handler] = {name: note(name) for name in ("ready", "failed", "ended")}
-    reloads = []
+    reloads: list[asyncio.Task[bool]] = []
 
     def start(_: Any) -> dict[str, Any]:
         if early is not None:

@@ -80,6 +80,8 @@ class Auditor:
             if move.credit == CHARGES:
                 require(move.id not in self._charges, "charged once", move)
                 self._charges[move.id] = move.amount_nano
+                if move.id.endswith(":rest"):  # of what was kept before, by its last note
+                    self._kept_nano += move.amount_nano
         self._read = len(transfers)
 
     def _follow_settlements(self) -> None:

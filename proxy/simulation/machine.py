@@ -129,9 +129,9 @@ class Machine:
     @property
     def at_rest(self) -> bool:
         """Whether it is open and has nothing to do."""
-        return self.open and not (
-            self.busy or self.flow.under_way or self.disk.pending or self.limits.unfinished
-        )
+        limits = self.limits
+        busy = self.busy or self.flow.under_way or self.disk.pending
+        return self.open and not (busy or limits.unfinished or limits.asking)
 
     async def boot(self) -> None:
         """Begin, and begin again while the disk refuses; in the life of the process."""

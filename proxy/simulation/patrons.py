@@ -71,7 +71,10 @@ async def come(machine: Machine, wish: Purpose) -> Seen:
 async def _spend(machine: Machine, wish: Purpose, hold: Hold) -> Seen:
     for step in wish.steps:
         await asyncio.sleep(wish.pause_s)
-        if not hold.grow(step) and not await machine.treasury.wait_grow(hold, step):
+        try:
+            if not hold.grow(step) and not await machine.treasury.wait_grow(hold, step):
+                break
+        except StoreUnavailable:
             break
         machine.disk.checkpoint(_settlement(wish, hold, hold.amount_nano, 0))
     if wish.cost_nano is None:

@@ -132,6 +132,11 @@ class Limits:
             self._records.finish(self._worker, taken.claims)
         self._limiter.finish(taken, tokens=tokens)
 
+    @property
+    def asking(self) -> bool:
+        """Whether an answer is still to come, which may hold what nobody wants any more."""
+        return bool(self._limiter._tasks)
+
     async def close(self) -> None:
         """As a limiter's."""
         await self._limiter.close()

@@ -226,11 +226,11 @@ class ModelVault:
         """The true end of what was settled for an owner who was taken for dead and was not."""
         row, known = one.generation, self.settled[one.generation.id]
         if known.generation.recovered and not row.recovered:
-            cost_nano, loss = known.charge_nano, f"{row.id}:loss"
-            house_nano = known.house_nano + one.house_nano + max(0, one.charge_nano - cost_nano)
-            self.transfers = [move for move in self.transfers if move.id != loss]
-            self._move(loss, LOSSES, CHARGES, house_nano)
-            row = replace(row, cost_nano=cost_nano, house_nano=house_nano)
+            self.late.add(row.id)
+            rest_nano = one.house_nano + max(0, one.charge_nano - known.charge_nano)
+            self._move(f"{row.id}:rest", LOSSES, CHARGES, rest_nano)
+            house_nano = known.house_nano + rest_nano
+            row = replace(row, cost_nano=known.charge_nano, house_nano=house_nano)
             self.settled[row.id] = replace(known, house_nano=house_nano, generation=row)
 
     def _charge(self, one: Settlement, pot: str) -> tuple[int, str]:

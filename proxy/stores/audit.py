@@ -230,13 +230,18 @@ def _of_charges(connection: Connection) -> Iterator[str]:
 
 
 def _of_losses(connection: Connection) -> Iterator[str]:
-    """What the house bears of a generation has one transfer too."""
+    """What the house bears of a generation has its transfer too, or two: the second where it ended
+    after it was taken for dead.
+    """
     row, loss = generations.c, transfers.c
-    id = cast(row.id, String) + ":loss"
-    same = and_(loss.id == id, loss.kind == "loss", loss.amount_nano == row.house_nano)
+    ids = [cast(row.id, String) + end for end in (":loss", ":rest")]
+    booked = select(func.coalesce(func.sum(loss.amount_nano), 0))
+    booked = booked.where(loss.kind == "loss", loss.id.in_(ids))
     dear = select(row.id).where(row.house_nano > 0)
     yield from _named(
-        connection, "a generation lacks its loss", dear.where(~select(1).where(same).exists())
+        connection,
+        "a generation lacks its loss",
+        dear.where(booked.scalar_subquery() != row.house_nano),
     )
     of = func.substr(loss.id, 1, func.length(loss.id) - len(":loss"))
     losses = select(loss.id).where(loss.kind == "loss")

@@ -211,9 +211,7 @@ def book(connection: Connection, settlement: Settlement) -> None:
     known = connection.execute(query).first()
     if known is not None:
         if known.recovered and not row.recovered:
-            house = known.house_nano + settlement.house_nano
-            house += max(0, settlement.charge_nano - (known.cost_nano or 0))
-            _complete(connection, settlement, known.cost_nano, min(house, NANO_MAX))
+            _complete(connection, settlement, known.cost_nano, known.house_nano)
         connection.exec_driver_sql(_FORGET, (row.id,))
         return
     if min(settlement.charge_nano, settlement.house_nano) < 0:
@@ -237,17 +235,29 @@ def book(connection: Connection, settlement: Settlement) -> None:
 def _complete(
     connection: Connection, settlement: Settlement, cost_nano: int | None, house_nano: int
 ) -> None:
-    """The true end of a generation whose owner was taken for dead and was not: what it cost beyond
-    its last note is the house's.
+    """The true end of a generation whose owner was taken for dead and was not: it was charged what
+    it had noted, and what it cost beyond that is a second loss.
     """
-    id = settlement.generation.id
-    row = msgspec.structs.replace(settlement.generation, cost_nano=cost_nano, house_nano=house_nano)
-    connection.execute(generations.delete().where(generations.c.id == id))
-    connection.execute(transfers.delete().where(transfers.c.id == f"{id}:loss"))
+    row = settlement.generation
+    rest_nano = settlement.house_nano + max(0, settlement.charge_nano - (cost_nano or 0))
+    rest_nano = min(rest_nano, NANO_MAX - house_nano)
+    if rest_nano:
+        sides = ("loss", LOSSES, CHARGES)
+        loss = (
+            f"{row.id}:rest",
+            row.created_at,
+            *sides,
+            rest_nano,
+            row.account,
+            row.key_hash,
+            None,
+        )
+        _MOVE.run(connection, [loss])
+    row = msgspec.structs.replace(row, cost_nano=cost_nano, house_nano=house_nano + rest_nano)
+    connection.execute(generations.delete().where(generations.c.id == row.id))
     batch = Batch([], [], {}, {})
     write(batch, settlement, row, debit=UNBILLED)
     _KEEP.run(connection, batch.generations)
-    _MOVE.run(connection, [loss for loss in batch.transfers if loss[2] == "loss"])
 
 
 def _charge(

@@ -208,7 +208,7 @@ def test_a_probe_that_loses_its_race_by_silence_failed() -> None:
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_silent_probe_gives_up_its_place(whole: bool) -> None:
-    """As if it had failed when it began: else a dead connection would decide for a minute, or ten."""
+    """As if it had failed when it began: else a dead connection would keep it out for minutes."""
     patient = shut()
     probe = patient.begin(10.0, probe=True, whole=whole)
     assert patient.word(14.9) == "probing"

@@ -365,6 +365,15 @@ def test_when_all_fail_attempts_stay_few(ids: tuple[EndpointId, ...], answer_s: 
     assert 1.0 <= len(after) / (25.0 * 200.0) <= 1.25
 
 
+def test_when_all_fail_who_asked_for_a_pause_keeps_it() -> None:
+    street = Street(A, B, works=lambda id, now: False)
+    street.pool.end(begun(street.pool), Outcome.LIMITED, 0.0, retry_after_s=20.0)
+    street.run(until=30.0, rate=200.0, answer_s=0.05)
+    asked = Counter(id for at, id in street.attempts if at < 20.0)
+    assert asked == {B: 20 * 200}
+    assert {id for at, id in street.attempts if at >= 20.0} == {A, B}
+
+
 @pytest.mark.parametrize("heals_at", [10.1, 17.3, 45.0, 99.9])
 def test_one_dies_and_heals(heals_at: float) -> None:
     """All requests are answered; while it is out nobody asks it but a probe now and then."""
