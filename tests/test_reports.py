@@ -161,7 +161,7 @@ async def test_models_have_a_line_for_each_endpoint(tmp_path: Path) -> None:
     assert head[:2] == ["model", "provider"]
     assert lines == [
         ["test/own", "p0", "mine", "32,768", "1", "2"],
-        ["test/own", "p1", "yours", "32,768", "1", "2"],
+        ["test/own", "p1", "yours", "32,768", "1000", "2000"],
         ["test/one", "p0", "test/one", "131,072", "?", "?"],
         ["test/one", "p1", "test/one", "131,072", "?", "?"],
     ]

@@ -15,6 +15,7 @@ from proxy.api.catalogue import answer
 from proxy.api.explain import routing_row
 from proxy.errors import GatewayError
 from proxy.money import to_usd
+from proxy.pipeline.notes import DRAINED, HUNG_UP
 from proxy.stores.periods import Periods, periods
 from proxy.wire.record import Generation
 
@@ -223,7 +224,7 @@ def generation_row(row: Generation) -> dict[str, Any]:
                 "is_byok": False,
                 "endpoint_id": f"{one.provider}/{one.model}",
                 "model_permaslug": row.model,
-                "id": row.upstream_id if one.error is None else None,
+                "id": row.upstream_id if one.error in (None, HUNG_UP, DRAINED) else None,
             }
             for one in row.attempts
         ],

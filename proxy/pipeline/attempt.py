@@ -219,9 +219,9 @@ class Attempt:
         self._exchange.model, self._exchange.endpoint = self.model, self.endpoint
         self._exchange.heard = self.heard
 
-    def curtail(self, covered: Callable[[int], bool]) -> bool:
+    def curtail(self, covered: Callable[[int], bool]) -> None:
         """Ends the answer where the account's money does: what waits and is not `covered` is
-        dropped, and every choice that is not complete ends by its length. False: nothing is to cut.
+        dropped, and every choice that is not complete ends by its length.
         """
         heard, unfinished = self.heard, set[int]()
         while self._box and not covered(heard.said_max):
@@ -231,13 +231,11 @@ class Attempt:
             unfinished |= {choice} - {NOBODY}
         if not self.over:
             unfinished |= (set(range(self._choices)) | heard.spoken) - heard.done
-        if not unfinished:
-            return False
-        self.cancel()
-        for choice in sorted(unfinished):
-            self._end_choice(choice, "length")
-        self.conclude()
-        return True
+        if unfinished:
+            self.cancel()
+            for choice in sorted(unfinished):
+                self._end_choice(choice, "length")
+            self.conclude()
 
     def forget(self, ring: Callable[[], None]) -> None:
         """Nobody listens any more: what comes is counted, not kept, and `ring` is told of it."""

@@ -90,7 +90,6 @@ class Exchange:
         self.timer: TimerHandle | None = None  # of the next note of what it has cost
         self.noted = False
         self.drained = False  # its provider is heard out though the caller is gone: settled then
-        self.curtailed = False  # the provider was stopped because the credit ended
         self.settled = False
         self.skips: list[tuple[Endpoint, str]] = []  # not tried though planned, and why
         self.lost: list[tuple[Endpoint, Usage]] = []  # what losers of a race may have cost

@@ -137,7 +137,7 @@ class Relay:
             if cover(tokens):
                 self._covered_tokens = tokens
             elif not await self._cover_more(tokens):
-                self._exchange.curtailed = attempt.curtail(cover)
+                attempt.curtail(cover)
                 self._covered_tokens = attempt.heard.tokens_max
             return True
         if not attempt.waiting:

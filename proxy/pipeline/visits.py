@@ -12,7 +12,7 @@ from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.health import FULL, EndpointId, Outcome, Pool, Ticket, outcome_of
-from proxy.upstream.signing import LIMITED_S_MAX, Credential, Signing
+from proxy.upstream.signing import Credential, Signing
 
 _REFUSES: Final = "would refuse the same request"
 
@@ -85,8 +85,7 @@ class Visit:
         elif outcome is Outcome.LIMITED and self._signing.ready(slug, now):
             outcome = Outcome.CREDENTIAL
         elif outcome is Outcome.LIMITED:
-            waits = (s for s in range(1, int(LIMITED_S_MAX)) if self._signing.ready(slug, now + s))
-            pause_s = next(waits, pause_s)
+            pause_s = self._signing.soonest_s(slug, now) or pause_s
         self._pool.end(self._ticket, outcome, now, retry_after_s=pause_s)
 
     def abandon(self, now: float) -> None:

@@ -171,7 +171,7 @@ async def test_a_limited_key_sees_what_is_left_of_its_period(
 def test_less_than_nothing_is_never_left(limit_nano: int, spent_nano: int) -> None:
     limited = replace(KEY, limit_nano=limit_nano)
     row = key_row(limited, NONE._replace(total_nano=spent_nano), balance(), FREE)
-    assert row["limit_remaining"] == max(0, limit_nano - spent_nano) / 1e9
+    assert row["limit_remaining"] == max(0, limit_nano - spent_nano) / 10**9
 
 
 @pytest.mark.parametrize(

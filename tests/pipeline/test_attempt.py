@@ -514,7 +514,7 @@ def _reasons(attempt: Attempt) -> list[tuple[int, str, str | None]]:
 def test_what_is_not_covered_is_dropped_and_the_answer_ends_by_its_length() -> None:
     tried = Tried()
     attempt = tried.hear(chunk("abc"), chunk("def"), chunk("ghi"))
-    assert attempt.curtail(lambda tokens: tokens <= 2)
+    attempt.curtail(lambda tokens: tokens <= 2)
     assert tried.sent.asked == ["cancel"]
     assert (attempt.over, attempt.error) == (True, None)
     assert attempt.take().count(b"data: ") == 2
@@ -525,14 +525,14 @@ def test_what_is_not_covered_is_dropped_and_the_answer_ends_by_its_length() -> N
 def test_a_choice_that_lost_nothing_keeps_its_reason() -> None:
     tried = Tried(choices=3)
     attempt = tried.hear(_of(0, "abc", finish="stop"), _of(1, "abc", finish="stop"))
-    assert attempt.curtail(lambda tokens: tokens <= 1)
+    attempt.curtail(lambda tokens: tokens <= 1)
     assert _reasons(attempt) == [(0, "stop", "stop"), (1, "length", None), (2, "length", None)]
 
 
 def test_a_complete_answer_that_is_covered_is_not_cut() -> None:
     tried = Tried(choices=2)
     attempt = tried.hear(_of(0, "abc"), DONE)
-    assert not attempt.curtail(lambda tokens: True)
+    attempt.curtail(lambda tokens: True)
     assert _reasons(attempt) == [(0, "stop", None)]
 
 
@@ -544,7 +544,7 @@ def test_hidden_reasoning_is_no_piece_but_counts() -> None:
     tried.hear(chunk(choices=[{"index": 0, "delta": thought, "finish_reason": None}]))
     assert (attempt.waiting, attempt.heard.tokens_max) == (False, 20)
     attempt.data(chunk("abc"))
-    assert attempt.curtail(lambda tokens: tokens <= 20)
+    attempt.curtail(lambda tokens: tokens <= 20)
     assert (attempt.waiting, attempt.heard.said_bytes) == (False, 60)
 
 
@@ -563,7 +563,7 @@ def test_what_is_no_content_has_no_choice_to_end() -> None:
     choice = {"index": 0, "delta": {"content": ""}, "logprobs": logprobs, "finish_reason": None}
     attempt = Tried().hear(chunk("abc"), chunk(choices=[choice]))
     assert attempt.waiting
-    assert attempt.curtail(lambda tokens: False)
+    attempt.curtail(lambda tokens: False)
     assert _reasons(attempt) == [(0, "length", None)]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from proxy.accounts.ledger import Fenced, Pot, Settlement, Short, account_pot, allowance_pot
+from proxy.accounts.pulse import DEAD_LOOKS
 from proxy.accounts.purse import Hold
 from proxy.simulation.vault import ModelVault
 from proxy.stores.schema import StoreUnavailable
-from proxy.accounts.pulse import DEAD_LOOKS
 from proxy.stores.treasury import BEAT_S, IDLE_S, LATE_S, Treasury
 from proxy.wire.record import Generation
 from tests.clock import play
