@@ -42,9 +42,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unlimited(self) -> bool:
         """Whether it has no limit of its own but perhaps one of money."""
-        return not (
-            self.requests_per_minute or self.tokens_per_minute or self.concurrent_requests
-        )
+        return not (self.requests_per_minute or self.tokens_per_minute or self.concurrent_requests)
 
 
 def mint(name: str, *, token_hex: Callable[[int], str], now: float, **more: Any) -> tuple[str, Key]:

@@ -199,7 +199,7 @@ async def test_who_waits_while_the_database_refuses_goes_on_waiting(
     assert (first.done(), second.done(), writer.pending) == (False, False, 2)
     lock.execute("ROLLBACK")
     await asyncio.gather(first, second)
-    assert writer.healthy
+    await until(lambda: writer.healthy)
     assert missing(url, ["a", "b"]) == []
 
 
