@@ -151,7 +151,12 @@ def check(heard: Heard, recording: Recording, *, stream: bool) -> None:
     answer = json.loads(shown)
     assert answer["id"] == heard.headers["X-Generation-Id"]
     assert answer["provider"] == name
-    assert answer["usage"]["cost"] > 0
+    anything = any(
+        one.text or one.reasoning or one.refusal or one.calls or one.audio or one.images
+        or one.details or one.annotations
+        for one in truth.voices.values()
+    )  # fmt: skip
+    assert (answer["usage"]["cost"] > 0) == anything, "an empty answer costs nothing"
 
 
 def check_broken(heard: Heard, truth: Truth, name: str) -> None:

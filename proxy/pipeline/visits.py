@@ -84,7 +84,7 @@ class Visit:
             outcome = Outcome.FAILED
         elif outcome is Outcome.LIMITED and self._signing.ready(slug, now):
             outcome = Outcome.CREDENTIAL
-        elif outcome is Outcome.LIMITED:
+        elif outcome is Outcome.LIMITED and pause_s is not None:
             pause_s = self._signing.soonest_s(slug, now) or pause_s
         self._pool.end(self._ticket, outcome, now, retry_after_s=pause_s)
 

@@ -57,7 +57,8 @@ class Condition:
         self.first_content = Spread(rules.learned_samples)
         self.throughput_tps: float | None = None
         self.trouble_at = NEVER  # the last failure or 429
-        self.limited_until = NEVER
+        self.limited_until = NEVER  # by its wish, or as a guess where it told none
+        self.asked_until = NEVER  # by its wish alone
         self._good = Fading(rules.success_window_s)
         self._all = Fading(rules.success_window_s)
         self._in_a_row = 0
@@ -122,7 +123,9 @@ class Condition:
             self.first_content.add(took_s)
             self._fit(now, took_s)
 
-    def end(self, ticket: Ticket, outcome: Outcome, now: float, retry_after_s: float) -> None:
+    def end(
+        self, ticket: Ticket, outcome: Outcome, now: float, retry_after_s: float | None
+    ) -> None:
         self.in_flight -= 1
         self._pass_probe(now)
         mine = self._probe is ticket
@@ -150,10 +153,13 @@ class Condition:
             known = self.throughput_tps
             self.throughput_tps = tps if known is None else known + (tps - known) * SPEED_SHARE
 
-    def _limited(self, now: float, retry_after_s: float) -> None:
+    def _limited(self, now: float, retry_after_s: float | None) -> None:
         rules = self._rules
-        pause_s = min(max(rules.limited_s_min, retry_after_s), rules.limited_s_max)
-        self.limited_until = max(self.limited_until, now + pause_s)
+        said_s = rules.limited_s if retry_after_s is None else retry_after_s
+        until = now + min(max(rules.limited_s_min, said_s), rules.limited_s_max)
+        self.limited_until = max(self.limited_until, until)
+        if retry_after_s is not None:
+            self.asked_until = max(self.asked_until, until)
         self.trouble_at = now
         self._note_calm()
 

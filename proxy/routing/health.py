@@ -129,7 +129,7 @@ class Pool:
     def pause_s(self, id: EndpointId, now: float) -> float:
         """How long the pause that an endpoint asked for still lasts; 0 where there is none."""
         condition = self._conditions.get(id)
-        return max(0.0, condition.limited_until - now) if condition else 0.0
+        return max(0.0, condition.asked_until - now) if condition else 0.0
 
     def begin(
         self,
@@ -159,7 +159,7 @@ class Pool:
             crowded = load >= 1.0 and (rival or not retry)
             if not last and (word in _SHUT or crowded):
                 return _SHUT.get(word, FULL)
-            if now < condition.limited_until:
+            if now < condition.asked_until:
                 return _SHUT["limited"]
             if retry and condition.troubled(now) and not self._may_retry(now):
                 return _SPENT
@@ -190,8 +190,7 @@ class Pool:
         if ticket.ended:
             return
         ticket.ended = True
-        pause_s = self._rules.limited_s if retry_after_s is None else retry_after_s
-        ticket.of.end(ticket, outcome, now, pause_s)
+        ticket.of.end(ticket, outcome, now, retry_after_s)
         if outcome is Outcome.GOOD:
             ticket.of.note_speed(ticket, now, tokens)
 

@@ -144,13 +144,21 @@ def test_what_is_shut_is_refused_in_words_and_one_probe_is_let_through() -> None
 @pytest.mark.parametrize("last", [False, True])
 def test_a_pause_is_kept_even_by_whoever_has_nothing_else(last: bool) -> None:
     pool = Pool()
-    pool.end(begun(pool), Outcome.LIMITED, 0.0)
+    pool.end(begun(pool), Outcome.LIMITED, 0.0, retry_after_s=5.0)
     assert pool.begin(A, 4.9, retry=False, last=last) == "asked for a pause (429)"
     assert pool.pause_s(A, 3.0) == pytest.approx(2.0)
     begun(pool, now=5.0)
     assert pool.pause_s(A, 5.0) == 0.0
     pool.end(begun(pool, B), Outcome.LIMITED, 0.0, retry_after_s=20.0)
     assert pool.standing(B, 19.9).word == "limited"
+
+
+def test_a_pause_that_nobody_asked_for_is_only_a_preference() -> None:
+    pool = Pool()
+    pool.end(begun(pool), Outcome.LIMITED, 0.0)
+    assert pool.pause_s(A, 3.0) == 0.0
+    assert pool.begin(A, 3.0, retry=False, last=False) == "asked for a pause (429)"
+    begun(pool, now=3.0, last=True)
 
 
 def test_panic_keeps_the_pause_of_what_is_shut() -> None:
