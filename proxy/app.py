@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.dialects.chat_errors import encode_error
+from proxy.dialects.chat.errors import encode_error
 from proxy.errors import GatewayError
 from proxy.metrics import Dump, render
 from proxy.serving.channel import Channel, Refused

@@ -62,6 +62,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "store_unavailable": Kind(503, "server", Source.GATEWAY),
     # A provider's answer, or the lack of one.
     "provider_rejected": Kind(400, "invalid_request", Source.CALLER, Retry.MODEL),
+    "provider_context_length": Kind(400, "context_length_exceeded", Source.CALLER, Retry.MODEL),
+    "provider_moderated": Kind(400, "content_policy_violation", Source.CALLER, Retry.MODEL),
+    "provider_unfit": Kind(400, "invalid_request", Source.CALLER, Retry.ENDPOINT),
+    "provider_lacks_media": Kind(400, "image_download_failed", Source.CALLER, Retry.ENDPOINT),
     "provider_credential": Kind(502, "provider_unavailable", Source.CREDENTIAL, Retry.ENDPOINT),
     "provider_lacks_model": Kind(404, "not_found", Source.PROVIDER, Retry.ENDPOINT),
     "provider_rate_limited": Kind(429, "rate_limit_exceeded", Source.PROVIDER, Retry.ENDPOINT),

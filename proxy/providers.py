@@ -51,6 +51,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key_env: tuple[str, ...] = ()
     """Environment variables in which its users keep their key, the usual one first."""
 
+    options: dict[str, str] = {}
+    """What its URLs need beside the model: `region`, `project`, `location`, `api_version`. Its
+    `base_url` may name them in braces."""
+
     author: str | None = None
     """Who wrote models whose own name does not tell; the slug when left out."""
 
@@ -75,6 +79,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     headquarters: str | None = None
     datacenters: tuple[str, ...] = ()
     quirks: Quirks = Quirks()
+
+    def __hash__(self) -> int:
+        return hash(self.slug)  # `options` has no hash of its own
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

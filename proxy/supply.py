@@ -9,6 +9,9 @@ import msgspec
 from proxy import __version__
 from proxy.config import Config
 from proxy.dialects import OUTBOUND
+from proxy.dialects.asking import NO_HEADERS
+from proxy.dialects.faults import decode_refusal, provider_error
+from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, ModelRow, Timeouts, build
@@ -54,9 +57,9 @@ async def fetch_listing(
         status, body = await _ask(transport, provider, credential, connect_s=connect_s)
         if status == 200:
             return body
-        error = OUTBOUND[provider.dialect].decode_error(
-            status, body, provider=provider.name, secrets=signing.secrets(provider.slug)
-        )
+        secrets = signing.secrets(provider.slug)
+        failed = decode_refusal(status, body, NO_HEADERS)
+        error = provider_error(failed, provider=provider.name, secrets=secrets)
         if error.kind != "provider_credential":
             break
         signing.refused(provider.slug, credential.number, clock())
@@ -67,8 +70,11 @@ async def fetch_listing(
 async def _ask(
     transport: Transport, provider: Provider, credential: Credential, *, connect_s: float
 ) -> tuple[int, bytes]:
+    path = OUTBOUND[provider.dialect].models_path
+    if path is None:
+        raise GatewayError("not_found", "the provider lists no models")
     headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credential.headers}
-    url = provider.base_url.rstrip("/") + OUTBOUND[provider.dialect].models_path
+    url = provider.base_url.rstrip("/") + path
     return await fetch(transport, Call(url, headers, None, connect_s), timeout_s=LISTING_S)
 
 

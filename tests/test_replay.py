@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.dialects.chat import decode_request
-from proxy.dialects.fields import OWN_FIELDS
+from proxy.dialects.chat.fields import OWN_FIELDS
+from proxy.dialects.chat.request import decode_request
 from proxy.errors import GatewayError
 from tests.heard import check_error, check_same, heard_answer, heard_stream
 from tests.recordings import Recording, load

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.chat import decode_request
-from proxy.dialects.chat_errors import decode_error, encode_error, provider_error
-from proxy.dialects.chat_events import Decoder, decode_answer
-from proxy.dialects.chat_stream import Encoder, encode_answer, encode_usage
+from proxy.dialects.chat.errors import encode_error
+from proxy.dialects.chat.events import decode_answer, decoder
+from proxy.dialects.chat.request import decode_request
+from proxy.dialects.chat.stream import Encoder, encode_answer, encode_usage
+from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.settle import plausible, said_bytes
@@ -67,9 +68,9 @@ def sliced(body: bytes, rng: random.Random) -> Iterator[bytes]:
 
 
 def decode(pieces: Iterable[bytes], quirks: Quirks) -> list[Event]:
-    decoder = Decoder(quirks)
-    decoded = list(itertools.chain.from_iterable(map(decoder.feed, pieces)))
-    return [*decoded, *decoder.end()]
+    stream = decoder(quirks)
+    decoded = list(itertools.chain.from_iterable(map(stream.feed, pieces)))
+    return [*decoded, *stream.end()]
 
 
 def check_stream(recording: Recording) -> None:
@@ -116,13 +117,9 @@ def check_answer(recording: Recording) -> None:
 
 
 def check_refusal(recording: Recording) -> None:
-    error = decode_error(
-        recording.status,
-        recording.body,
-        provider="Test",
-        secrets=("secret-of-ours",),
-        retry_after=recording.headers.get("retry-after"),
-    )
+    headers = {"Retry-After": recording.headers.get("retry-after", "")}
+    failed = decode_refusal(recording.status, recording.body, headers)
+    error = provider_error(failed, provider="Test", secrets=("secret-of-ours",))
     check_error(encode_error(error), error.status, recording, "Test")
     assert error.headers.get("Retry-After") == recording.headers.get("retry-after")
 

@@ -8,11 +8,16 @@ of `dialect` in their row.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from proxy.dialects import chat, chat_errors, chat_events, chat_stream
+from proxy.dialects.asking import Encoded, Target
+from proxy.dialects.chat import errors as chat_errors
+from proxy.dialects.chat import events as chat_events
+from proxy.dialects.chat import request as chat_request
+from proxy.dialects.chat import stream as chat_stream
 from proxy.dialects.listing import decode_listing
+from proxy.dialects.parts import Kind
 from proxy.errors import GatewayError
 from proxy.money import Cost
-from proxy.providers import Quirks
+from proxy.providers import Provider, Quirks
 from proxy.wire.events import Event, Usage
 from proxy.wire.listing import Listing
 from proxy.wire.request import Ask, Head
@@ -39,9 +44,9 @@ class StreamEncoder(Protocol):
 
 
 class Inbound(NamedTuple):
-    """A format that callers speak."""
+    """A format that callers speak. Requests are decoded with their headers, names in lower case."""
 
-    decode_request: Callable[[bytes], Ask]
+    decode_request: Callable[[bytes, Iterable[tuple[bytes, bytes]]], Ask]
     encoder: Callable[[Head, bool], StreamEncoder]
     encode_answer: Callable[[Iterable[Event], Head, dict[str, Any], bool], bytes]
     encode_usage: Callable[[Usage, Cost | None], dict[str, Any]]
@@ -49,20 +54,27 @@ class Inbound(NamedTuple):
 
 
 class Outbound(NamedTuple):
-    """A format that providers speak; paths are appended to the provider's base URL."""
+    """A format that providers speak; paths are appended to the provider's base URL. Where a
+    provider lists no models, `models_path` is None.
 
-    path: str
-    models_path: str
-    encode_request: Callable[[Ask, str, Quirks], bytes]
+    `expresses` are the parameters of a chat request that it has words for, None where that is all
+    of them; `fetches` the attachments whose URL the provider takes as it is; `reads_pdf` whether it
+    takes PDFs.
+    """
+
+    path: Callable[[Target, bool], str]
+    models_path: str | None
+    encode_request: Callable[[Ask, Target], Encoded]
     decoder: Callable[[Quirks], StreamDecoder]
     decode_answer: Callable[[bytes, Quirks], list[Event]]
-    decode_error: Callable[..., GatewayError]
-    decode_failure: Callable[..., GatewayError]
     decode_listing: Callable[[bytes], tuple[Listing, ...]]
+    expresses: frozenset[str] | None = None
+    fetches: frozenset[Kind] = frozenset()
+    reads_pdf: bool = True
 
 
 CHAT = Inbound(
-    decode_request=chat.decode_request,
+    decode_request=chat_request.decode_request,
     encoder=lambda head, hide: chat_stream.Encoder(head, hide_reasoning=hide),
     encode_answer=lambda events, head, usage, hide: chat_stream.encode_answer(
         events, head, usage, hide_reasoning=hide
@@ -75,15 +87,17 @@ INBOUND = {"chat": CHAT}
 
 OUTBOUND = {
     "openai": Outbound(
-        path="/chat/completions",
+        path=lambda target, stream: "/chat/completions",
         models_path="/models",
-        encode_request=lambda ask, model, quirks: chat.encode_request(
-            ask, model=model, quirks=quirks
-        ),
-        decoder=chat_events.Decoder,
+        encode_request=chat_request.encode_request,
+        decoder=chat_events.decoder,
         decode_answer=chat_events.decode_answer,
-        decode_error=chat_errors.decode_error,
-        decode_failure=chat_errors.provider_error,
         decode_listing=decode_listing,
+        fetches=frozenset(("image", "file", "video")),
     )
 }
+
+
+def outbound(provider: Provider, model: str, ask: Ask) -> Outbound:
+    """The format in which `ask` is put to the provider's `model`."""
+    return OUTBOUND[provider.dialect]

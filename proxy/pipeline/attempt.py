@@ -93,7 +93,7 @@ class Attempt:
         try:
             self.reading.head(status, headers)
         except GatewayError as error:
-            self._fail(error)
+            self.fail(error)
         self._ring()
 
     def data(self, data: bytes) -> None:
@@ -102,7 +102,7 @@ class Attempt:
         try:
             self._take(self.reading.feed(data))
         except GatewayError as error:
-            self._fail(error)
+            self.fail(error)
 
     def end(self, error: GatewayError | None) -> None:
         self.sent = None
@@ -121,7 +121,7 @@ class Attempt:
         if self.heard.complete:
             self.conclude()
         else:
-            self._fail(error or GatewayError("provider_cut", "The provider broke off its answer."))
+            self.fail(error or GatewayError("provider_cut", "The provider broke off its answer."))
 
     # What the events mean.
 
@@ -135,7 +135,7 @@ class Attempt:
                 case UsageReport():
                     self.heard.usage = event.usage
                 case Failed():
-                    self._fail(self.reading.failure(event))
+                    self.fail(self.reading.failure(event))
                 case Ended():
                     self._end_mark()
             if self.over and self.error is not None:
@@ -152,7 +152,7 @@ class Attempt:
 
     def _end_mark(self) -> None:
         if not self.heard.done and not self.heard.spoken:
-            self._fail(GatewayError("provider_empty", "The provider sent an empty answer."))
+            self.fail(GatewayError("provider_empty", "The provider sent an empty answer."))
             return
         for choice in sorted(self.heard.spoken - self.heard.done):
             self._end_choice(choice, "stop")
@@ -275,14 +275,15 @@ class Attempt:
             self.conclude()
         else:
             said = f"The provider did not send {what} in time."
-            self._fail(GatewayError("provider_timeout", said))
+            self.fail(GatewayError("provider_timeout", said))
 
     def conclude(self) -> None:
         """The answer is complete."""
         self.over = True
         self._ring()
 
-    def _fail(self, error: GatewayError) -> None:
+    def fail(self, error: GatewayError) -> None:
+        """It came to nothing, or broke off."""
         if error.source is Source.PROVIDER:
             error.metadata.setdefault("provider_name", self.endpoint.provider.name)
         self.error = error

@@ -14,7 +14,6 @@ from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
 from proxy.accounts.ledger import Settlement
 from proxy.dialects import Inbound
-from proxy.dialects.fields import refuse_unbuilt_headers
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
@@ -107,9 +106,8 @@ class Flow:
             exchange.key = self.authenticate(exchange.snapshot, caller)  # 400, 401
             if exchange.key is not None and exchange.key.management:
                 raise refusals.management_key()  # 403
-            refuse_unbuilt_headers(caller.scope["headers"])  # 400
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
-            exchange.ask = dialect.decode_request(body)  # 400
+            exchange.ask = dialect.decode_request(body, caller.scope["headers"])  # 400
             exchange.plan = self._plan(exchange, exchange.ask.models)  # 400, 402, 503
             caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429

@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from proxy.dialects import OUTBOUND, Inbound, Outbound
+from proxy.dialects import Inbound, Outbound, outbound
+from proxy.dialects.asking import Target
 from proxy.errors import GatewayError, Retry
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import owed, part
@@ -77,20 +78,27 @@ class Race:
         self._start(visit)
 
     def _start(self, visit: Visit) -> None:
+        call = None
         try:
-            dialect, body, attempt = self._prepare(visit)
+            dialect, attempt = self._prepare(visit)
+            call = self._call(visit, dialect)
+        except GatewayError as error:
+            if error.retry is Retry.NEVER:
+                visit.abandon(self._clock())
+                raise
+            attempt.fail(error)  # another endpoint may have words for what this one has not
         except BaseException:
             visit.abandon(self._clock())
             raise
         if not self._lanes:
             attempt.keep()
         self._lanes.append(_Lane(visit, attempt))
-        attempt.sent = self._transport.send(self._call(visit, dialect, body), attempt)
+        if call is not None:
+            attempt.sent = self._transport.send(call, attempt)
 
-    def _prepare(self, visit: Visit) -> tuple[Outbound, bytes, Attempt]:
+    def _prepare(self, visit: Visit) -> tuple[Outbound, Attempt]:
         exchange, ask, endpoint = self._exchange, self._ask, visit.endpoint
-        dialect = OUTBOUND[endpoint.provider.dialect]
-        body = dialect.encode_request(ask, endpoint.model, endpoint.provider.quirks)
+        dialect = outbound(endpoint.provider, endpoint.model, ask)
         hidden = ask.thinking is not None and ask.thinking.hidden
         head = exchange.head_of(visit.model, endpoint)
         attempt = Attempt(
@@ -106,18 +114,22 @@ class Race:
         attempt.first_token_s = min(limit_s, attempt.first_token_s)
         after_s = None if self._hedged else self._pool.hedge_after_s(id_of(endpoint))
         self._hedge_at = math.inf if after_s is None else attempt.began_at + after_s
-        return dialect, body, attempt
+        return dialect, attempt
 
-    def _call(self, visit: Visit, dialect: Outbound, body: bytes) -> Call:
+    def _call(self, visit: Visit, dialect: Outbound) -> Call:
+        endpoint = visit.endpoint
+        target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
+        encoded = dialect.encode_request(self._ask, target)
         headers = {
             "Accept": "text/event-stream" if self._ask.stream else "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             **self._headers,
+            **encoded.headers,
             **visit.credential.headers,
         }
-        url = visit.endpoint.provider.base_url.rstrip("/") + dialect.path
-        return Call(url, headers, body, visit.endpoint.timeouts.connect_s)
+        url = endpoint.provider.base_url.rstrip("/") + dialect.path(target, self._ask.stream)
+        return Call(url, headers, encoded.body, endpoint.timeouts.connect_s)
 
     # Who is ahead.
 

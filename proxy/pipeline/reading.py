@@ -4,10 +4,10 @@ Its head says which of them it is, and where that says nothing, its first byte. 
 provider's own words leaves here with our keys or its address in it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from proxy.dialects import Outbound
+from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
 from proxy.providers import Provider
 from proxy.upstream.signing import Signing
@@ -29,7 +29,7 @@ class Reading:
         self._decoder = dialect.decoder(provider.quirks)
         self._body: bytearray | None = None  # an answer or an error that is decoded whole
         self._unsaid = False  # neither JSON nor a stream by its head
-        self._retry_after: str | None = None
+        self._headers: Mapping[str, str] = {}
         self.status: int | None = None
         self.data_bytes = 0
 
@@ -43,7 +43,7 @@ class Reading:
         form = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if not self._good:
             self._body = bytearray()
-            self._retry_after = headers.get("Retry-After")
+            self._headers = headers
         elif headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
             raise _malformed("compressed, which was not asked for")
         elif form.endswith("json"):
@@ -73,27 +73,19 @@ class Reading:
         if self._body is None:
             return self._decoder.end()
         if not self._good:
-            raise self._as_error(
-                self._dialect.decode_error,
-                self.status,
-                bytes(self._body),
-                retry_after=self._retry_after,
-            )
+            assert self.status is not None
+            raise self.failure(decode_refusal(self.status, bytes(self._body), self._headers))
         return (
             () if broken else self._dialect.decode_answer(bytes(self._body), self._provider.quirks)
         )
 
-    def failure(self, event: Failed) -> GatewayError:
-        """What an error inside of an answer amounts to."""
-        return self._as_error(self._dialect.decode_failure, event)
-
-    def _as_error(
-        self, decode: Callable[..., GatewayError], *said: Any, **more: Any
-    ) -> GatewayError:
-        """A provider's words as the caller may hear them."""
+    def failure(self, failed: Failed) -> GatewayError:
+        """What a refusal, or an error inside of an answer, amounts to; no more than a caller may
+        hear of it.
+        """
         slug = self._provider.slug
         secrets, hosts = self._signing.secrets(slug), self._signing.hosts(slug)
-        return decode(*said, provider=self._provider.name, secrets=secrets, hosts=hosts, **more)
+        return provider_error(failed, provider=self._provider.name, secrets=secrets, hosts=hosts)
 
 
 def _malformed(what: str) -> GatewayError:

@@ -108,12 +108,15 @@ class UsageReport(Event, frozen=True):
 
 
 class Failed(Event, frozen=True):
-    """The provider reported an error inside an answer that began well."""
+    """The provider refused, or reported an error inside an answer that began well. `retry_after` is
+    in seconds, as the provider wrote it.
+    """
 
     status: int | None
     message: str
     code: str | None
     raw: str
+    retry_after: str | None = None
 
 
 class Ended(Event, frozen=True):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.accounts import refusals
-from proxy.dialects.chat_errors import encode_error
+from proxy.dialects.chat.errors import encode_error
 from proxy.errors import GatewayError, Source
 
 NANO = st.integers(0, 2**62)

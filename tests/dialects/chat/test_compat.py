@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.compat import (
+from proxy.dialects.chat.compat import (
     COUNT_MAX,
     Calls,
     citations,

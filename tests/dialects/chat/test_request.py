@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.chat import VALUES_MAX, decode_request, encode_request
-from proxy.dialects.fields import OWN_FIELDS
+from proxy.dialects.asking import Target
+from proxy.dialects.chat.fields import OWN_FIELDS
+from proxy.dialects.chat.request import VALUES_MAX, decode_request, encode_request
 from proxy.errors import GatewayError
-from proxy.providers import Quirks
+from proxy.providers import Provider, Quirks
 from proxy.wire.request import Ask, Thinking
 
 Json = dict[str, Any]
@@ -31,8 +32,13 @@ def refused(body: bytes) -> GatewayError:
 
 
 def sent(asked: Ask, **quirks: Any) -> Json:
-    body: Json = json.loads(encode_request(asked, model="m", quirks=Quirks(**quirks)))
+    body: Json = json.loads(encode_request(asked, target(**quirks)).body)
     return body
+
+
+def target(**quirks: Any) -> Target:
+    provider = Provider(slug="p", name="P", base_url="http://p.test", quirks=Quirks(**quirks))
+    return Target(provider, "m")
 
 
 # What is no request at all.
@@ -127,7 +133,7 @@ def test_what_is_decoded_can_be_encoded(depth: int) -> None:
     def deeper(asked: Ask, steps: int) -> bytes:
         if steps:
             return deeper(asked, steps - 1)
-        return encode_request(asked, model="m", quirks=Quirks())
+        return encode_request(asked, target()).body
 
     told, encoded = "", b""
     try:
@@ -141,7 +147,7 @@ def test_what_is_decoded_can_be_encoded(depth: int) -> None:
 def test_what_can_not_be_encoded_is_refused(value: object) -> None:
     asked = Ask(models=("a/b",), body={"messages": [HELLO], "x": value})
     with pytest.raises(GatewayError, match="can not be sent") as raised:
-        encode_request(asked, model="m", quirks=Quirks())
+        encode_request(asked, target())
     assert raised.value.kind == "invalid_request"
 
 
@@ -324,7 +330,7 @@ def test_of_a_doubled_key_the_last_counts_and_travels() -> None:
     body = START + b',"x":1,"x":{"y":1,"y":2},"stream":false,"stream":true,"model":"c/d"}'
     asked = decode_request(body)
     assert (asked.models, asked.stream) == (("c/d",), True)
-    encoded = encode_request(asked, model="m", quirks=Quirks())
+    encoded = encode_request(asked, target()).body
     assert json.loads(encoded)["x"] == {"y": 2}
     assert encoded.count(b'"x":') == encoded.count(b'"stream":') == 1
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects import chat_events
-from proxy.dialects.chat_events import REASONS, Decoder, decode_answer
+from proxy.dialects import reading as reading_module
+from proxy.dialects.chat.events import REASONS, decode_answer, decoder
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -44,8 +44,8 @@ def sse(*chunks: Json) -> bytes:
 
 
 def stream(body: bytes, quirks: Quirks | None = None) -> list[Event]:
-    decoder = Decoder(quirks or Quirks())
-    return [*decoder.feed(body), *decoder.end()]
+    reading = decoder(quirks or Quirks())
+    return [*reading.feed(body), *reading.end()]
 
 
 def heard(*chunks: Json) -> list[Event]:
@@ -244,7 +244,7 @@ BROKEN: dict[str, bytes] = {
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_what_is_broken_is_an_error(body: bytes) -> None:
     with pytest.raises(GatewayError) as raised:
-        list(Decoder(Quirks()).feed(b"data: " + body + b"\n\n"))
+        list(decoder(Quirks()).feed(b"data: " + body + b"\n\n"))
     assert raised.value.kind == "provider_malformed"
     with pytest.raises(GatewayError) as raised:
         decode_answer(body, Quirks())
@@ -259,7 +259,7 @@ def test_an_answer_without_choices_is_none(body: Json) -> None:
 
 
 def test_an_event_may_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_events, "Splitter", lambda: Splitter(frame_bytes_max=64))
+    monkeypatch.setattr(reading_module, "Splitter", lambda: Splitter(frame_bytes_max=64))
     with pytest.raises(GatewayError, match="too long") as raised:
         stream(b"data: " + b"x" * 100)
     assert raised.value.kind == "provider_malformed"
@@ -296,11 +296,11 @@ def test_a_whole_answer_with_half_a_character() -> None:
 
 def test_halves_that_never_meet_are_bounded() -> None:
     body = b'{"choices":[{"index":0,"delta":{"content":"' + rb"\ud83d" + b'"}}]}'
-    decoder = Decoder(Quirks())
+    reading = decoder(Quirks())
     texts = [
         event.text
         for _ in range(200)
-        for event in decoder.feed(b"data: " + body + b"\n\n")
+        for event in reading.feed(b"data: " + body + b"\n\n")
         if isinstance(event, Text)
     ]
     assert set(texts) == {"\ufffd"}
@@ -310,7 +310,7 @@ def test_halves_that_never_meet_are_bounded() -> None:
     "broken", [b"data: {\n\n", b"data: " + b"x" * (FRAME_BYTES_MAX + 1)], ids=["json", "size"]
 )
 def test_events_before_a_fault_are_not_lost(broken: bytes) -> None:
-    events = Decoder(Quirks()).feed(sse(chunk({"content": "a"})) + broken)
+    events = decoder(Quirks()).feed(sse(chunk({"content": "a"})) + broken)
     assert [next(events), next(events)] == [Started(), Text(0, "a")]
     with pytest.raises(GatewayError) as raised:
         next(events)
@@ -336,13 +336,13 @@ JSON = st.recursive(
 def test_odd_types_are_no_bugs_and_slicing_changes_nothing(chunks: list[Json], data: Any) -> None:
     body = sse(*chunks)
     expected = stream(body)
-    decoder, rest = Decoder(Quirks()), body
+    reading, rest = decoder(Quirks()), body
     events: list[Event] = []
     while rest:
         cut = data.draw(st.integers(1, len(rest)))
-        events += decoder.feed(rest[:cut])
+        events += reading.feed(rest[:cut])
         rest = rest[cut:]
-    assert [*events, *decoder.end()] == expected
+    assert [*events, *reading.end()] == expected
     for one in chunks:
         try:
             decode_answer(json.dumps(one).encode(), Quirks())

@@ -6,15 +6,9 @@ row decides. It is tolerant of what is missing and strict about what is broken: 
 JSON is an error, never skipped.
 """
 
-import contextlib
-import re
-from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
-from proxy.dialects.chat_errors import failure
-from proxy.dialects.compat import (
+from proxy.dialects.chat.compat import (
     Calls,
     citations,
     content_parts,
@@ -22,6 +16,8 @@ from proxy.dialects.compat import (
     objects,
     string,
 )
+from proxy.dialects.chat.errors import failure
+from proxy.dialects.reading import Decoder, parse
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -37,7 +33,6 @@ from proxy.wire.events import (
     Text,
     UsageReport,
 )
-from proxy.wire.frames import Frame, FrameTooLong, Splitter
 
 REASONS = {
     "stop": "stop",
@@ -55,53 +50,11 @@ REASONS = {
 }
 """A provider's finish reason in OpenRouter's words; an unknown one reads as `stop`."""
 
-_HALVES_MAX = 128  # more than an answer's choices can each have one waiting
-_ESCAPE = re.compile(
-    rb"(?s)\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)"
-)
 
-
-class Decoder:
-    """A stream of one provider. The events do not depend on how the bytes were sliced.
-
-    Raises GatewayError `provider_malformed` for what is no event stream of this dialect.
-    """
-
-    def __init__(self, quirks: Quirks) -> None:
-        self._reader = Reader(quirks)
-        self._splitter = Splitter()
-        self._halves: list[bytes] = []
-        self._ended = False
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """The events that `data` completes, those before a fault included."""
-        fault: GatewayError | None = None
-        try:
-            frames = self._splitter.feed(data)
-        except FrameTooLong as error:
-            frames = error.frames
-            fault = GatewayError("provider_malformed", "An event of the answer is too long.")
-        yield from self._decode(frames)
-        if fault is not None:
-            raise fault
-
-    def end(self) -> Iterator[Event]:
-        """What stood in the last lines when the bytes ended, if it was whole."""
-        # Half an event is no event; whether the answer was whole shows without it.
-        with contextlib.suppress(GatewayError):
-            yield from self._decode(self._splitter.end())
-
-    def _decode(self, frames: list[Frame]) -> Iterator[Event]:
-        for frame in frames:
-            if self._ended:
-                return
-            if frame.data.strip() == b"[DONE]":
-                self._ended = True
-                yield Ended()
-            elif frame.data.strip():
-                events: list[Event] = []
-                self._reader.read(_parse(frame.data, self._halves), events)
-                yield from events
+def decoder(quirks: Quirks) -> Decoder:
+    """A stream of one provider."""
+    reader = Reader(quirks)
+    return Decoder(lambda _, chunk, events: reader.read(chunk, events))
 
 
 def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
@@ -109,45 +62,13 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
 
     Raises GatewayError `provider_malformed` for what is no answer.
     """
-    answer = _parse(body, [])
+    answer = parse(body)
     events: list[Event] = []
     Reader(quirks, whole=True).read(answer, events)
     if not any(isinstance(event, Finished | Failed) for event in events):
         raise GatewayError("provider_malformed", "The answer has no choices.")
     events.append(Ended())
     return events
-
-
-def _parse(data: bytes, halves: list[bytes]) -> dict[str, Any]:
-    """The object in `data`. `halves` are first halves of characters that earlier events ended with,
-    in their order: providers that count UTF-16 units cut surrogate pairs in two.
-    """
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            value = orjson.loads(_ESCAPE.sub(lambda found: _paired(found, halves), data))
-        except orjson.JSONDecodeError:
-            raise GatewayError("provider_malformed", "The answer is not valid JSON.") from None
-    if not isinstance(value, dict):
-        raise GatewayError("provider_malformed", "The answer is not a JSON object.")
-    return value
-
-
-def _paired(escape: re.Match[bytes], halves: list[bytes]) -> bytes:
-    """An escape as it may stand in JSON: the first half of a pair waits at the end of a text for
-    the second, which begins the next; any other half is no character.
-    """
-    half, text = escape["half"], escape.string
-    if half is None:
-        return escape[0]
-    first = half[2:3] in b"89abAB"
-    if first and text[escape.end() : escape.end() + 1] == b'"' and len(halves) < _HALVES_MAX:
-        halves.append(escape[0])
-        return b""
-    if not first and halves and text[escape.start() - 1 : escape.start()] == b'"':
-        return halves.pop(0) + escape[0]
-    return rb"\ufffd"
 
 
 class Reader:

@@ -8,32 +8,25 @@ Contract: OpenRouter's ChatRequest, "Send a chat completion request" in its API 
 import re
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import orjson
 
-from proxy.dialects.fields import (
+from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.chat.fields import (
     OWN_FIELDS,
     Fields,
     check_ranges,
     decode_fields,
     refuse_unbuilt,
+    refuse_unbuilt_headers,
     unset,
 )
+from proxy.dialects.thinking import effort_of
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
-from proxy.wire.request import Ask, Effort, Thinking
-
-EFFORT_RATIOS: dict[Effort, float] = {
-    "max": 0.95,
-    "xhigh": 0.95,
-    "high": 0.8,
-    "medium": 0.5,
-    "low": 0.2,
-    "minimal": 0.1,
-}
-"""Share of the completion that each effort may spend on reasoning (OpenRouter, "Reasoning")."""
+from proxy.wire.request import Ask, Thinking
 
 OPENROUTER_ADDITIONS = (
     "reasoning",
@@ -48,16 +41,20 @@ VALUES_MAX: Final = 250_000
 `[],` took it 1.5 s and 600,000 messages up to 1 s; now both are refused within 45 ms. Counting
 takes 1 ms of an ordinary body of 2 MB; 4 MB of prose have about 60,000 commas."""
 
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+
 _MEDIA: Final = frozenset(("image_url", "video_url", "file", "input_audio"))
 
+_BETA = re.compile(r"[\w.-]{1,80}")
 _VALUE = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]')
 
 
-def decode_request(body: bytes) -> Ask:
-    """What the caller asks for.
+def decode_request(body: bytes, headers: Headers = ()) -> Ask:
+    """What the caller asks for. `headers` are those of its request, names in lower case.
 
     Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
     """
+    refuse_unbuilt_headers(headers)
     fields = decode_object(body)
     known = decode_fields(fields)
     refuse_unbuilt(fields)
@@ -85,7 +82,15 @@ def decode_request(body: bytes) -> Ask:
         media_prompt=len(types) - types.count("input_audio"),
         audio_prompt=types.count("input_audio"),
         text_bytes=len(body) - sum(map(_text_size, media)),
+        betas=_betas(headers),
     )
+
+
+def _betas(headers: Headers) -> tuple[str, ...]:
+    """The marks of `x-anthropic-beta`, which OpenRouter hands on to Anthropic's models."""
+    told = [value for name, value in headers if name == b"x-anthropic-beta"]
+    marks = (mark.strip() for value in told for mark in value.decode("latin-1").split(","))
+    return tuple(dict.fromkeys(mark for mark in marks if _BETA.fullmatch(mark)))
 
 
 def _text_size(value: Any) -> int:
@@ -172,12 +177,13 @@ def _thinking(fields: dict[str, Any], known: Fields) -> Thinking | None:
     )
 
 
-def encode_request(ask: Ask, *, model: str, quirks: Quirks) -> bytes:
-    """The request as this provider takes it; `model` is the provider's own name.
+def encode_request(ask: Ask, target: Target) -> Encoded:
+    """The request as this provider takes it.
 
     Raises GatewayError `invalid_request` for what JSON could say to us and not from here.
     """
-    body: dict[str, Any] = {"model": model} | ask.body
+    quirks = target.provider.quirks
+    body: dict[str, Any] = {"model": target.model} | ask.body
     body["messages"] = [_spoken(message, quirks) for message in body["messages"]]
     if quirks.max_tokens != "as_sent":
         other = {"max_tokens", "max_completion_tokens"} - {quirks.max_tokens}
@@ -193,13 +199,7 @@ def encode_request(ask: Ask, *, model: str, quirks: Quirks) -> bytes:
             options["include_obfuscation"] = False
         if options:
             body["stream_options"] = options
-    try:
-        return msgspec.json.encode(body)
-    except RecursionError:
-        # Decoding was less deep in the stack.
-        raise GatewayError("invalid_request", "The body is nested too deeply.") from None
-    except (ValueError, TypeError, OverflowError):
-        raise GatewayError("invalid_request", "The body can not be sent as JSON.") from None
+    return Encoded(encode_json(body))
 
 
 def _encode_thinking(body: dict[str, Any], ask: Ask, quirks: Quirks) -> None:
@@ -208,19 +208,9 @@ def _encode_thinking(body: dict[str, Any], ask: Ask, quirks: Quirks) -> None:
     if quirks.reasoning_control == "object":
         body["reasoning"] = thinking.wish
     elif quirks.reasoning_control == "effort" and "reasoning_effort" not in body:
-        effort = thinking.effort
-        if effort is None and thinking.max_tokens is not None:
-            effort = _nearest_effort(thinking.max_tokens, ask.max_tokens)
+        effort = effort_of(thinking, ask.max_tokens)
         if effort is not None:
             body["reasoning_effort"] = effort
-
-
-def _nearest_effort(budget: int, limit: int | None) -> Effort:
-    """The effort whose share of the completion comes nearest to a budget of tokens."""
-    if not limit:
-        return "medium"
-    levels: tuple[Effort, ...] = ("high", "medium", "low", "minimal")
-    return min(levels, key=lambda level: abs(EFFORT_RATIOS[level] - budget / limit))
 
 
 def _spoken(message: dict[str, Any], quirks: Quirks) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.dialects.chat import decode_request
-from proxy.dialects.fields import (
+from proxy.dialects.chat.fields import (
     CHOICES_MAX,
     HARMLESS,
     OWN_FIELDS,
@@ -15,6 +14,7 @@ from proxy.dialects.fields import (
     refuse_unbuilt,
     refuse_unbuilt_headers,
 )
+from proxy.dialects.chat.request import decode_request
 from proxy.errors import GatewayError
 
 WISHES: list[tuple[str, dict[str, Any]]] = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from proxy.dialects.chat_errors import encode_failed_event
+from proxy.dialects.chat.errors import encode_failed_event
 from proxy.errors import GatewayError
 from proxy.money import Cost, to_usd
 from proxy.wire.events import (

@@ -1,26 +1,20 @@
 """What providers answer when something is wrong, and what of it a caller may see."""
 
-import json
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from proxy.dialects.chat_errors import (
+from proxy.dialects.chat.errors import encode_error, failure
+from proxy.dialects.faults import (
     MESSAGE_CHARS_MAX,
     RAW_CHARS_MAX,
-    decode_error,
-    encode_error,
-    encode_failed_event,
-    failure,
+    decode_refusal,
     provider_error,
     scrub,
 )
 from proxy.errors import GatewayError
 from proxy.wire.events import Failed
-from proxy.wire.request import Head
 
 Json = dict[str, Any]
 KEY = "0123456789abcdef0123456789abcdef"
@@ -28,7 +22,9 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 def error_of(status: int, body: Any, retry_after: str | None = None) -> GatewayError:
     data = body if isinstance(body, bytes) else orjson.dumps(body)
-    return decode_error(status, data, provider="Acme", secrets=(KEY,), retry_after=retry_after)
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    failed = decode_refusal(status, data, headers)
+    return provider_error(failed, provider="Acme", secrets=(KEY,))
 
 
 STATUS: list[tuple[int, str, int]] = [
@@ -190,7 +186,8 @@ def test_addresses_of_documentation_stay(text: str) -> None:
 
 def test_hosts_are_hidden_in_every_part() -> None:
     body = {"error": {"message": "Ask api.acme.test:80", "code": "API.acme.test"}}
-    error = decode_error(500, orjson.dumps(body), provider="Acme", hosts=iter(["api.acme.test"]))
+    failed = decode_refusal(500, orjson.dumps(body), {})
+    error = provider_error(failed, provider="Acme", hosts=iter(["api.acme.test"]))
     assert error.message == "Provider returned error: Ask [hidden]:80"
     assert b"acme.test" not in encode_error(error).lower()
 
@@ -231,29 +228,6 @@ def test_retry_after(told: str | None, expected: dict[str, str]) -> None:
     assert error_of(429, {}, retry_after=told).headers == expected
 
 
-NO: Json = {"message": "No."}
-RAW = '{"message":"No.","status_code":400}'
-FAILURES: list[tuple[Json, Failed | None]] = [
-    ({}, None),
-    ({"error": None, "choices": [{"error": None}]}, None),
-    ({"error": {}}, None),
-    ({"choices": 5}, None),
-    ({"choices": [5, {"index": 0}]}, None),
-    ({"error": "No."}, Failed(None, "No.", None, '"No."')),
-    ({"error": ["No."]}, Failed(None, "No.", None, '["No."]')),
-    ({"error": NO | {"code": 502}}, Failed(502, "No.", "502", '{"message":"No.","code":502}')),
-    ({"error": NO | {"code": "c"}}, Failed(None, "No.", "c", '{"message":"No.","code":"c"}')),
-    ({"error": NO | {"status_code": 400}}, Failed(400, "No.", None, RAW)),
-    ({"error": {"code": 7}}, Failed(None, "", "7", '{"code":7}')),
-    ({"choices": [{"index": 0, "error": NO}]}, Failed(None, "No.", None, '{"message":"No."}')),
-]
-
-
-@pytest.mark.parametrize(("chunk", "expected"), FAILURES, ids=str)
-def test_errors_inside_an_answer(chunk: Json, expected: Failed | None) -> None:
-    assert failure(chunk) == expected
-
-
 def test_a_failure_inside_an_answer_is_told_like_any() -> None:
     error = provider_error(Failed(None, "No.", None, ""), provider="Acme", secrets=iter(["x"]))
     assert (error.kind, error.status) == ("provider_unavailable", 502)
@@ -266,42 +240,56 @@ def test_a_failure_inside_an_answer_is_told_like_any() -> None:
     )
 
 
-def test_the_envelope() -> None:
-    error = GatewayError("model_unknown", "No such model.", metadata={"near": ["a/b"]})
-    assert json.loads(encode_error(error)) == {
-        "error": {
-            "message": "No such model.",
-            "code": 400,
-            "metadata": {"near": ["a/b"], "error_type": "not_found"},
-        }
-    }
+REFUSALS: list[tuple[Json, Json, str, str | None]] = [
+    ({"type": "error", "error": {"type": "overloaded_error", "message": "Busy"}}, {},
+     "Busy", "overloaded_error"),
+    ({"error": {"code": 400, "message": "Bad", "status": "INVALID_ARGUMENT"}}, {},
+     "Bad", "INVALID_ARGUMENT"),
+    ({"message": "Slow down"}, {"x-amzn-errortype": "ThrottlingException:http://x"},
+     "Slow down", "ThrottlingException"),
+    ({"id": "1", "message": "invalid request"}, {}, "invalid request", None),
+]  # fmt: skip
 
 
-def test_the_event_that_ends_a_stream() -> None:
-    head = Head(id="gen-1", created=7, model="a/b", provider="Acme")
-    event = encode_failed_event(GatewayError("provider_cut", "Cut."), head)
-    assert event == {
-        "id": "gen-1",
-        "object": "chat.completion.chunk",
-        "created": 7,
-        "model": "a/b",
-        "provider": "Acme",
-        "error": {
-            "message": "Cut.", "code": 502, "metadata": {"error_type": "provider_unavailable"},
-        },
-        "choices": [
-            {
-                "index": 0,
-                "delta": {"content": "", "role": "assistant"},
-                "finish_reason": "error",
-                "native_finish_reason": None,
-            }
-        ],
-    }  # fmt: skip
+@pytest.mark.parametrize(("body", "headers", "said", "code"), REFUSALS, ids=str)
+def test_native_refusals(body: Json, headers: dict[str, str], said: str, code: str | None) -> None:
+    failed = decode_refusal(400, orjson.dumps(body), headers)
+    assert (failed.message, failed.code) == (said, code)
 
 
-@given(st.integers(300, 599), st.binary(max_size=80))
-def test_any_body_becomes_an_envelope(status: int, body: bytes) -> None:
-    error = json.loads(encode_error(error_of(status, body)))["error"]
-    assert 400 <= error["code"] < 600
-    assert isinstance(error["message"], str)
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [("7s", "7"), ("6.2s", "7"), ("soon", None), (5, None)]
+)
+def test_google_says_how_long_to_wait(delay: object, seconds: str | None) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
+    body = {"error": {"code": 429, "message": "Quota", "details": details}}
+    assert decode_refusal(429, orjson.dumps(body), {}).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "prompt is too long: 210000 tokens > 200000 maximum", "provider_context_length"),
+        (413, "This model's maximum context length is 8192 tokens", "provider_context_length"),
+        (400, "Output blocked by content policy", "provider_moderated"),
+        (400, "temperature: must be below 1", "provider_rejected"),
+    ],
+)
+def test_what_clients_act_on_is_told_apart(status: int, message: str, kind: str) -> None:
+    assert error_of(status, {"message": message}).kind == kind
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "AKIAIOSFODNN7EXAMPLE", "AIzaSyA1234567890abcdefghijklmnopqrstuv", "projects/my-firm-42",
+        "ya29.a0AfH6SMBx-y_z", "eyJhbGciOi.eyJzdWIi.c2ln",
+        "arn:aws:bedrock:us-east-1:123456789012",
+    ],
+)  # fmt: skip
+def test_names_of_an_organisation_do_not_pass(secret: str) -> None:
+    shown = scrub(f"no access for {secret} here")
+    assert secret not in shown
+    assert "123456789012" not in shown
+    assert shown.startswith("no access for ")
+    assert shown.endswith(" here")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.chat_stream import Encoder, encode_answer, encode_usage
+from proxy.dialects.chat.stream import Encoder, encode_answer, encode_usage
 from proxy.errors import GatewayError
 from proxy.money import Pricing, cost_of
 from proxy.wire.events import (

@@ -1,0 +1,56 @@
+"""A request on its way to a provider: whom it is for, and what it becomes."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from proxy.errors import GatewayError
+from proxy.providers import Provider
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Target(NamedTuple):
+    """An endpoint as dialects see it. `model` is the provider's own name, `completion_max` how many
+    tokens it can answer with, where that is known.
+    """
+
+    provider: Provider
+    model: str
+    completion_max: int | None = None
+
+    @property
+    def path_name(self) -> str:
+        """The model's name as one segment of a path."""
+        return quote(self.model, safe="")
+
+
+class Encoded(NamedTuple):
+    """A request in a provider's words: its body, and the headers that belong to the dialect."""
+
+    body: bytes
+    headers: Mapping[str, str] = NO_HEADERS
+
+
+def encode_json(body: dict[str, Any]) -> bytes:
+    """The bytes of `body`.
+
+    Raises GatewayError `invalid_request` for what JSON could say to us and not from here.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except RecursionError:
+        # Decoding was less deep in the stack.
+        raise GatewayError("invalid_request", "The body is nested too deeply.") from None
+    except (ValueError, TypeError, OverflowError):
+        raise GatewayError("invalid_request", "The body can not be sent as JSON.") from None
+
+
+def inexpressible(provider: Provider, what: str) -> GatewayError:
+    """What to raise where a dialect has no words for something that can not be left out; another
+    endpoint may have them.
+    """
+    return GatewayError("provider_unfit", f"{provider.name} can not be sent {what}.")

@@ -1,0 +1,66 @@
+"""Errors of chat completions: those inside a provider's answer, and OpenRouter's envelope."""
+
+from typing import Any
+
+import orjson
+
+from proxy.dialects.chat.compat import objects
+from proxy.dialects.faults import text_of, word_of
+from proxy.errors import GatewayError
+from proxy.wire.events import Failed
+from proxy.wire.request import Head
+
+
+def failure(chunk: dict[str, Any]) -> Failed | None:
+    """The error in a chunk or an answer that came with a status of success, if there is one.
+
+    It may stand at the top (OpenAI, Groq, OpenRouter) or in a choice (OpenRouter's older form).
+    """
+    error = chunk.get("error")
+    if not error:
+        nested = (choice.get("error") for choice in objects(chunk.get("choices")))
+        error = next((e for e in nested if e), None)
+    if not error:
+        return None
+    try:
+        raw = orjson.dumps(error).decode()  # never what else stands there: the answer
+    except orjson.JSONEncodeError:  # too deep
+        raw = ""
+    if not isinstance(error, dict):
+        return Failed(None, text_of(error), None, raw)
+    code = error.get("code")
+    status = next(
+        (s for s in (error.get("status_code"), code) if isinstance(s, int) and 400 <= s < 600), None
+    )
+    return Failed(status, text_of(error), word_of(code), raw)
+
+
+def envelope(error: GatewayError) -> dict[str, Any]:
+    """OpenRouter's error object; `error_type` is always there for clients that switch on it."""
+    metadata = {**error.metadata, "error_type": error.error_type}
+    return {"error": {"message": error.message, "code": error.status, "metadata": metadata}}
+
+
+def encode_error(error: GatewayError) -> bytes:
+    """The body of an answer that failed before anything of it was sent."""
+    return orjson.dumps(envelope(error), default=str)
+
+
+def encode_failed_event(error: GatewayError, head: Head) -> dict[str, Any]:
+    """The event that ends a stream which failed after its head was sent (contract, 2.4)."""
+    delta = {"content": "", "role": "assistant"}
+    choice = {
+        "index": 0,
+        "delta": delta,
+        "finish_reason": "error",
+        "native_finish_reason": None,
+    }
+    return {
+        "id": head.id,
+        "object": "chat.completion.chunk",
+        "created": head.created,
+        "model": head.model,
+        "provider": head.provider,
+        **envelope(error),
+        "choices": [choice],
+    }

@@ -1,0 +1,104 @@
+"""Bytes of an answer as JSON objects, and a stream of such objects as events.
+
+What every dialect over server-sent events shares: frames that do not depend on the slicing, an end
+mark after which nothing counts, and the mending of characters that providers cut in two.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from proxy.errors import GatewayError
+from proxy.wire.events import Ended, Event
+from proxy.wire.frames import Frame, FrameTooLong, Splitter
+
+Read = Callable[[str, dict[str, Any], list[Event]], None]
+"""Appends the events of one frame: its name (`message` where it has none) and its object."""
+
+_HALVES_MAX = 128  # more than an answer's choices can each have one waiting
+_ESCAPE = re.compile(
+    rb"(?s)\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)"
+)
+
+
+class Decoder:
+    """A stream of one provider. The events do not depend on how the bytes were sliced; `[DONE]`, or
+    an `Ended` of `read`, ends it.
+
+    Raises GatewayError `provider_malformed` for what is no event stream.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._splitter = Splitter()
+        self._halves: list[bytes] = []
+        self._ended = False
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events that `data` completes, those before a fault included."""
+        fault: GatewayError | None = None
+        try:
+            frames = self._splitter.feed(data)
+        except FrameTooLong as error:
+            frames = error.frames
+            fault = GatewayError("provider_malformed", "An event of the answer is too long.")
+        yield from self._decode(frames)
+        if fault is not None:
+            raise fault
+
+    def end(self) -> Iterator[Event]:
+        """What stood in the last lines when the bytes ended, if it was whole."""
+        # Half an event is no event; whether the answer was whole shows without it.
+        with contextlib.suppress(GatewayError):
+            yield from self._decode(self._splitter.end())
+
+    def _decode(self, frames: list[Frame]) -> Iterator[Event]:
+        for frame in frames:
+            if self._ended:
+                return
+            if frame.data.strip() == b"[DONE]":
+                self._ended = True
+                yield Ended()
+            elif frame.data.strip():
+                events: list[Event] = []
+                self._read(frame.name, parse(frame.data, self._halves), events)
+                self._ended = any(isinstance(event, Ended) for event in events)
+                yield from events
+
+
+def parse(data: bytes, halves: list[bytes] | None = None) -> dict[str, Any]:
+    """The object in `data`. `halves` are first halves of characters that earlier events ended with,
+    in their order: providers that count UTF-16 units cut surrogate pairs in two.
+
+    Raises GatewayError `provider_malformed`.
+    """
+    halves = [] if halves is None else halves
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            value = orjson.loads(_ESCAPE.sub(lambda found: _paired(found, halves), data))
+        except orjson.JSONDecodeError:
+            raise GatewayError("provider_malformed", "The answer is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise GatewayError("provider_malformed", "The answer is not a JSON object.")
+    return value
+
+
+def _paired(escape: re.Match[bytes], halves: list[bytes]) -> bytes:
+    """An escape as it may stand in JSON: the first half of a pair waits at the end of a text for
+    the second, which begins the next; any other half is no character.
+    """
+    half, text = escape["half"], escape.string
+    if half is None:
+        return escape[0]
+    first = half[2:3] in b"89abAB"
+    if first and text[escape.end() : escape.end() + 1] == b'"' and len(halves) < _HALVES_MAX:
+        halves.append(escape[0])
+        return b""
+    if not first and halves and text[escape.start() - 1 : escape.start()] == b'"':
+        return halves.pop(0) + escape[0]
+    return rb"\ufffd"

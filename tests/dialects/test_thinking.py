@@ -1,0 +1,52 @@
+"""Efforts and budgets, each said in terms of the other."""
+
+from typing import Any
+
+import pytest
+
+from proxy.dialects.thinking import budget_of, effort_of
+from proxy.wire.request import Effort, Thinking
+
+
+def thinking(**wish: Any) -> Thinking:
+    return Thinking(wish=wish, effort=wish.get("effort"), max_tokens=wish.get("max_tokens"))
+
+
+BUDGETS: list[tuple[dict[str, Any], int, int | None]] = [
+    ({}, 1000, None),
+    ({"effort": "none"}, 1000, 0),
+    ({"effort": "high"}, 10_000, 8000),
+    ({"effort": "xhigh"}, 10_000, 9500),
+    ({"effort": "medium"}, 64_000, 32_000),
+    ({"effort": "minimal"}, 4096, 1024),
+    ({"effort": "max"}, 1_000_000, 128_000),
+    ({"max_tokens": 5}, 64_000, 1024),
+    ({"max_tokens": 3000, "effort": "low"}, 64_000, 3000),
+    ({"max_tokens": 10**9}, 64_000, 128_000),
+]
+
+
+@pytest.mark.parametrize(("wish", "completion_max", "budget"), BUDGETS, ids=str)
+def test_budgets(wish: dict[str, Any], completion_max: int, budget: int | None) -> None:
+    assert budget_of(thinking(**wish), completion_max) == budget
+
+
+EFFORTS: list[tuple[dict[str, Any], int | None, Effort | None]] = [
+    ({}, None, None),
+    ({"effort": "xhigh"}, None, "xhigh"),
+    ({"max_tokens": 2000}, None, "medium"),
+    ({"max_tokens": 2000}, 20_000, "minimal"),
+    ({"max_tokens": 16_000}, 20_000, "high"),
+]
+
+
+@pytest.mark.parametrize(("wish", "completion_max", "effort"), EFFORTS, ids=str)
+def test_efforts(wish: dict[str, Any], completion_max: int | None, effort: Effort | None) -> None:
+    assert effort_of(thinking(**wish), completion_max) == effort
+
+
+@pytest.mark.parametrize(
+    ("effort", "nearest"), [("max", "high"), ("minimal", "low"), ("none", "low"), ("low", "low")]
+)
+def test_an_effort_that_is_not_known_becomes_the_nearest(effort: Effort, nearest: Effort) -> None:
+    assert effort_of(thinking(effort=effort), None, known=("low", "high")) == nearest
