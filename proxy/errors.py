@@ -49,6 +49,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "key_limit": Kind(403, "permission_denied", Source.CALLER),
     "management_only": Kind(403, "permission_denied", Source.CALLER),
     "management_key": Kind(403, "permission_denied", Source.CALLER),
+    "no_endpoint": Kind(404, "not_found", Source.CALLER),
     "not_found": Kind(404, "not_found", Source.CALLER),
     "method_not_allowed": Kind(405, "invalid_request", Source.CALLER),
     "body_too_slow": Kind(408, "timeout", Source.CALLER),

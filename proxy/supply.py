@@ -8,13 +8,14 @@ import msgspec
 
 from proxy import __version__
 from proxy.config import Config
-from proxy.dialects import OUTBOUND
+from proxy.dialects import OUTBOUND, outbound
 from proxy.dialects.asking import NO_HEADERS
 from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
-from proxy.routing.catalogue import Catalogue, ModelRow, Timeouts, build
+from proxy.routing.catalogue import Catalogue, ModelRow, build
+from proxy.routing.waits import Timeouts
 from proxy.upstream import prices
 from proxy.upstream.fetch import fetch
 from proxy.upstream.signing import Credential, Signing
@@ -41,6 +42,7 @@ def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]])
         timeouts=Timeouts(**{name: waits[name] for name in Timeouts.__struct_fields__}),
         timeouts_set=config.timeouts_set,
         price_of=price_of,
+        expresses=lambda provider, model: outbound(provider, model).expresses,
     )
 
 

@@ -21,8 +21,9 @@ from proxy.pipeline.admit import Gate
 from proxy.pipeline.exchange import Snapshot
 from proxy.pipeline.flow import Flow
 from proxy.providers import Provider
-from proxy.routing.catalogue import Catalogue, Endpoint, Model, Timeouts
+from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.health import Pool
+from proxy.routing.waits import Timeouts
 from proxy.serving.caller import Caller
 from proxy.simulation.vault import ModelVault
 from proxy.stores.limits import LocalLimiter

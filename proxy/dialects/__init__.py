@@ -98,6 +98,6 @@ OUTBOUND = {
 }
 
 
-def outbound(provider: Provider, model: str, ask: Ask) -> Outbound:
-    """The format in which `ask` is put to the provider's `model`."""
+def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound:
+    """The format in which `ask` is put to the provider's `model`; without one, the usual."""
     return OUTBOUND[provider.dialect]

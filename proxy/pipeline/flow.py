@@ -7,7 +7,7 @@ called but the caller's own body: keys, plan, limits and holds are dictionary wo
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxy.accounts import refusals
@@ -28,6 +28,7 @@ from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
 from proxy.wire.events import Usage
 from proxy.wire.record import Try
+from proxy.wire.request import Ask
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Flow:
                 raise refusals.management_key()  # 403
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
             exchange.ask = dialect.decode_request(body, caller.scope["headers"])  # 400
-            exchange.plan = self._plan(exchange, exchange.ask.models)  # 400, 402, 503
+            exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
             caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429
             if caller.gone:
@@ -151,14 +152,15 @@ class Flow:
         key = self._books.key(fingerprint(secret)) if well_formed(secret) else None
         return check(key, now=self._wall())
 
-    def _plan(self, exchange: Exchange, names: Sequence[str]) -> Plan:
+    def _plan(self, exchange: Exchange, ask: Ask) -> Plan:
         return plan(
-            names,
+            ask.models,
             exchange.snapshot.catalogue,
             pool=self._pool,
             now=self._clock(),
             rng=self._rng,
             priced_only=exchange.snapshot.enforce,
+            required=ask.required,
         )
 
     async def _relay(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> Attempt:

@@ -8,45 +8,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from proxy.errors import GatewayError
 from proxy.money import FREE, Pricing
 from proxy.providers import Provider
 from proxy.routing.slugs import may_chat, may_reason, slug_of
-from proxy.wire.listing import Listing
+from proxy.routing.waits import Timeouts, TimeoutsRow, Waits
+from proxy.wire.listing import PARAMETERS, Listing
 
-SLOW_FIRST_S: Final = 300.0
-SLOW_BETWEEN_S: Final = 120.0
 _INPUTS: Final = ("text", "image")
 _OUTPUTS: Final = ("text",)
 _NAME_CHARS_MAX: Final = 200
 _CANDIDATES_MAX: Final = 20
 
 PriceOf = Callable[[Provider, str], Pricing | None]
-
-
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """How long each wait for a provider may last, in seconds; the configuration says which."""
-
-    connect_s: float = 5.0
-    first_byte_s: float = 30.0
-    first_token_s: float = 60.0
-    between_chunks_s: float = 30.0
-    answer_s: float = 600.0
-
-
-class TimeoutsRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The waits that an endpoint overrides; `None` leaves the general one."""
-
-    connect_s: float | None = None
-    first_byte_s: float | None = None
-    first_token_s: float | None = None
-    between_chunks_s: float | None = None
-    answer_s: float | None = None
-
-
-_NOTHING_SAID: Final = TimeoutsRow()
+Expresses = Callable[[Provider, str], Collection[str] | None]
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +135,7 @@ def build(
     timeouts: Timeouts,
     timeouts_set: Collection[str] = (),
     price_of: PriceOf,
+    expresses: Expresses = lambda _provider, _model: None,
 ) -> Catalogue:
     """The catalogue of what `providers` list and of what is `configured`.
 
@@ -168,9 +145,42 @@ def build(
     providers are among `providers` (the configuration has checked it). `timeouts_set` names the
     waits the operator chose: only the others are longer for local providers and reasoning models.
 
+    `expresses` gives the parameters that a provider can be told of at all, None where it is any.
     Prices: configured, else the provider's own, else `price_of`, else free where local.
     """
     by_slug = {provider.slug: provider for provider in providers}
+    listed, found = _discovered(providers, listings, configured)
+    rows = {row.id: row for row in configured}
+    waits = Waits(timeouts, frozenset(timeouts_set))
+    models = []
+    for id_, discovered in found.items():
+        row = rows.get(id_) or ModelRow(id=id_)
+        endpoints, offers = [], []
+        for said in row.endpoints or discovered:
+            listing = listed.get((said.provider, said.model)) or Listing(model=said.model)
+            provider = by_slug[said.provider]
+            offers.append(listing)
+            endpoints.append(
+                _endpoint(
+                    row,
+                    said,
+                    listing,
+                    provider,
+                    waits=waits,
+                    price_of=price_of,
+                    sayable=expresses(provider, said.model),
+                )
+            )
+        models.append(_model(row, endpoints, offers))
+    return Catalogue(models)
+
+
+def _discovered(
+    providers: Sequence[Provider],
+    listings: Mapping[str, Sequence[Listing]],
+    configured: Sequence[ModelRow],
+) -> tuple[dict[tuple[str, str], Listing], dict[str, list[EndpointRow]]]:
+    """What is listed, by provider and name, and the endpoints that makes, by model."""
     listed: dict[tuple[str, str], Listing] = {}
     found: dict[str, list[EndpointRow]] = {row.id: [] for row in configured}
     named = {(one.provider, one.model) for row in configured for one in row.endpoints}
@@ -188,21 +198,7 @@ def build(
                         supported_parameters=listing.supported_parameters,
                     )
                 )
-    rows = {row.id: row for row in configured}
-    waits = _Waits(timeouts, frozenset(timeouts_set))
-    models = []
-    for id_, discovered in found.items():
-        row = rows.get(id_) or ModelRow(id=id_)
-        endpoints, offers = [], []
-        for said in row.endpoints or discovered:
-            listing = listed.get((said.provider, said.model)) or Listing(model=said.model)
-            provider = by_slug[said.provider]
-            offers.append(listing)
-            endpoints.append(
-                _endpoint(row, said, listing, provider, waits=waits, price_of=price_of)
-            )
-        models.append(_model(row, endpoints, offers))
-    return Catalogue(models)
+    return listed, found
 
 
 def _slug(provider: Provider, model: str) -> str:
@@ -236,8 +232,9 @@ def _endpoint(
     listing: Listing,
     provider: Provider,
     *,
-    waits: "_Waits",
+    waits: Waits,
     price_of: PriceOf,
+    sayable: Collection[str] | None,
 ) -> Endpoint:
     pricing = said.pricing or listing.pricing or price_of(provider, said.model)
     if said.supported_parameters is None:
@@ -250,40 +247,19 @@ def _endpoint(
         context_length=row.context_length or listing.context_length,
         max_completion_tokens=said.max_completion_tokens or listing.max_completion_tokens,
         quantization=said.quantization or "unknown",
-        supported_parameters=said.supported_parameters,
+        supported_parameters=_supported(said.supported_parameters, sayable),
         pricing=pricing or (FREE if provider.local else None),
         timeouts=waits.of(said.timeouts, local=provider.local, reasons=reasons),
     )
 
 
-class _Waits:
-    """The general waits, and the longer ones that some endpoints need."""
-
-    def __init__(self, general: Timeouts, chosen: frozenset[str]) -> None:
-        self._chosen = chosen
-        self._general = general
-        self._by_need = {
-            (local, reasons): self._slow(local, reasons)
-            for local in (False, True)
-            for reasons in (False, True)
-        }
-
-    def of(self, said: TimeoutsRow, *, local: bool, reasons: bool) -> Timeouts:
-        usual = self._by_need[local, reasons]
-        if said == _NOTHING_SAID:
-            return usual
-        told = msgspec.structs.asdict(said)
-        return replace(usual, **{key: wait for key, wait in told.items() if wait is not None})
-
-    def _slow(self, local: bool, reasons: bool) -> Timeouts:
-        longer: dict[str, float] = {}
-        if local:  # it may have to load the model first
-            longer |= {"first_byte_s": SLOW_FIRST_S, "first_token_s": SLOW_FIRST_S}
-        if reasons:
-            longer |= {"first_token_s": SLOW_FIRST_S, "between_chunks_s": SLOW_BETWEEN_S}
-        return replace(
-            self._general, **{key: s for key, s in longer.items() if key not in self._chosen}
-        )
+def _supported(
+    said: tuple[str, ...] | None, sayable: Collection[str] | None
+) -> tuple[str, ...] | None:
+    """What an endpoint supports, as far as it can be told of it."""
+    if sayable is None:
+        return said
+    return tuple(name for name in (PARAMETERS if said is None else said) if name in sayable)
 
 
 def _shown(name: str) -> str:

@@ -1,6 +1,6 @@
 """What is tried for a request, and in which order: its model's endpoints, then its fallbacks'."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -11,6 +11,8 @@ from proxy.routing.ranking import rank
 from proxy.wire.record import Candidate
 
 _NO_PRICE = "has no price, and credits can only pay for what has one"
+
+_LACKS = "does not support "
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -31,14 +33,16 @@ def plan(
     now: float,
     rng: Callable[[], float],
     priced_only: bool = False,
+    required: Collection[str] = (),
 ) -> Plan:
     """The endpoints of the first of `names` as `pool` and their prices rank them, then those of
     the next. `now` is seconds of the pool's clock, `rng` uniform in [0, 1); `priced_only` leaves
-    out what has no price, because somebody's credits are to pay for it.
+    out what has no price, because somebody's credits are to pay for it; `required` are parameters
+    that an endpoint must support.
 
     Raises GatewayError: `invalid_request` without names, `model_unknown` or `model_ambiguous` for
     any of them, `no_provider` where nobody serves any of them, `no_price` where only endpoints
-    without a price do and those do not count.
+    without a price do and those do not count, `no_endpoint` where nobody supports what is required.
     """
     if not names:
         raise GatewayError("invalid_request", "No models provided")
@@ -54,22 +58,39 @@ def plan(
             if id in seen:
                 continue
             seen.add(id)
-            if priced_only and endpoint.pricing is None:
-                word = pool.look(id, now)[0]
-                excluded.append(_candidate(endpoint, word, None, excluded=_NO_PRICE))
-            else:
+            why = _excluded(endpoint, priced_only, required)
+            if why is None:
                 usable.append(endpoint)
+            else:
+                word = pool.look(id, now)[0]
+                excluded.append(_candidate(endpoint, word, None, excluded=why))
         for endpoint, word, price_nano in rank(usable, pool=pool, now=now, rng=rng):
             attempts.append((model, endpoint))
             candidates.append(_candidate(endpoint, word, price_nano))
     if not attempts:
-        wanted = ", ".join(model.id for model in models)
-        if excluded:
-            raise GatewayError(
-                "no_price", f"No price is configured for {wanted}: credits can not pay for it"
-            )
-        raise GatewayError("no_provider", f"No provider serves {wanted}")
+        raise _nobody(models, excluded)
     return Plan(tuple(attempts), (*candidates, *excluded))
+
+
+def _excluded(endpoint: Endpoint, priced_only: bool, required: Collection[str]) -> str | None:
+    """Why an endpoint can not be asked, if it can not."""
+    if priced_only and endpoint.pricing is None:
+        return _NO_PRICE
+    supported = endpoint.supported_parameters
+    lacking = [] if supported is None else sorted(set(required).difference(supported))
+    return f"{_LACKS}{', '.join(lacking)}" if lacking else None
+
+
+def _nobody(models: Sequence[Model], excluded: Sequence[Candidate]) -> GatewayError:
+    wanted = ", ".join(model.id for model in models)
+    if any((one.excluded or "").startswith(_LACKS) for one in excluded):
+        return GatewayError(
+            "no_endpoint", "No endpoints found that can handle the requested parameters."
+        )
+    if excluded:
+        message = f"No price is configured for {wanted}: credits can not pay for it"
+        return GatewayError("no_price", message)
+    return GatewayError("no_provider", f"No provider serves {wanted}")
 
 
 def _candidate(

@@ -14,8 +14,9 @@ from proxy.accounts.limits import Rules
 from proxy.money import Pricing
 from proxy.pipeline.exchange import Snapshot
 from proxy.providers import Provider as Row
-from proxy.routing.catalogue import Catalogue, Endpoint, Model, Timeouts
+from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.rules import Rules as Judging
+from proxy.routing.waits import Timeouts
 from proxy.simulation.provider import Provider
 from proxy.upstream.signing import Signing
 

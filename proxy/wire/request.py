@@ -29,7 +29,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     `body` is what travels on to a provider in the caller's own order: every field that is not the
     gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes`
     is the size of all that is not media; no prompt of it has more tokens. `betas` are the caller's
-    `x-anthropic-beta` marks.
+    `x-anthropic-beta` marks. `required` are the parameters without which an endpoint is none.
     """
 
     models: tuple[str, ...]
@@ -43,6 +43,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     audio_prompt: int = 0
     text_bytes: int = 0
     betas: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ from proxy.app import App
 from proxy.errors import GatewayError
 from proxy.money import FREE, PriceOverride, Pricing
 from proxy.providers import Provider, known
-from proxy.routing.catalogue import Catalogue, Endpoint, Model, Timeouts
+from proxy.routing.catalogue import Catalogue, Endpoint, Model
+from proxy.routing.waits import Timeouts
 from proxy.wire.listing import PARAMETERS
 from tests.asgi import call
 

@@ -18,10 +18,9 @@ from proxy.routing.catalogue import (
     EndpointRow,
     Model,
     ModelRow,
-    Timeouts,
-    TimeoutsRow,
     build,
 )
+from proxy.routing.waits import Timeouts, TimeoutsRow
 from proxy.wire.listing import Listing
 
 OPENAI = Provider(slug="openai", name="OpenAI", base_url="https://a.example")
@@ -375,3 +374,27 @@ def test_ten_thousand_models_are_built_in_well_under_a_second() -> None:
     began = time.process_time()
     assert len(made({OPENAI: rows}).models) == 10_000
     assert time.process_time() - began < 0.8
+
+
+@pytest.mark.parametrize(
+    ("said", "sayable", "supported"),
+    [
+        (None, None, None),
+        (("tools", "seed"), None, ("tools", "seed")),
+        (None, {"seed", "tools", "of_nobody"}, ("seed", "tools")),
+        (("tools", "min_p"), {"seed", "tools"}, ("tools",)),
+    ],
+)
+def test_nothing_is_supported_that_can_not_be_said(
+    said: tuple[str, ...] | None, sayable: set[str] | None, supported: tuple[str, ...] | None
+) -> None:
+    catalogue = build(
+        providers=[OPENAI],
+        listings={"openai": [Listing(model="gpt-9", supported_parameters=said)]},
+        configured=[],
+        timeouts=USUAL,
+        price_of=lambda provider, model: None,
+        expresses=lambda provider, model: sayable,
+    )
+    (endpoint,) = catalogue.find("gpt-9").endpoints
+    assert endpoint.supported_parameters == supported

@@ -9,9 +9,10 @@ import pytest
 from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
-from proxy.routing.catalogue import EndpointRow, ModelRow, Timeouts, build
+from proxy.routing.catalogue import EndpointRow, ModelRow, build
 from proxy.routing.health import Outcome, Pool, Ticket
 from proxy.routing.plan import Plan, plan
+from proxy.routing.waits import Timeouts
 from proxy.wire.record import Candidate
 
 ONE, TWO = (
@@ -145,3 +146,33 @@ def test_no_price_is_an_error_only_where_nothing_has_one() -> None:
     with pytest.raises(GatewayError) as caught:
         planned("a/empty", priced_only=True)
     assert caught.value.kind == "no_provider"
+
+
+def test_what_is_required_excludes_who_lacks_it() -> None:
+    rows = [
+        EndpointRow(provider="one", model="m", supported_parameters=("tools",)),
+        EndpointRow(provider="two", model="m"),
+    ]
+    catalogue = build(
+        providers=[ONE, TWO],
+        listings={},
+        configured=[
+            ModelRow(id="a/m", endpoints=tuple(rows)),
+            ModelRow(id="a/poor", endpoints=tuple(rows[:1])),
+        ],
+        timeouts=Timeouts(),
+        price_of=lambda provider, model: None,
+    )
+
+    def needing(name: str, *required: str) -> Plan:
+        return plan(
+            [name], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, required=set(required)
+        )
+
+    assert len(needing("a/m", "tools").attempts) == 2
+    found = needing("a/m", "tools", "seed", "logprobs")
+    assert [endpoint.tag for _, endpoint in found.attempts] == ["two"]
+    assert found.candidates[-1].excluded == "does not support logprobs, seed"
+    with pytest.raises(GatewayError, match="can handle the requested parameters") as raised:
+        needing("a/poor", "seed")
+    assert (raised.value.kind, raised.value.status) == ("no_endpoint", 404)

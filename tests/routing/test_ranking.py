@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from proxy.money import Pricing
 from proxy.providers import Provider
-from proxy.routing.catalogue import Endpoint, Timeouts
+from proxy.routing.catalogue import Endpoint
 from proxy.routing.health import Outcome, Pool, Rules, Ticket
 from proxy.routing.ranking import rank
+from proxy.routing.waits import Timeouts
 
 MILLION = Decimal(10) ** 6
 NOW = 100.0

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from proxy.errors import GatewayError
+from proxy.wire.listing import PARAMETERS
 from proxy.wire.request import Effort
 
 CHOICES_MAX = 128  # OpenAI's own limit on `n`
@@ -41,7 +42,7 @@ HARMLESS: dict[str, tuple[object, ...]] = {
     "provider.ignore": ([],),
     "provider.quantizations": ([],),
     "provider.allow_fallbacks": (True,),
-    "provider.require_parameters": (False,),
+    "provider.require_parameters": (True, False),
     "provider.data_collection": ("allow",),
     "provider.zdr": (False,),
     "provider.enforce_distillable_text": (False,),
@@ -181,6 +182,25 @@ def _explain(error: str) -> str:
 def unset(known: Fields) -> set[str]:
     """The known fields that are absent, or null, which means the same."""
     return {name for name in known.__struct_fields__ if getattr(known, name) is None}
+
+
+_SYNONYMS = {
+    "max_completion_tokens": "max_tokens",
+    "include_reasoning": "reasoning",
+    "reasoning_effort": "reasoning",
+}
+
+
+def required(fields: dict[str, Any], known: Fields) -> frozenset[str]:
+    """The parameters that an endpoint must support to be asked, in OpenRouter's names; none where
+    the caller leaves it to the provider to ignore what it does not know.
+    """
+    if (known.provider or {}).get("require_parameters") is not True:
+        return frozenset()
+    names = {name for name in PARAMETERS if fields.get(name) is not None}
+    if known.response_format is not None and known.response_format.type == "json_schema":
+        names.add("structured_outputs")
+    return frozenset(_SYNONYMS.get(name, name) for name in names)
 
 
 def refuse_unbuilt_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:

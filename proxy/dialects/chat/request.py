@@ -21,6 +21,7 @@ from proxy.dialects.chat.fields import (
     decode_fields,
     refuse_unbuilt,
     refuse_unbuilt_headers,
+    required,
     unset,
 )
 from proxy.dialects.thinking import effort_of
@@ -83,6 +84,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         audio_prompt=types.count("input_audio"),
         text_bytes=len(body) - sum(map(_text_size, media)),
         betas=_betas(headers),
+        required=required(fields, known),
     )
 
 

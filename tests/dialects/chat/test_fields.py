@@ -11,8 +11,10 @@ from proxy.dialects.chat.fields import (
     OWN_FIELDS,
     Fields,
     check_ranges,
+    decode_fields,
     refuse_unbuilt,
     refuse_unbuilt_headers,
+    required,
 )
 from proxy.dialects.chat.request import decode_request
 from proxy.errors import GatewayError
@@ -34,7 +36,6 @@ WISHES: list[tuple[str, dict[str, Any]]] = [
     ("provider.ignore", {"provider": {"ignore": ["openai"]}}),
     ("provider.quantizations", {"provider": {"quantizations": ["fp8"]}}),
     ("provider.allow_fallbacks", {"provider": {"allow_fallbacks": False}}),
-    ("provider.require_parameters", {"provider": {"require_parameters": True}}),
     ("provider.data_collection", {"provider": {"data_collection": "deny"}}),
     ("provider.zdr", {"provider": {"zdr": True}}),
     ("provider.sort", {"provider": {"zdr": False, "sort": "price"}}),
@@ -159,3 +160,30 @@ def test_a_field_of_ours_is_read_or_refused(name: str) -> None:
 
 def test_what_is_refused_is_ours() -> None:
     assert {name.partition(".")[0] for name in HARMLESS} <= OWN_FIELDS
+
+
+REQUIRED: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, set()),
+    ({"tools": [], "provider": {"require_parameters": False}}, set()),
+    ({"temperature": None, "provider": {"require_parameters": True}}, set()),
+    (
+        {
+            "max_completion_tokens": 5, "reasoning": {}, "include_reasoning": True, "unknown": 1,
+            "tools": [{"type": "function"}], "response_format": {"type": "json_object"},
+            "provider": {"require_parameters": True},
+        },
+        {"max_tokens", "reasoning", "tools", "response_format"},
+    ),
+    (
+        {
+            "response_format": {"type": "json_schema"}, "reasoning_effort": "low",
+            "provider": {"require_parameters": True},
+        },
+        {"response_format", "structured_outputs", "reasoning"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "names"), REQUIRED, ids=str)
+def test_what_an_endpoint_must_support(fields: dict[str, Any], names: set[str]) -> None:
+    assert required(fields, decode_fields(fields)) == names
