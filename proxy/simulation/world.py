@@ -25,7 +25,7 @@ from proxy.stores.ledger import SqlLedger
 WALL: Final = 1_750_000_000.0
 REAP_S: Final = 60.0
 REST_S: Final = 60.0
-CLOSE_S: Final = 10.0
+CLOSE_S: Final = 30.0
 LINGER_S: Final = 3.0  # of a good answer whose provider does not end it
 
 
