@@ -1,0 +1,1 @@
+"""Anthropic's Messages, at Anthropic itself and at Vertex."""
