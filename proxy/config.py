@@ -7,7 +7,7 @@ imports this module; the other rooms are handed the few values that they need.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from operator import attrgetter
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from proxy.settings import (
     Catalogue,
     ConfigError,
     Credits,
+    Egress,
     Endpoint,
     Limits,
     Model,
@@ -42,6 +43,7 @@ _USD_MAX = 1000  # per token, request or image: no price is higher, and charges 
 _MARGIN_MAX = 10
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.I)
 # The room for a path in a Unix socket's address on Linux, without the final zero; macOS has 103.
 _SOCKET_PATH_BYTES_MAX = 107
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(:[a-z0-9-]+)?", re.IGNORECASE)
@@ -63,6 +65,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     timeouts_set: frozenset[str]
     catalogue: Catalogue
     routing: Routing
+    egress: Egress
     resolved: tuple[ResolvedProvider, ...]
     models: tuple[Model, ...]
 
@@ -90,6 +93,8 @@ def decode(
     settings = replace(settings, server=server)
     _check_server(settings, read_file=read_file)
     _check_built(settings)
+    for number, entry in enumerate(settings.egress.allow):
+        _check_allowed(entry, path=f"$.egress.allow[{number}]")
     margin = settings.credits.margin
     if not (margin.is_finite() and 0 <= margin <= _MARGIN_MAX):
         raise ConfigError("$.credits.margin", f"expected 0 to {_MARGIN_MAX}, 0.05 is 5 %")
@@ -105,6 +110,7 @@ def decode(
         timeouts_set=frozenset(raw.get("timeouts", ())),
         catalogue=settings.catalogue,
         routing=settings.routing,
+        egress=settings.egress,
         resolved=resolved,
         models=settings.models,
     )
@@ -145,6 +151,19 @@ def _is_private(address: str, *, path: str) -> bool:
         return ip_address(parts[1].strip("[]")).is_loopback
     except ValueError:
         return parts[1].lower() == "localhost"
+
+
+def _check_allowed(entry: str, *, path: str) -> None:
+    """Raises ConfigError for what is neither a network nor a host; a slip here opens too much."""
+    try:
+        ip_network(entry)
+    except ValueError as error:
+        if "host bits" in str(error):
+            network = ip_network(entry, strict=False)
+            raise ConfigError(path, f'expected a network, such as "{network}"') from None
+        if not _HOST.fullmatch(entry) or entry.rpartition(".")[2].isdigit():
+            reason = 'expected a network, such as "10.0.0.0/8", or the name of a host'
+            raise ConfigError(path, f'{reason}, got "{entry}"') from None
 
 
 def _check_built(settings: Settings) -> None:

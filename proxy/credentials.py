@@ -5,18 +5,17 @@ its provider, and no error here repeats it.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.providers import Provider, known
+from proxy.identity import VARIABLES, VARIABLES_TOO, Identity, identify
+from proxy.options import addressed, lacking, with_accounts, with_options
+from proxy.providers import DIALECTS, Provider, known
 from proxy.settings import ConfigError, ProviderRow, near
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*")
-# Printable ASCII without spaces: all that providers issue and that a header carries safely.
-_KEY = re.compile(r"[!-~]+")
 
 ReadFile = Callable[[str], str]
 
@@ -51,17 +50,19 @@ class ResolvedProvider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def discover(environ: Mapping[str, str]) -> tuple[ResolvedProvider, ...]:
-    """Every known provider with a key in the environment, in the table's order.
+    """Every known provider whose own key is in the environment, and what its URLs need, in the
+    table's order. An account of a cloud is not enough: it is there for other work too.
 
-    Raises ConfigError where such a variable holds what can not be a key.
+    Raises ConfigError where such a variable holds what can not be a key or an address.
     """
-    found = (
-        ResolvedProvider(
-            provider=provider, keys=_usual_keys(provider, environ=environ, path="$.providers")
-        )
-        for provider in known().values()
-    )
-    return tuple(resolved for resolved in found if resolved.keys)
+    found = []
+    for row in known().values():
+        path = "$.providers"
+        provider = with_options(row, environ, said={})
+        keys = tuple(_Keys(provider, environ, None, path).own())
+        if keys and not lacking(provider):
+            found.append(ResolvedProvider(provider=addressed(provider, path=path), keys=keys))
+    return tuple(found)
 
 
 def keys_looked_for() -> list[str]:
@@ -85,24 +86,26 @@ def resolve(
     if not _SLUG.fullmatch(row.slug):
         raise ConfigError(f"{path}.slug", "expected lower-case letters, digits, `.`, `_` and `-`")
     provider = _completed(row, given=given, path=path)
-    _check_base_url(provider.base_url, path=f"{path}.base_url")
-    if provider.dialect != "openai":
-        raise ConfigError(f"{path}.dialect", f'"{provider.dialect}" is not supported yet')
+    provider = with_options(provider, environ, said=given.get("options", {}))
+    if provider.dialect not in DIALECTS:
+        hint = near(provider.dialect, DIALECTS) or f", only {', '.join(DIALECTS)}"
+        raise ConfigError(f"{path}.dialect", f'there is no dialect "{provider.dialect}"{hint}')
+    provider = addressed(provider, path=path)
     at = f"{path}.api_key"
+    keys = _Keys(provider, environ, read_file, at)
     if row.api_key is None:
-        keys = _usual_keys(provider, environ=environ, path=at)
-        if not keys and not provider.local:
-            raise ConfigError(at, _missing(provider))
+        found = tuple(keys.own()) or tuple(keys.accounts())
+        if not found and not provider.local:
+            raise ConfigError(at, _no_key(provider))
     elif isinstance(row.api_key, str):
-        keys = (_one_key(row.api_key, path=at, environ=environ, read_file=read_file),)
+        found = (keys.told(row.api_key),)
     else:
-        keys = tuple(
-            _one_key(told, path=f"{at}[{number}]", environ=environ, read_file=read_file)
-            for number, told in enumerate(row.api_key)
-        )
-        if not keys:
+        told = enumerate(row.api_key)
+        found = tuple(keys._replace(path=f"{at}[{number}]").told(key) for number, key in told)
+        if not found:
             raise ConfigError(at, "the list is empty")
-    return ResolvedProvider(provider=provider, keys=keys)
+    provider = with_accounts(provider, keys.identities(found), path=path)
+    return ResolvedProvider(provider=provider, keys=found)
 
 
 def read_text(name: str, *, path: str, read_file: ReadFile) -> str:
@@ -121,62 +124,91 @@ def _completed(row: ProviderRow, *, given: Mapping[str, Any], path: str) -> Prov
         hint = near(row.slug, known())
         raise ConfigError(f"{path}.base_url", f'missing: "{row.slug}" is not known here{hint}')
     told: dict[str, Any] = {"name": row.slug} if base is None else msgspec.to_builtins(base)
-    quirks = {**told.get("quirks", {}), **given.get("quirks", {})}
-    merged = {**told, **given, "quirks": quirks}
+    if "base_url" in given:
+        told.pop("models_url", None)  # a key that is for one host is not shown to another
+    if "auth" in given:
+        told.pop("auth_also", None)
+    tables = {
+        name: {**told.get(name, {}), **given.get(name, {})}
+        for name in ("quirks", "options", "option_env")
+    }
+    merged = {**told, **given, **tables}
     merged.pop("api_key", None)
-    merged["base_url"] = merged["base_url"].rstrip("/")
     return msgspec.convert(merged, Provider)
 
 
-def _check_base_url(url: str, *, path: str) -> None:
-    """Refuse what is no plain http(s) URL; the URL itself stays unsaid, it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        absolute = parts.scheme in ("http", "https") and bool(parts.hostname)
-        port_fits = parts.port is None or parts.port > 0
-    except ValueError:
-        absolute = port_fits = False
-    if not absolute or not port_fits or not _KEY.fullmatch(url):
-        raise ConfigError(path, 'expected an absolute URL, such as "https://api.example.com/v1"')
-    if "@" in parts.netloc:
-        raise ConfigError(path, "a URL here holds no user or password; keys belong in api_key")
-    if "?" in url or "#" in url:
-        raise ConfigError(path, "a URL here has no query and no fragment")
+class _Keys(NamedTuple):
+    """Where the keys of a provider may be, for the setting at `path`."""
+
+    provider: Provider
+    environ: Mapping[str, str]
+    read_file: ReadFile | None
+    path: str
+
+    def own(self) -> Iterator[Secret]:
+        """The key of the first variable of its own that is set, or none."""
+        for variable in self.provider.key_env:
+            if value := self._value(variable):
+                yield self._of_variable(variable, value)
+                return
+
+    def accounts(self) -> Iterator[Secret]:
+        """The account that a cloud's own variables name, or none."""
+        for auth in (self.provider.auth, self.provider.auth_also):
+            variables = VARIABLES.get(auth or "", ())
+            values = [self._value(variable) for variable in variables]
+            if values and all(values):
+                more = (self._value(variable) for variable in VARIABLES_TOO.get(auth or "", ()))
+                key = ":".join(filter(None, (*values, *more)))
+                yield self._of_variable(" with ".join(variables), key)
+                return
+
+    def told(self, said: str) -> Secret:
+        """The key behind `env:NAME`, `file:/path`, or the key itself."""
+        kind, _, rest = said.partition(":")
+        value, source = said, "the key"
+        if kind == "env":
+            if not (value := self._value(rest)):
+                raise ConfigError(self.path, f"environment variable {rest} is not set")
+            return self._of_variable(rest, value)
+        if kind == "file":
+            assert self.read_file is not None
+            value = read_text(rest, path=self.path, read_file=self.read_file).strip()
+            source = f'file "{rest}"'
+        return self._checked(value, source=source)
+
+    def identities(self, keys: tuple[Secret, ...]) -> tuple[Identity, ...]:
+        provider = self.provider
+        return tuple(identify(key.reveal(), provider.auth, provider.auth_also) for key in keys)
+
+    def _value(self, variable: str) -> str:
+        return self.environ.get(variable, "").strip()
+
+    def _of_variable(self, variable: str, value: str) -> Secret:
+        """Google's own variable names a file. What a variable holds may be a key, and is not said
+        where it names none.
+        """
+        source = f"environment variable {variable}"
+        if self.provider.auth == "google" and not value.startswith("{"):
+            assert self.read_file is not None
+            source = f"the file that {source} names"
+            try:
+                value = self.read_file(value).strip()
+            except (OSError, ValueError):
+                raise ConfigError(self.path, f"{source} can not be read") from None
+        return self._checked(value, source=source)
+
+    def _checked(self, value: str, *, source: str) -> Secret:
+        try:
+            identify(value, self.provider.auth, self.provider.auth_also)
+        except ValueError as error:
+            raise ConfigError(self.path, f"{source} {error}") from None
+        return Secret(value)
 
 
-def _usual_keys(provider: Provider, *, environ: Mapping[str, str], path: str) -> tuple[Secret, ...]:
-    """The key of the first variable that is set, or none."""
-    for variable in provider.key_env:
-        if value := environ.get(variable, "").strip():
-            return (_checked(value, source=f"environment variable {variable}", path=path),)
-    return ()
-
-
-def _one_key(told: str, *, path: str, environ: Mapping[str, str], read_file: ReadFile) -> Secret:
-    """The key behind `env:NAME`, `file:/path`, or the key itself."""
-    kind, _, rest = told.partition(":")
-    if kind == "env":
-        value, source = environ.get(rest, "").strip(), f"environment variable {rest}"
-        if not value:
-            raise ConfigError(path, f"{source} is not set")
-    elif kind == "file":
-        value = read_text(rest, path=path, read_file=read_file).strip()
-        source = f'file "{rest}"'
-    else:
-        value, source = told, "the key"
-    return _checked(value, source=source, path=path)
-
-
-def _checked(value: str, *, source: str, path: str) -> Secret:
-    if not value:
-        raise ConfigError(path, f"{source} is empty")
-    if not _KEY.fullmatch(value):
-        raise ConfigError(path, f"{source} holds a space or a character that no key has")
-    return Secret(value)
-
-
-def _missing(provider: Provider) -> str:
-    if not provider.key_env:
+def _no_key(provider: Provider) -> str:
+    accounts = (VARIABLES.get(auth or "") for auth in (provider.auth, provider.auth_also))
+    ways = (*provider.key_env, *(" with ".join(names) for names in accounts if names))
+    if not ways:
         return 'no key: give api_key = "env:NAME", or local = true where none is needed'
-    variables = " or ".join(provider.key_env)
-    return f"no key: environment variable {variables} is not set, and api_key is not given"
+    return f"no key: environment variable {' or '.join(ways)} is not set, and api_key is not given"

@@ -39,6 +39,7 @@ class Kind(NamedTuple):
 KINDS: Final[Mapping[str, Kind]] = {
     # The caller's request, before any provider was asked.
     "invalid_request": Kind(400, "invalid_request", Source.CALLER),
+    "invalid_image": Kind(400, "invalid_image", Source.CALLER),
     "not_supported": Kind(400, "invalid_request", Source.CALLER),
     "model_unknown": Kind(400, "not_found", Source.CALLER),
     "model_ambiguous": Kind(400, "invalid_request", Source.CALLER),

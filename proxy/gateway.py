@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 from starlette.requests import Request
 
-from proxy import logs
 from proxy.accounts.keys import Key
 from proxy.accounts.limits import Rules
 from proxy.api import account, catalogue, inference
@@ -36,9 +35,17 @@ from proxy.serving.channel import Channel
 from proxy.serving.guard import Guard
 from proxy.settings import ConfigError
 from proxy.stores.writer import Writer
-from proxy.supply import AGENT, build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.supply import (
+    AGENT,
+    build_catalogue,
+    decode_listing,
+    fallback_listing,
+    fetch_listing,
+    lists,
+    new_provisioner,
+    new_signing,
+)
 from proxy.upstream.listing import Listings
-from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 from proxy.wire.listing import Listing
 
@@ -72,7 +79,8 @@ class Gateway:
         self.pool = Pool(rng=random.random)
         self._lag = Lag()
         self.listings = self._new_listings(config)
-        self._signing = _new_signing(config)
+        self._signing = new_signing(config, self._transport)
+        self._provisioner = new_provisioner(config)
         self.snapshot = self._new_snapshot(config, Catalogue(()))
         self._stale = asyncio.Event()
         self._rebuilder: asyncio.Task[None] | None = None
@@ -154,6 +162,7 @@ class Gateway:
         await self.listings.stop()
         await self._flow.close(within_s=DRAINS_S)
         self._lag.stop()
+        await self._signing.close()
         await self._transport.close()
         await self.office.close()
 
@@ -168,14 +177,17 @@ class Gateway:
         except ConfigError as error:
             log.error("reload refused", extra={"path": error.path, "reason": error.reason})
             return False
-        before = self.listings
+        before, signing = self.listings, self._signing
         listings = self._new_listings(config)
         listings.load(before.known)
         await before.stop()
-        self.config, self.listings, self._signing = config, listings, _new_signing(config)
+        self.config, self.listings = config, listings
+        self._signing = new_signing(config, self._transport)
+        self._provisioner = new_provisioner(config)
         await self._rebuild()
         await listings.start()
         log.info("reloaded", extra={"models": len(self.snapshot.catalogue.models)})
+        await signing.close(give_up=False)
         return True
 
     async def _keep_fresh(self) -> None:
@@ -206,6 +218,7 @@ class Gateway:
             rules=msgspec.convert(config.limits, Rules, from_attributes=True),
             hedge=config.routing.hedge,
             hedge_share_max=config.routing.hedge_share_max,
+            provisioner=self._provisioner,
         )
 
     def _new_listings(self, config: Config) -> Listings:
@@ -219,6 +232,7 @@ class Gateway:
             clock=time.time,
             jitter=lambda: random.uniform(0.9, 1.0),
             refresh_s=config.catalogue.refresh_s,
+            lists=lists,
         )
 
     async def _fetch_listing(self, provider: Provider) -> bytes:
@@ -280,15 +294,6 @@ class Gateway:
         }
         now = asyncio.get_running_loop().time()
         return self.office.metrics.dump(gauges) | self.pool.gauges(now)
-
-
-def _new_signing(config: Config) -> Signing:
-    """The keys of `config`, of which nothing is known yet: made anew only by a reload."""
-    keys = {
-        one.provider.slug: [key.reveal() for key in one.keys] for one in config.resolved if one.keys
-    }
-    logs.hide(key for values in keys.values() for key in values)
-    return Signing(keys, {one.provider.slug: one.provider.base_url for one in config.resolved})
 
 
 async def _no_send(_message: object) -> None:

@@ -5,12 +5,35 @@ configuration for more. What differs between providers of one dialect is a flag 
 asks for a provider by name. Keys are not here: they are secrets and travel apart.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import msgspec
+
+from proxy.wire.request import Effort
+
+Attachment = Literal["image", "file", "audio", "video"]
+
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws", "google", "entra"]
+"""How a call says who we are: by `Authorization: Bearer`, by the key in a header of that name, or
+with what a cloud's own account gives: a SigV4 signature (`aws`), a service account's token
+(`google`), an application's token (`entra`).
+"""
+
+DIALECTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai": (),
+    "responses": (),
+    "anthropic": (),
+    "gemini": (),
+    "vertex": ("project", "location"),
+    "cohere": (),
+    "bedrock": (),
+    "azure": ("api_version",),
+}
+"""What a provider may speak, and the options that the paths of that dialect are made of."""
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,14 +54,75 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How a wish for reasoning is said: `reasoning_effort`, OpenRouter's `reasoning` object, or
     not at all."""
 
-    reasoning_replay: Literal["none", "reasoning", "reasoning_content", "details"] = "none"
-    """Under which key it takes its own reasoning back on the next turn; most refuse it."""
+    efforts: tuple[Effort, ...] = get_args(Effort)
+    """The efforts that it knows; the nearest of them is said. One of its models may know fewer."""
+
+    reasoning_switch: Literal["none", "thinking", "template", "reasoning"] = "none"
+    """How thinking is switched on and off, beside the effort: by `thinking {type}`, by
+    `chat_template_kwargs {enable_thinking, thinking}`, by `reasoning {enabled}`, or not at all."""
+
+    thinks_when_forced: bool = True
+    """Takes a `tool_choice` that forces a call while it thinks. Otherwise it refuses, and thinking
+    is switched off for such a request."""
+
+    reasoning_replay: Literal["none", "reasoning", "reasoning_content", "thinking", "details"] = (
+        "none"
+    )
+    """Where it takes its own reasoning back on the next turn: under that key, as a part of type
+    `thinking` in the content, or as OpenRouter's `reasoning_details`; most refuse it."""
+
+    replay_required: bool = False
+    """Refuses tool calls of an earlier turn without reasoning; those of others get a blank."""
+
+    details_format: str = "openai-responses-v1"
+    """What OpenRouter calls the form of its `reasoning_details` over Responses; only reasoning of
+    the same form is sent back to it."""
 
     reasoning_apart: bool = False
     """`completion_tokens` leave `reasoning_tokens` out, though the total has them."""
 
     audio_apart: bool = False
     """`prompt_tokens` leave the tokens of audio out, though the total has them."""
+
+    developer_role: bool = False
+    """Knows the role `developer`; others are told it as `system`."""
+
+    names: bool = True
+    """Takes the `name` of who speaks; otherwise it stands before the text."""
+
+    cache_marks: bool = False
+    """Takes `cache_control` on parts of the content; most refuse it."""
+
+    text_parts: bool = True
+    """Takes text as a list of parts; otherwise they are joined to one string."""
+
+    attachments: tuple[Attachment, ...] | None = None
+    """The kinds of attachments that it takes; None where that depends on the model alone."""
+
+    tool_attachments: bool = False
+    """Takes attachments in the results of tools; otherwise the user shows them after the last."""
+
+    fetches: tuple[Attachment, ...] | None = None
+    """The kinds of attachments whose URL it fetches itself; None where as its dialect says."""
+
+    reads_pdf: bool | None = None
+    """Whether it reads PDFs; None where as its dialect says."""
+
+    files: Literal["file", "document_url", "file_url"] = "file"
+    """The type of the part that a file is: OpenAI's, Mistral's or Perplexity's."""
+
+    json_schema: bool = True
+    """Takes a `response_format` with a schema; otherwise it is asked for JSON, and the schema is
+    told in words."""
+
+    logprobs_count: bool = False
+    """Wants the number of alternatives as `logprobs`, and knows no `top_logprobs`."""
+
+    seed: Literal["seed", "random_seed"] = "seed"
+    """Its name for the seed."""
+
+    omits: tuple[str, ...] = ()
+    """Parameters that it refuses, which are left out."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,12 +132,27 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     base_url: str
     dialect: str = "openai"
+    models_url: str | None = None
+    """Where its models are listed, if on another host than `base_url`."""
+
     key_env: tuple[str, ...] = ()
     """Environment variables in which its users keep their key, the usual one first."""
 
+    auth: Auth = "bearer"
+    auth_also: Literal["aws", "google", "entra"] | None = None
+    """Another way that it takes. Which one a key is for, its own form tells."""
+
     options: dict[str, str] = {}
     """What its URLs need beside the model: `region`, `project`, `location`, `api_version`. Its
-    `base_url` may name them in braces."""
+    `base_url` and `models_url` may name them in braces: `{region}`; `{location-}` is the value and
+    a dash, and nothing where the value is `global`."""
+
+    option_env: dict[str, tuple[str, ...]] = {}
+    """Environment variables that give an option which is not said, the usual one first."""
+
+    responses: str | None = None
+    """Which of its models are asked over Responses rather than chat completions, as a regular
+    expression that their names begin with. Only dialect `openai` has both."""
 
     author: str | None = None
     """Who wrote models whose own name does not tell; the slug when left out."""
@@ -86,6 +185,25 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     providers: tuple[Provider, ...]
+
+
+_OPTION = re.compile(r"\{([a-z_]+)(-?)\}")
+
+
+def options_in(url: str | None) -> tuple[str, ...]:
+    """The options that an address of the table names."""
+    return tuple(name for name, _ in _OPTION.findall(url or ""))
+
+
+def address(url: str, options: Mapping[str, str]) -> str:
+    """`url` with its options filled in; all of them must be there."""
+
+    def value(found: re.Match[str]) -> str:
+        name, dash = found.groups()
+        said = options[name].rstrip("/")  # an option may be an address itself
+        return said if not dash else "" if said == "global" else f"{said}-"
+
+    return _OPTION.sub(value, url)
 
 
 @cache

@@ -16,11 +16,17 @@ from proxy.routing.catalogue import Catalogue
 from proxy.stores.schema import StoreError
 from proxy.stores.sql import SqlStore
 from proxy.stores.usage import UsageRow
-from proxy.supply import build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.supply import (
+    build_catalogue,
+    decode_listing,
+    fallback_listing,
+    fetch_listing,
+    lists,
+    new_signing,
+)
 from proxy.tables import dump, table
 from proxy.upstream import listing
 from proxy.upstream.listing import Listings, Status
-from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 
 LISTED_MAX = 20  # models named one by one in a sentence
@@ -32,8 +38,8 @@ async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
     has the models it had in the store. Nothing is written, and only bugs are logged: what a
     provider's list lacks is in the status.
     """
-    keys = {one.provider.slug: [key.reveal() for key in one.keys] for one in config.resolved}
-    signing, transport = Signing(keys), AiohttpTransport()
+    transport = AiohttpTransport()
+    signing = new_signing(config, transport)
 
     async def fetched(provider: Provider) -> bytes:
         return await fetch_listing(
@@ -52,6 +58,7 @@ async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
         on_change=lambda _: None,
         clock=time.time,
         jitter=lambda: 1.0,
+        lists=lists,
     )
     listings.load(_stored(config))
     log = logging.getLogger(listing.__name__)
@@ -61,6 +68,7 @@ async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
         await listings.refresh_all()
     finally:
         log.setLevel(before)
+        await signing.close()
         await transport.close()
     return build_catalogue(config, listings.rows), listings.status
 

@@ -145,6 +145,16 @@ class Timeouts(_Table, frozen=True, kw_only=True):
     drain_s: Annotated[float, Meta(ge=0, le=_SECONDS_MAX)] = 600
 
 
+class Egress(_Table, frozen=True, kw_only=True):
+    """What callers may have fetched for providers that take no URL: public addresses, and beyond
+    them the networks and hosts of `allow`.
+    """
+
+    allow: tuple[Word, ...] = ()
+    bytes_max: Positive = 20_971_520
+    timeout_s: Seconds = 20
+
+
 class Catalogue(_Table, frozen=True, kw_only=True):
     """How often providers are asked for their list of models."""
 
@@ -207,6 +217,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     catalogue: Catalogue = Catalogue()
     routing: Routing = Routing()
+    egress: Egress = Egress()
     providers: tuple[ProviderRow, ...] = ()
     models: tuple[Model, ...] = ()
 

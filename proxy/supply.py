@@ -1,29 +1,49 @@
 """Where the catalogue comes from: what providers list, the price table, and the configuration."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
-from proxy import __version__
+from proxy import __version__, logs
 from proxy.config import Config
 from proxy.dialects import OUTBOUND, outbound
 from proxy.dialects.asking import NO_HEADERS
 from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
 from proxy.money import Pricing
+from proxy.pipeline.provision import Provisioner
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, ModelRow, build
 from proxy.routing.waits import Timeouts
 from proxy.upstream import prices
+from proxy.upstream.egress import Egress
 from proxy.upstream.fetch import fetch
+from proxy.upstream.keyring import keyring
+from proxy.upstream.pdf import Reader
 from proxy.upstream.signing import Credential, Signing
 from proxy.upstream.transport import Call, Transport
 from proxy.wire.listing import Listing
 
 AGENT = f"weir/{__version__}"
 LISTING_S = 20.0  # for one provider's whole list
+
+
+def new_signing(config: Config, transport: Transport) -> Signing:
+    """The keys of `config`, of which nothing is known yet, and which no log shows."""
+    keys = [(one.provider, [key.reveal() for key in one.keys]) for one in config.resolved]
+    signing = keyring(keys, transport=transport, wall=time.time)
+    logs.hide(secret for provider, _ in keys for secret in signing.secrets(provider.slug))
+    return signing
+
+
+def new_provisioner(config: Config) -> Provisioner:
+    """Who fetches what providers do not, within the bounds of `config`."""
+    bounds = config.egress
+    egress = Egress(bounds.allow, agent=AGENT)
+    return Provisioner(egress, Reader(), bytes_max=bounds.bytes_max, timeout_s=bounds.timeout_s)
 
 
 def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]]) -> Catalogue:
@@ -53,7 +73,8 @@ async def fetch_listing(
     they are refused, which `signing` then knows. Raises GatewayError, that of the last key.
     """
     clock = asyncio.get_running_loop().time
-    credentials = signing.headers(provider.slug, clock())
+    await signing.prepare([provider.slug], clock())
+    credentials = signing.credentials(provider.slug, clock())
     credential: Credential | None = next(credentials)
     while credential is not None:
         status, body = await _ask(transport, provider, credential, connect_s=connect_s)
@@ -72,12 +93,29 @@ async def fetch_listing(
 async def _ask(
     transport: Transport, provider: Provider, credential: Credential, *, connect_s: float
 ) -> tuple[int, bytes]:
-    path = OUTBOUND[provider.dialect].models_path
-    if path is None:
+    url = _listing_url(provider)
+    if url is None:
         raise GatewayError("not_found", "the provider lists no models")
-    headers = {"Accept-Encoding": "identity", "User-Agent": AGENT, **credential.headers}
-    url = provider.base_url.rstrip("/") + path
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": AGENT,
+        **OUTBOUND[provider.dialect].models_headers,
+        **credential.sign(url, None),
+    }
     return await fetch(transport, Call(url, headers, None, connect_s), timeout_s=LISTING_S)
+
+
+def lists(provider: Provider) -> bool:
+    """Whether a provider can be asked for its list; else the price table has it."""
+    return _listing_url(provider) is not None
+
+
+def _listing_url(provider: Provider) -> str | None:
+    path = OUTBOUND[provider.dialect].models_path
+    if provider.models_url is not None or path is None:
+        return provider.models_url
+    return provider.base_url.rstrip("/") + path
 
 
 def decode_listing(provider: Provider, body: bytes) -> tuple[Listing, ...]:

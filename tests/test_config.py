@@ -187,6 +187,7 @@ def test_the_command_line_is_checked_too(bind: list[str], workers: int | None, p
 
 ENDPOINT = "[[models]]\nid = 'a/b'\n[[models.endpoints]]\nprovider = 'openai'\nmodel = 'm'\n"
 PRICING = "$.models[0].endpoints[0].pricing"
+HOSTS = 'expected a network, such as "10.0.0.0/8", or the name of a host, got "'
 DOLLARS = 'expected USD per token as a string, such as "0.000003"'
 RANGE = "expected a price from 0 to 1000 USD"
 FORM = 'expected "host:port" or "unix:/path", got'
@@ -235,6 +236,19 @@ WRONG = [
     ("[credits]\nmargin = '11'", "$.credits.margin", "expected 0 to 10"),
     ("[credits]\nmargin = 'nan'", "$.credits.margin", "expected"),
     ("[routing]\nhedge_share_max = 0.0", "$.routing.hedge_share_max", "expected"),
+    ("[egress]\nbytes_max = 0", "$.egress.bytes_max", "expected"),
+    ("[egress]\nallow = ['']", "$.egress.allow[0]", "expected"),
+    ("[egress]\nallow = ['::/0', 'a b']", "$.egress.allow[1]", HOSTS),
+    ("[egress]\nallow = ['10.0.0.0/33']", "$.egress.allow[0]", HOSTS),
+    ("[egress]\nallow = ['10.0.0.300']", "$.egress.allow[0]", HOSTS),
+    ("[egress]\nallow = ['http://files.internal']", "$.egress.allow[0]", HOSTS),
+    ("[egress]\nallow = ['files.internal:80']", "$.egress.allow[0]", HOSTS),
+    ("[egress]\nallow = ['*.internal']", "$.egress.allow[0]", HOSTS),
+    (
+        "[egress]\nallow = ['10.1.2.3/8']",
+        "$.egress.allow[0]",
+        'expected a network, such as "10.0.0.0/8"',
+    ),
     ("[[models]]\nid = 'gpt-5'", "$.models[0].id", 'expected "author/name", got "gpt-5"'),
     ("[[models]]\nid = 'a/b/c'", "$.models[0].id", 'expected "author/name"'),
     (
@@ -319,6 +333,11 @@ def test_workers_need_a_restart_too() -> None:
     changed = replace(config, server=replace(config.server, workers=2))
     assert difference(config, changed) == ["$.server.workers"]
     assert {*OTHERWISE, "server.workers"} == set(RESTART)
+
+
+def test_what_may_be_fetched_from() -> None:
+    allow = ["10.0.0.0/8", "fd00::/8", "192.168.1.7", "::1", "files.internal", "a-b", "A_1.x2"]
+    assert load(f"[egress]\nallow = {allow}").egress.allow == tuple(allow)
 
 
 def test_all_else_is_taken_by_a_reload() -> None:

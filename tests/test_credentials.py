@@ -1,5 +1,6 @@
 """Which providers a configuration stands for, where their keys come from, and that none shows."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from proxy.credentials import (
     read_text,
     resolve,
 )
-from proxy.providers import Provider, Quirks, known
+from proxy.providers import Provider, Quirks, known, options_in
 from proxy.settings import ConfigError, ProviderRow
 
 TABLE = known()
@@ -158,9 +159,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"slug": "openai", "base_url": f"https://h/v1?k={CANARY}"}, URL, "a URL here has no query"),
     ({"slug": "openai", "base_url": f"https://h/v1#{CANARY}"}, URL, "a URL here has no query"),
     (
-        {"slug": "openai", "dialect": "gemini", "api_key": CANARY},
+        {"slug": "openai", "dialect": "gemni", "api_key": CANARY},
         "$.providers[2].dialect",
-        '"gemini" is not supported yet',
+        'there is no dialect "gemni", did you mean "gemini"?',
+    ),
+    (
+        {"slug": "openai", "dialect": "zzz", "api_key": CANARY},
+        "$.providers[2].dialect",
+        'there is no dialect "zzz", only openai, responses, ',
     ),
     ({"slug": "openai"}, KEY, "no key: environment variable OPENAI_API_KEY is not set"),
     ({"slug": "huggingface"}, KEY, "no key: environment variable HF_TOKEN or HUGGINGFACE_API_KEY"),
@@ -215,13 +221,34 @@ def test_discovery_refuses_what_can_not_be_a_key() -> None:
     assert CANARY not in str(caught.value)
 
 
+PLACES = {
+    "AWS_REGION": "eu-west-1",
+    "AZURE_OPENAI_ENDPOINT": "https://ours.openai.azure.com/",
+    "GOOGLE_CLOUD_PROJECT": "our-project",
+}
+ACCOUNT = {
+    "type": "service_account",
+    "project_id": "its-project",
+    "private_key_id": "0123456789abcdef",
+    "private_key": f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n",
+    "client_email": "weir@its-project.iam.gserviceaccount.com",
+    "token_uri": "https://oauth2.googleapis.com/token",
+}
+
+
 @pytest.mark.parametrize("slug", TABLE)
 def test_every_known_provider_resolves_from_its_slug(
     slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "known", lambda: TABLE)
-    found = resolved({"slug": slug, "api_key": CANARY})
-    assert found.provider == TABLE[slug], "the table's own form is the checked one"
+    row = TABLE[slug]
+    key = json.dumps(ACCOUNT) if row.auth == "google" else CANARY
+    found = resolved({"slug": slug, "api_key": key}, PLACES).provider
+    assert "{" not in f"{found.base_url}{found.models_url}"
+    told = {name: getattr(row, name) for name in ("base_url", "models_url", "options")}
+    if not options_in(row.base_url):
+        assert found == row, "the table's own form is the checked one"
+    assert msgspec.structs.replace(found, **told) == row
 
 
 def test_the_variables_looked_for_are_listed() -> None:
@@ -247,3 +274,195 @@ def test_secrets_compare_by_value() -> None:
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
+
+
+# Clouds.
+
+
+@pytest.fixture
+def _clouds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "known", lambda: TABLE)
+
+
+VERTEX, BEDROCK, AZURE = ({"slug": slug} for slug in ("google-vertex", "amazon-bedrock", "azure"))
+PAIR = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": CANARY}
+ENTRA = {"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": CANARY}
+
+
+def cloud_files(name: str) -> str:
+    if name == "/run/account.json":
+        return json.dumps(ACCOUNT, indent=1) + "\n"
+    return files(name)
+
+
+def in_cloud(
+    given: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> ResolvedProvider:
+    return resolve(
+        msgspec.convert(given, ProviderRow),
+        given=given,
+        path="$.providers[2]",
+        environ={} if environ is None else environ,
+        read_file=cloud_files,
+    )
+
+
+@pytest.mark.usefixtures("_clouds")
+@pytest.mark.parametrize(
+    ("given", "environ", "base_url"),
+    [
+        (VERTEX, {}, "https://aiplatform.googleapis.com"),
+        ({**VERTEX, "options": {"location": "global"}}, {"GOOGLE_CLOUD_LOCATION": "us-east5"},
+         "https://aiplatform.googleapis.com"),
+        (VERTEX, {"GOOGLE_CLOUD_LOCATION": "us-east5"},
+         "https://us-east5-aiplatform.googleapis.com"),
+        (BEDROCK, {"AWS_DEFAULT_REGION": "us-west-2", "AWS_REGION": " "},
+         "https://bedrock-runtime.us-west-2.amazonaws.com"),
+        (BEDROCK, {"AWS_DEFAULT_REGION": "us-west-2", "AWS_REGION": "us-east-1"},
+         "https://bedrock-runtime.us-east-1.amazonaws.com"),
+        ({**BEDROCK, "options": {"region": "eu-west-1"}}, {"AWS_REGION": "us-east-1"},
+         "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+        (AZURE, PLACES, "https://ours.openai.azure.com"),
+        ({**AZURE, "base_url": "http://127.0.0.1:9/"}, {}, "http://127.0.0.1:9"),
+    ],
+)  # fmt: skip
+def test_an_address_is_made_of_options(
+    given: dict[str, Any], environ: dict[str, str], base_url: str
+) -> None:
+    key = "file:/run/account.json" if given["slug"] == "google-vertex" else "k"
+    assert in_cloud({**given, "api_key": key}, environ).provider.base_url == base_url
+
+
+@pytest.mark.usefixtures("_clouds")
+def test_options_come_from_the_row_then_the_environment_then_what_is_known() -> None:
+    given = {**AZURE, "api_key": "k"}
+    known_version = TABLE["azure"].options["api_version"]
+    said = {"OPENAI_API_VERSION": "from-environment"}
+    mine = {**given, "options": {"api_version": "mine"}}
+
+    def version(given: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+        return in_cloud(given, {**PLACES, **environ}).provider.options["api_version"]
+
+    assert version(given, {}) == known_version
+    assert version(given, said) == "from-environment"
+    assert version(mine, said) == "mine"
+
+
+@pytest.mark.usefixtures("_clouds")
+def test_another_address_is_not_shown_the_list_of_models() -> None:
+    """Nor the key that would be sent there."""
+    given = {**BEDROCK, "api_key": "k", "options": {"region": "us-east-1"}}
+    assert in_cloud(given).provider.models_url == (
+        "https://bedrock.us-east-1.amazonaws.com/foundation-models"
+    )
+    elsewhere = {**given, "base_url": "http://127.0.0.1:9"}
+    assert in_cloud(elsewhere).provider.models_url is None
+    both = {**elsewhere, "models_url": "http://127.0.0.1:9/{region}/"}
+    assert in_cloud(both).provider.models_url == "http://127.0.0.1:9/us-east-1"
+
+
+@pytest.mark.usefixtures("_clouds")
+def test_the_project_may_come_from_the_account() -> None:
+    given = {**VERTEX, "api_key": "file:/run/account.json"}
+    assert in_cloud(given).provider.options["project"] == "its-project"
+    named = in_cloud(given, {"GOOGLE_CLOUD_PROJECT": "another"})
+    assert named.provider.options["project"] == "another"
+
+
+@pytest.mark.usefixtures("_clouds")
+@pytest.mark.parametrize(
+    ("given", "environ", "key"),
+    [
+        (BEDROCK, {"AWS_BEARER_TOKEN_BEDROCK": "b", **PAIR}, "b"),
+        (BEDROCK, PAIR, f"AKIDEXAMPLE:{CANARY}"),
+        (BEDROCK, {**PAIR, "AWS_SESSION_TOKEN": "s"}, f"AKIDEXAMPLE:{CANARY}:s"),
+        ({**BEDROCK, "api_key": "aws:default"}, PAIR, "aws:default"),
+        (AZURE, {"AZURE_OPENAI_API_KEY": "k", **ENTRA}, "k"),
+        (AZURE, ENTRA, f"t:c:{CANARY}"),
+        (VERTEX, {"GOOGLE_APPLICATION_CREDENTIALS": "/run/account.json"},
+         json.dumps(ACCOUNT, indent=1)),
+        ({**VERTEX, "api_key": "env:MINE"}, {"MINE": "/run/account.json"},
+         json.dumps(ACCOUNT, indent=1)),
+        ({**VERTEX, "api_key": "env:MINE"}, {"MINE": json.dumps(ACCOUNT)}, json.dumps(ACCOUNT)),
+    ],
+)  # fmt: skip
+def test_an_account_is_found_where_the_clouds_own_tools_look(
+    given: dict[str, Any], environ: dict[str, str], key: str
+) -> None:
+    found = in_cloud(given, {**PLACES, **environ})
+    assert [one.reveal() for one in found.keys] == [key]
+
+
+OPTION = "$.providers[2].options"
+WRONG_IN_CLOUD: list[tuple[dict[str, Any], dict[str, str], str, str]] = [
+    (BEDROCK, {}, f"{OPTION}.region",
+     "missing, and environment variable AWS_REGION or AWS_DEFAULT_REGION is not set"),
+    ({**BEDROCK, "options": {"region": ""}}, {}, f"{OPTION}.region", "missing, and"),
+    ({**BEDROCK, "options": {"region": "evil.test/"}}, {}, f"{OPTION}.region", "expected letters"),
+    ({**BEDROCK, "base_url": "http://h", "api_key": f"a:{CANARY}"}, {}, f"{OPTION}.region",
+     "missing, and environment variable AWS_REGION"),
+    (BEDROCK, {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}, KEY,
+     "no key: environment variable AWS_BEARER_TOKEN_BEDROCK or "
+     "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY is not set, and"),
+    ({**BEDROCK, "api_key": f"a:{CANARY}:s:t"}, PLACES, KEY, "the key is not \"ACCESS_KEY_ID:"),
+    ({**BEDROCK, "api_key": f":{CANARY}"}, PLACES, KEY, "the key is not \"ACCESS_KEY_ID:"),
+    ({**BEDROCK, "auth": "aws", "api_key": CANARY}, PLACES, KEY, "the key is not \"ACCESS_KEY_ID:"),
+    (AZURE, {}, f"{OPTION}.endpoint", "missing, and environment variable AZURE_OPENAI_ENDPOINT"),
+    (AZURE, {"AZURE_OPENAI_ENDPOINT": "ours"}, f"{OPTION}.endpoint", "expected an absolute URL"),
+    (AZURE, {"AZURE_OPENAI_ENDPOINT": f"https://u:{CANARY}@h"}, f"{OPTION}.endpoint",
+     "a URL here holds no user"),
+    ({**AZURE, "api_key": f"c:{CANARY}"}, PLACES, KEY, "the key is not \"TENANT_ID:CLIENT_ID:"),
+    ({**AZURE, "options": {"api_version": ""}, "api_key": "k"}, PLACES, f"{OPTION}.api_version",
+     "missing, and environment variable OPENAI_API_VERSION is not set"),
+    (VERTEX, {}, KEY, "no key: environment variable GOOGLE_APPLICATION_CREDENTIALS is not set"),
+    ({**VERTEX, "api_key": "file:/run/key"}, {}, KEY, 'file "/run/key" is not the JSON file of'),
+    ({**VERTEX, "api_key": "env:MINE"}, {"MINE": CANARY}, KEY,
+     "the file that environment variable MINE names can not be read"),
+    (VERTEX, {"GOOGLE_APPLICATION_CREDENTIALS": "/run/key"}, KEY,
+     "the file that environment variable GOOGLE_APPLICATION_CREDENTIALS names is not the JSON"),
+    ({**VERTEX, "api_key": '{"type": "authorized_user"}'}, {}, KEY,
+     "the key is not the JSON file of a service account"),
+    ({**VERTEX, "api_key": ""}, {}, KEY, "the key is empty"),
+    ({"slug": "acme", "base_url": "https://acme.test", "dialect": "vertex", "api_key": "k"}, {},
+     f"{OPTION}.project", "missing"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("_clouds")
+@pytest.mark.parametrize(("given", "environ", "path", "reason"), WRONG_IN_CLOUD)
+def test_what_a_cloud_lacks_is_said_with_its_variables(
+    given: dict[str, Any], environ: dict[str, str], path: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        in_cloud(given, environ)
+    assert caught.value.path == path
+    assert caught.value.reason.startswith(reason)
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_clouds")
+@pytest.mark.parametrize(
+    ("environ", "slugs"),
+    [
+        ({"ANTHROPIC_API_KEY": "k"}, ["anthropic"]),
+        ({"GOOGLE_API_KEY": "k", "CO_API_KEY": "k"}, ["google-ai-studio", "cohere"]),
+        ({"AWS_BEARER_TOKEN_BEDROCK": "k"}, []),
+        ({"AWS_BEARER_TOKEN_BEDROCK": "k", "AWS_REGION": "us-east-1"}, ["amazon-bedrock"]),
+        ({"AZURE_OPENAI_API_KEY": "k"}, []),
+        ({"AZURE_OPENAI_API_KEY": "k", **PLACES}, ["azure"]),
+        ({**PAIR, **ENTRA, **PLACES, "GOOGLE_APPLICATION_CREDENTIALS": "/run/account.json"}, []),
+    ],
+)
+def test_discovery_needs_a_providers_own_key_and_its_place(
+    environ: dict[str, str], slugs: list[str]
+) -> None:
+    found = discover(environ)
+    assert [one.provider.slug for one in found] == slugs
+    assert not any("{" in one.provider.base_url for one in found)
+
+
+@pytest.mark.usefixtures("_clouds")
+def test_who_says_how_keys_are_shown_is_taken_at_their_word() -> None:
+    given = {**BEDROCK, "api_key": "odd:but:a:key", "auth": "bearer"}
+    provider = in_cloud(given, PLACES).provider
+    assert (provider.auth, provider.auth_also) == ("bearer", None)

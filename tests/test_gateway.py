@@ -182,7 +182,7 @@ async def test_keys_take_turns_and_a_refused_one_hands_over(tmp_path: Path) -> N
         text = config_text(tmp_path, base_url).replace('api_key = "provider-key-0"', keys)
         async with weir(tmp_path, text + model_text("test/one", ("p0", "test/one"))) as running:
             signing = running.gateway.snapshot.signing
-            assert len(list(signing.headers("p0", 0.0))) == 1, "its list told which key is good"
+            assert len(list(signing.credentials("p0", 0.0))) == 1, "its list told which key is good"
             signing.accepted("p0", 0)
             statuses = [(await ask(running, "test/one"))[0] for _ in range(4)]
             assert statuses == [200] * 4

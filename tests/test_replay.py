@@ -1,38 +1,48 @@
-"""Every recorded chat in OpenAI's dialect is served by a provider on loopback and asked for through
-a running gateway, streamed and whole; what comes out of the socket is what the recording says.
+"""Every recorded chat, whoever spoke it, through sockets: what comes out is what was said.
 
-The provider finds the recording to play by a field that the gateway does not know, and so hands on.
+A provider on loopback serves the recordings; each is asked for through a running gateway, streamed
+and whole.
+
+The provider finds the recording to play by the model's name: there is a model for each.
 """
 
 import asyncio
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from proxy import providers
 from proxy.dialects.chat.fields import OWN_FIELDS
 from proxy.dialects.chat.request import decode_request
 from proxy.errors import GatewayError
 from tests.heard import check_error, check_same, heard_answer, heard_stream
-from tests.recordings import Recording, load
+from tests.recordings import Recording, Row, load
 from tests.running import Running, model_text, serving, weir
-from tests.truth import PROVIDERS, Json, Truth, chats, check_count, kind, said
+from tests.truth import PAIRS, Json, Truth, chats, check_count, kind
+from tests.wires import DIALECTS, retry_after, truth_of
 
 AT_ONCE = 8
 SLUGS = {"zai": "z-ai"}
 WRITTEN_ANEW = {"model", "stream", "stream_options", "reasoning"}  # the last for OpenRouter alone
+FORMS = {"sse": "text/event-stream", "eventstream": "application/vnd.amazon.eventstream"}
+"""For the recordings of which no headers were kept."""
+
+NAME = re.compile(rb"the(?:/|%2F)model(?:%3A|:)[sw](\d+)")
 
 
 class Replay:
     """A provider of recordings, in pieces of odd sizes. `faults` is what it did not like."""
 
-    def __init__(self, recordings: dict[str, Recording]) -> None:
+    def __init__(self, recordings: list[Recording]) -> None:
         self._recordings = recordings
         self.faults: list[str] = []
 
@@ -46,23 +56,24 @@ class Replay:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        asked = json.loads(body)
-        recording = self._recordings[asked["recording"]]
-        self._look(scope, asked, recording.row["provider"])
-        told = {"content-type": "application/json"}  # two recorders kept no headers
+        wanted = NAME.search(scope["raw_path"]) or NAME.search(body)
+        assert wanted is not None
+        recording = self._recordings[int(wanted[1])]
+        self._look(scope, json.loads(body), recording.row)
+        told = {"content-type": FORMS.get(recording.row["kind"], "application/json")}
         kept = ("content-type", "retry-after")
         told |= {name: value for name, value in recording.headers.items() if name in kept}
         await _answer(send, recording.status, told, _pieces(recording))
 
-    def _look(self, scope: Scope, asked: Json, provider: str) -> None:
-        headers = dict(scope["headers"])
+    def _look(self, scope: Scope, asked: Json, row: Row) -> None:
+        headers, provider = dict(scope["headers"]), row["provider"]
         if headers[b"authorization"] != f"Bearer key-of-{provider}".encode():
             self.faults.append(f"{provider}: another key")
+        if row["api"] != "chat":
+            return
         known = WRITTEN_ANEW if provider == "openrouter" else WRITTEN_ANEW - {"reasoning"}
         if own := asked.keys() & OWN_FIELDS - known:
             self.faults.append(f"{provider}: the gateway's own {own}")
-        if asked["model"] != "the/model:own-name":
-            self.faults.append(f"{provider}: another model")
 
 
 async def _answer(send: Send, status: int, headers: dict[str, str], pieces: Any) -> None:
@@ -91,25 +102,42 @@ class Heard(NamedTuple):
     body: bytes
 
 
-def configuration(folder: Path, url: str) -> str:
+def configuration(folder: Path, url: str, recordings: list[Recording]) -> str:
     rows = [f'[store]\nurl = "sqlite:///{folder}/weir.db"']
-    for provider in PROVIDERS:
-        slug = SLUGS.get(provider, provider)
+    for api, provider in PAIRS:
+        known = SLUGS.get(provider, provider)
         rows.append(
-            f'[[providers]]\nslug = "{slug}"\nname = "The {provider}"\n'
-            f'base_url = "{url}/{provider}"\napi_key = "key-of-{provider}"'
+            f'[[providers]]\nslug = "{slug_of(api, provider)}"\nname = "The {provider}"\n'
+            f'base_url = "{url}/{provider}"\napi_key = "key-of-{provider}"\n'
+            f'dialect = "{DIALECTS[api]}"\nauth = "bearer"'
         )
-        rows.append(model_text(f"test/{provider}", (slug, "the/model:own-name")))
+        if known in providers.known():
+            quirks = msgspec.to_builtins(providers.known()[known].quirks)
+            for key in ("attachments", "reads_pdf"):
+                del quirks[key]  # recorded refusals are of attachments that are not sent any more
+            told = (
+                f"{key} = {json.dumps(value)}" for key, value in quirks.items() if value is not None
+            )
+            rows.append(f"quirks = {{ {', '.join(told)} }}")
+    for number, recording in enumerate(recordings):
+        slug = slug_of(recording.row["api"], recording.row["provider"])
+        rows += [
+            model_text(f"test/{form}{number}", (slug, f"the/model:{form}{number}"))
+            for form in "sw"  # streamed and whole: one may be told to pause, the other not yet
+        ]
     return "\n".join(rows)
 
 
-def question(recording: Recording, *, stream: bool) -> tuple[Json, bool]:
+def slug_of(api: str, provider: str) -> str:
+    return f"{provider}-{api.lower()}"
+
+
+def question(number: int, recording: Recording, *, stream: bool) -> tuple[Json, bool]:
     """What to ask, and whether it is what was asked when the recording was made."""
-    row = recording.row
-    ours = {"model": f"test/{row['provider']}", "recording": row["dir"], "stream": stream}
+    ours = {"model": f"test/{'s' if stream else 'w'}{number}", "stream": stream}
     plain = {"messages": [{"role": "user", "content": "hello"}], **ours}
     recorded = recording.request.get("body")
-    if not isinstance(recorded, dict):
+    if not isinstance(recorded, dict) or recording.row["api"] != "chat":
         return plain, False
     body = recorded | ours
     try:
@@ -135,9 +163,9 @@ def check(heard: Heard, recording: Recording, *, stream: bool) -> None:
     if recording.status != 200:
         assert form == "application/json"
         check_error(heard.body, heard.status, recording, name)
-        assert heard.headers.get("Retry-After") == recording.headers.get("retry-after")
+        assert heard.headers.get("Retry-After") == retry_after(recording)
         return
-    truth = said(recording)
+    truth = truth_of(recording)
     if truth.error is not None:
         check_broken(heard, truth, name)
         return
@@ -146,7 +174,8 @@ def check(heard: Heard, recording: Recording, *, stream: bool) -> None:
     got = heard_stream(heard.body) if stream else heard_answer(heard.body)
     check_same(got, truth)
     assert got.usage is not None
-    assert got.usage["prompt_tokens"] > 0, "counted, or estimated where the provider does not tell"
+    zero = truth.usage is not None and truth.usage["prompt_tokens"] == 0
+    assert (got.usage["prompt_tokens"] > 0) != zero, "counted, or estimated if not told"
     shown = heard.body.split(b"\n\n")[-3].removeprefix(b"data: ") if stream else heard.body
     answer = json.loads(shown)
     assert answer["id"] == heard.headers["X-Generation-Id"]
@@ -156,7 +185,9 @@ def check(heard: Heard, recording: Recording, *, stream: bool) -> None:
         or one.details or one.annotations
         for one in truth.voices.values()
     )  # fmt: skip
-    assert (answer["usage"]["cost"] > 0) == anything, "an empty answer costs nothing"
+    explicit_zero = truth.usage is not None and truth.usage["total_tokens"] == 0
+    free = explicit_zero or not anything
+    assert (answer["usage"]["cost"] == 0) == free, "an empty answer costs nothing"
 
 
 def check_broken(heard: Heard, truth: Truth, name: str) -> None:
@@ -177,16 +208,18 @@ def check_broken(heard: Heard, truth: Truth, name: str) -> None:
 async def test_every_recording_through_sockets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recordings = {row["dir"]: load(row) for provider in PROVIDERS for row in chats(provider)}
+    recordings = [load(row) for api, provider in PAIRS for row in chats(provider, api)]
+    spoken_as_chat = sum(recording.row["api"] == "chat" for recording in recordings)
     replay = Replay(recordings)
-    replayed: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
+    replayed: dict[tuple[str, str], Counter[str]] = {pair: Counter() for pair in PAIRS}
     as_recorded = 0
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def play(session: aiohttp.ClientSession, running: Running, recording: Recording) -> None:
+    async def play(session: aiohttp.ClientSession, running: Running, number: int) -> None:
         nonlocal as_recorded
+        recording = recordings[number]
         for stream in (True, False):
-            body, same = question(recording, stream=stream)
+            body, same = question(number, recording, stream=stream)
             async with gate:
                 heard = await ask(session, running, body)
             try:
@@ -196,18 +229,18 @@ async def test_every_recording_through_sockets(
                 error.add_note(f"{heard.status} {heard.body[:2000]!r}")
                 raise
             as_recorded += same
-        replayed[recording.row["provider"]][kind(recording)] += 1
+        replayed[recording.row["api"], recording.row["provider"]][kind(recording)] += 1
 
     async with (
         serving(replay) as url,
-        weir(tmp_path, configuration(tmp_path, url)) as running,
+        weir(tmp_path, configuration(tmp_path, url, recordings)) as running,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {running.key}"}) as session,
         asyncio.TaskGroup() as group,
     ):
-        for recording in recordings.values():
-            group.create_task(play(session, running, recording))
+        for number in range(len(recordings)):
+            group.create_task(play(session, running, number))
     assert replay.faults == []
-    assert as_recorded > len(recordings), "most are asked for in the words of their own time"
+    assert as_recorded > spoken_as_chat, "most are asked for in the words of their own time"
     table = check_count(replayed)
     with capsys.disabled():
         print(f"\n\nrecordings replayed through sockets, streamed and whole\n{table}")

@@ -2,20 +2,33 @@
 
 import asyncio
 from decimal import Decimal
+from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from proxy import supply
+from proxy import logs, supply
 from proxy.config import Config, decode
+from proxy.dialects import OUTBOUND, Outbound
 from proxy.errors import GatewayError
 from proxy.providers import Provider, known
-from proxy.supply import build_catalogue, decode_listing, fallback_listing, fetch_listing
+from proxy.supply import (
+    build_catalogue,
+    decode_listing,
+    fallback_listing,
+    fetch_listing,
+    lists,
+    new_provisioner,
+    new_signing,
+)
 from proxy.upstream.fake import fake, load_scenario
+from proxy.upstream.keyring import keyring
 from proxy.upstream.signing import Signing
 from proxy.upstream.transport import AiohttpTransport
 from proxy.wire.listing import Listing
 from tests.running import free_port, provider, serving
+from tests.upstream.lenders import Lender, lending, token
 
 ACME = Provider(slug="acme", name="Acme AI", base_url="http://127.0.0.1:1/v1")
 
@@ -139,7 +152,7 @@ async def test_a_refused_key_gives_way_to_the_next(
     finally:
         await transport.close()
     now = asyncio.get_running_loop().time()
-    tries = len(list(signing.headers("acme", now)))
+    tries = len(list(signing.credentials("acme", now)))
     assert tries == (2 if asked_times == 1 else 1), "who was refused is known"
     assert signing.all_refused("acme", now) is not good
 
@@ -157,7 +170,7 @@ async def test_a_key_that_must_wait_is_not_refused() -> None:
             assert app.requests == 1
     finally:
         await transport.close()
-    assert len(list(signing.headers("acme", asyncio.get_running_loop().time()))) == 2
+    assert len(list(signing.credentials("acme", asyncio.get_running_loop().time()))) == 2
 
 
 async def test_nobody_there_is_an_error() -> None:
@@ -189,3 +202,115 @@ def test_a_list_that_is_none_is_refused() -> None:
 def test_who_never_answered_has_the_models_of_the_price_table() -> None:
     assert "gpt-4o-mini" in {row.model for row in fallback_listing(known()["openai"])}
     assert fallback_listing(ACME) == ()
+
+
+# Providers that list elsewhere, otherwise, or not at all.
+
+
+def spoken(**fields: Any) -> dict[str, Outbound]:
+    """The dialects, with one more that is `openai` but for `fields`."""
+    return {**OUTBOUND, "bedrock": OUTBOUND["openai"]._replace(**fields)}
+
+
+async def test_a_list_on_another_host_is_asked_for_there_and_signed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        supply, "OUTBOUND", spoken(models_path=None, models_headers={"X-Version": "1"})
+    )
+    transport = AiohttpTransport()
+    app = fake(load_scenario('models = ["a/one"]'), keep=1)
+    try:
+        async with serving(app) as url:
+            bedrock = replace(
+                known()["amazon-bedrock"],
+                base_url="http://127.0.0.1:1",
+                models_url=f"{url}/v1/models",
+                options={"region": "us-east-1"},
+            )
+            signing = keyring(
+                [(bedrock, ["AKIDEXAMPLE:secret"])], transport=transport, wall=lambda: 1440938160.0
+            )
+            assert lists(bedrock)
+            await fetch_listing(transport, bedrock, signing, connect_s=5)
+            (seen,) = app.seen
+            expected = next(signing.credentials(bedrock.slug, 0.0)).sign(f"{url}/v1/models", None)
+            assert (seen.method, seen.path) == ("GET", "/v1/models")
+            assert seen.headers["authorization"] == expected["Authorization"]
+            assert seen.headers["x-amz-date"] == "20150830T123600Z"
+            assert seen.headers["x-version"] == "1"
+    finally:
+        await transport.close()
+
+
+async def test_a_list_waits_for_its_token() -> None:
+    transport = AiohttpTransport()
+    lender = Lender(token("ya-lent"))
+    try:
+        async with (
+            lending(lender) as url,
+            provider('models = ["a/one"]\napi_key = "ya-lent"') as (_, base_url),
+        ):
+            azure = replace(ACME, base_url=base_url, auth="entra", options={"authority": url})
+            signing = keyring([(azure, ["t:c:secret"])], transport=transport, wall=lambda: 0.0)
+            body = await fetch_listing(transport, azure, signing, connect_s=5)
+            assert [row.model for row in decode_listing(azure, body)] == ["a/one"]
+    finally:
+        await transport.close()
+
+
+async def test_without_a_token_nobody_is_asked() -> None:
+    transport = AiohttpTransport()
+    lender = Lender((401, {"error": "invalid_client"}))
+    try:
+        async with lending(lender) as url, provider("") as (app, base_url):
+            azure = replace(ACME, base_url=base_url, auth="entra", options={"authority": url})
+            signing = keyring([(azure, ["t:c:secret"])], transport=transport, wall=lambda: 0.0)
+            for _ in range(2):
+                with pytest.raises(GatewayError) as caught:
+                    await fetch_listing(transport, azure, signing, connect_s=5)
+                assert caught.value.kind == "provider_credential"
+            assert app.requests == 0
+            assert len(lender.asked) == 1, "it rests"
+    finally:
+        await transport.close()
+
+
+async def test_who_has_no_list_can_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supply, "OUTBOUND", spoken(models_path=None))
+    bedrock = replace(known()["amazon-bedrock"], models_url=None)
+    assert not lists(bedrock)
+    transport = AiohttpTransport()
+    try:
+        with pytest.raises(GatewayError) as caught:
+            await fetch_listing(transport, bedrock, Signing({}), connect_s=5)
+    finally:
+        await transport.close()
+    assert caught.value.kind == "not_found"
+
+
+async def test_keys_and_their_parts_are_in_no_log() -> None:
+    transport = AiohttpTransport()
+    try:
+        config = decode(
+            """
+            [[providers]]
+            slug = "amazon-bedrock"
+            api_key = "AKIDEXAMPLE12:secret/part+1234:session-part-1234"
+            options = { region = "us-east-1" }
+            """,
+            environ={},
+            read_file=lambda name: "",
+        )
+        signing = new_signing(config, transport)
+        assert len(signing.secrets("amazon-bedrock")) == 3
+        for secret in signing.secrets("amazon-bedrock"):
+            assert secret not in logs.redact(f"it said {secret} aloud")
+    finally:
+        await transport.close()
+
+
+def test_what_is_fetched_for_providers_keeps_to_the_configuration() -> None:
+    made = new_provisioner(configured("[egress]\nallow = ['::1']\nbytes_max = 5\ntimeout_s = 2"))
+    assert (made._bytes_max, made._timeout_s) == (5, 2)
+    assert made._egress._allowed.has("any", ip_address("::1"))

@@ -1,4 +1,4 @@
-"""Every recorded chat in OpenAI's dialect goes through the sans-I/O core and comes out the same.
+"""Every recorded chat, whoever spoke it, goes through the sans-I/O core and comes out the same.
 
 Bytes are fed whole, one by one and in random slices; what clients hear is compared with what an
 independent reader finds in the recording (`tests/truth.py`).
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from proxy.dialects import OUTBOUND, Outbound
 from proxy.dialects.chat.errors import encode_error
-from proxy.dialects.chat.events import decode_answer, decoder
 from proxy.dialects.chat.request import decode_request
 from proxy.dialects.chat.stream import Encoder, encode_answer, encode_usage
 from proxy.dialects.faults import decode_refusal, provider_error
@@ -28,10 +28,12 @@ from proxy.wire.request import Head
 from tests.heard import check_error, check_same, heard_answer, heard_stream
 from tests.recordings import Recording, load
 from tests.stage import endpoint, snapshot
-from tests.truth import PROVIDERS, Json, Truth, chats, check_count, events, kind, said
+from tests.truth import PAIRS, PROVIDERS, Json, Truth, chats, check_count, events, kind
+from tests.wires import dialect_of, retry_after, truth_of
 
 pytestmark = pytest.mark.wire
 
+CHAT = OUTBOUND["openai"]
 HEAD = Head(id="gen-1-test", created=1, model="test/model", provider="Test")
 SLUGS = {"zai": "z-ai"}
 
@@ -67,20 +69,21 @@ def sliced(body: bytes, rng: random.Random) -> Iterator[bytes]:
         start = end
 
 
-def decode(pieces: Iterable[bytes], quirks: Quirks) -> list[Event]:
-    stream = decoder(quirks)
+def decode(pieces: Iterable[bytes], quirks: Quirks, dialect: Outbound = CHAT) -> list[Event]:
+    stream = dialect.decoder(quirks)
     decoded = list(itertools.chain.from_iterable(map(stream.feed, pieces)))
     return [*decoded, *stream.end()]
 
 
 def check_stream(recording: Recording) -> None:
     quirks, body = quirks_of(recording.row["provider"]), recording.body
-    whole = decode([body], quirks)
-    assert decode((bytes([byte]) for byte in body), quirks) == whole
+    dialect = dialect_of(recording)
+    whole = decode([body], quirks, dialect)
+    assert decode((bytes([byte]) for byte in body), quirks, dialect) == whole
     rng = random.Random(recording.row["name"])
     for _ in range(3):
-        assert decode(sliced(body, rng), quirks) == whole
-    truth, heard = said(recording), heard_stream(encode(whole))
+        assert decode(sliced(body, rng), quirks, dialect) == whole
+    truth, heard = truth_of(recording), heard_stream(encode(whole))
     if truth.error is not None:
         check_broken(heard, truth)
         return
@@ -89,7 +92,8 @@ def check_stream(recording: Recording) -> None:
     check_same(folded, truth)
     assert isinstance(whole[0], Started)
     assert any(isinstance(event, Finished) for event in whole)
-    assert any(isinstance(event, Ended) for event in whole) == (b"[DONE]" in body)
+    if recording.row["api"] == "chat":
+        assert any(isinstance(event, Ended) for event in whole) == (b"[DONE]" in body)
 
 
 def check_broken(heard: Truth, truth: Truth) -> None:
@@ -106,8 +110,9 @@ def check_broken(heard: Truth, truth: Truth) -> None:
 
 
 def check_answer(recording: Recording) -> None:
-    decoded = decode_answer(recording.body, quirks_of(recording.row["provider"]))
-    truth = said(recording)
+    quirks = quirks_of(recording.row["provider"])
+    decoded = dialect_of(recording).decode_answer(recording.body, quirks)
+    truth = truth_of(recording)
     if truth.error is not None:
         assert any(isinstance(event, Failed) for event in decoded)
         assert heard_stream(encode(decoded)).error is not None
@@ -118,18 +123,19 @@ def check_answer(recording: Recording) -> None:
 
 def check_refusal(recording: Recording) -> None:
     headers = {"Retry-After": recording.headers.get("retry-after", "")}
+    headers |= {name: value for name, value in recording.headers.items() if "amzn" in name}
     failed = decode_refusal(recording.status, recording.body, headers)
     error = provider_error(failed, provider="Test", secrets=("secret-of-ours",))
     check_error(encode_error(error), error.status, recording, "Test")
-    assert error.headers.get("Retry-After") == recording.headers.get("retry-after")
+    assert error.headers.get("Retry-After") == retry_after(recording)
 
 
 @functools.cache
-def replayed(provider: str) -> Counter[str]:
+def replayed(api: str, provider: str) -> Counter[str]:
     """How many recordings of `provider` went through, by what they show."""
     check = {"stream": check_stream, "answer": check_answer, "error": check_refusal}
     counts: Counter[str] = Counter()
-    for row in chats(provider):
+    for row in chats(provider, api):
         recording = load(row)
         try:
             check[kind(recording)](recording)
@@ -140,13 +146,13 @@ def replayed(provider: str) -> Counter[str]:
     return counts
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_was_said_is_heard(provider: str) -> None:
-    assert replayed(provider).total() > 0
+@pytest.mark.parametrize(("api", "provider"), PAIRS)
+def test_what_was_said_is_heard(api: str, provider: str) -> None:
+    assert replayed(api, provider).total() > 0
 
 
 def test_no_recording_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    table = check_count({provider: replayed(provider) for provider in PROVIDERS})
+    table = check_count({pair: replayed(*pair) for pair in PAIRS})
     with capsys.disabled():
         print(f"\n\nrecordings replayed through the sans-I/O core\n{table}")
 
@@ -201,7 +207,7 @@ def test_keys_are_those_of_openrouter_in_its_order(what: str) -> None:
         if what == "stream":
             told, heard = chunks_of(body), chunks_of(encode(decode([body], Quirks())))
         else:
-            decoded = decode_answer(body, Quirks())
+            decoded = CHAT.decode_answer(body, Quirks())
             if any(isinstance(event, Failed) for event in decoded):
                 continue
             told = [json.loads(body)]
@@ -227,7 +233,9 @@ def counted(recording: Recording) -> Exchange | None:
     """
     quirks = quirks_of(recording.row["provider"])
     streamed = kind(recording) == "stream"
-    whole = decode([recording.body], quirks) if streamed else decode_answer(recording.body, quirks)
+    whole = (
+        decode([recording.body], quirks) if streamed else CHAT.decode_answer(recording.body, quirks)
+    )
     usages = [event.usage for event in whole if isinstance(event, UsageReport)]
     try:
         ask = decode_request(json.dumps(recording.request["body"]).encode())

@@ -13,12 +13,27 @@ from tests.recordings import Recording, Row, index
 
 Json = dict[str, Any]
 
-PROVIDERS = (
-    "openai", "mistral", "xai", "deepseek", "groq", "cerebras", "together", "perplexity",
-    "huggingface", "zai", "nvidia", "azure", "openrouter",
-)  # fmt: skip
-"""Everyone of whom there are chat recordings in OpenAI's dialect."""
+CHATS = {
+    "chat": (
+        "openai", "mistral", "xai", "deepseek", "groq", "cerebras", "together", "perplexity",
+        "huggingface", "zai", "nvidia", "azure", "openrouter", "google", "bedrock-mantle",
+    ),
+    "messages": ("anthropic", "google-vertex"),
+    "generateContent": ("google", "google-vertex"),
+    "cohere-v2": ("cohere",),
+    "converse": ("bedrock",),
+    "responses": ("openai", "xai", "azure", "deepseek", "openrouter", "bedrock-mantle"),
+}  # fmt: skip
+"""The chat-like APIs of the recordings, and everyone who was recorded speaking them."""
 
+OTHERS = {
+    "audio", "count_tokens", "embeddings", "models", "rerank", "responses-compact",
+    "invoke",  # Bedrock's older API, whose bodies are each model's own
+}  # fmt: skip
+"""The other APIs of the recordings."""
+
+PAIRS = tuple((api, provider) for api, providers in CHATS.items() for provider in providers)
+PROVIDERS = CHATS["chat"]
 
 FINISH = {
     "function_call": "tool_calls",
@@ -59,29 +74,34 @@ class Truth:
         return self.voices.setdefault(index, Voice())
 
 
-def chats(provider: str) -> list[Row]:
-    """The rows of one provider's chat recordings."""
-    return [row for row in index() if row["api"] == "chat" and row["provider"] == provider]
+def chats(provider: str, api: str = "chat") -> list[Row]:
+    """The rows of one provider's recordings of one API."""
+    return [row for row in index() if row["api"] == api and row["provider"] == provider]
 
 
-def check_count(replayed: Mapping[str, Counter[str]]) -> str:
+def check_count(replayed: Mapping[tuple[str, str], Counter[str]]) -> str:
     """Fails where a recording of the index was not replayed; gives a table of those that were."""
-    wanted = Counter(row["provider"] for row in index() if row["api"] == "chat")
-    lines = [f"{'provider':12} {'streams':>8} {'answers':>8} {'errors':>8} {'all':>8}"]
-    for provider in PROVIDERS:
-        counts = replayed[provider]
-        assert counts.total() == wanted[provider] > 0, provider
+    assert {row["api"] for row in index()} == CHATS.keys() | OTHERS
+    wanted = Counter((row["api"], row["provider"]) for row in index() if row["api"] in CHATS)
+    assert wanted.keys() == set(PAIRS) == replayed.keys()
+    heads = f"{'API':15} {'provider':15}"
+    lines = [f"{heads} {'streams':>8} {'answers':>8} {'errors':>8} {'all':>8}"]
+    for pair in PAIRS:
+        counts = replayed[pair]
+        assert counts.total() == wanted[pair] > 0, pair
         columns = (counts["stream"], counts["answer"], counts["error"], counts.total())
-        lines.append(f"{provider:12} " + " ".join(f"{count:8}" for count in columns))
+        numbers = " ".join(f"{count:8}" for count in columns)
+        lines.append(f"{pair[0]:15} {pair[1]:15} {numbers}")
     total = sum(counts.total() for counts in replayed.values())
-    return "\n".join([*lines, f"{'all':12} {total:35}"])
+    assert total == wanted.total()
+    return "\n".join([*lines, f"{'all':31} {total:35}"])
 
 
 def kind(recording: Recording) -> str:
     """What a recording shows: a `stream`, an `answer` or an `error`."""
     if recording.status != 200:
         return "error"
-    return "stream" if recording.row["kind"] == "sse" else "answer"
+    return "stream" if recording.row["kind"] in ("sse", "eventstream") else "answer"
 
 
 def events(body: bytes) -> list[bytes]:
@@ -138,6 +158,7 @@ def _add(voice: Voice, message: Json) -> None:
     voice.reasoning += thought
     plain = [{"type": "reasoning.text", "text": thought, "format": "unknown", "index": 0}]
     voice.details += message.get("reasoning_details") or (plain if thought else [])
+    voice.details += [_ran(tool) for tool in message.get("executed_tools") or []]
     voice.refusal += message.get("refusal") or ""
     voice.annotations += message.get("annotations") or []
     voice.images += message.get("images") or []
@@ -150,9 +171,18 @@ def _add(voice: Voice, message: Json) -> None:
         voice.calls.append(["call_0_0", "function", legacy["name"], legacy["arguments"]])
 
 
+def _ran(tool: Json) -> Json:
+    """A tool that Groq ran itself."""
+    told = {"tool_name": tool.get("name") or tool["type"], "arguments": tool["arguments"]}
+    result = {"result": tool.get("output") or "", "format": "unknown"}
+    return {"type": "reasoning.server_tool_call", **told, **result}
+
+
 def _add_call(voice: Voice, piece: Json) -> None:
     type_, key = ("custom", "input") if "custom" in piece else ("function", "arguments")
     told, id_ = piece[type_], piece.get("id")
+    if id_ == "":  # Google's compatible endpoint gives none
+        id_ = f"call_0_{len(voice.calls)}"
     if id_ and id_ != "null" and id_ not in [call[0] for call in voice.calls]:
         voice.calls.append([id_, type_, told["name"], ""])
     voice.calls[-1][3] += told.get(key) or ""

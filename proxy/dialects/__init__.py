@@ -5,16 +5,32 @@ and a row here. Callers' formats are named by what they ask for (`chat`), provid
 of `dialect` in their row.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from proxy.dialects.asking import Encoded, Target
+from proxy.dialects.asking import NO_HEADERS, Encoded, Target
+from proxy.dialects.bedrock import events as bedrock_events
+from proxy.dialects.bedrock import listing as bedrock_listing
+from proxy.dialects.bedrock import request as bedrock_request
 from proxy.dialects.chat import errors as chat_errors
 from proxy.dialects.chat import events as chat_events
 from proxy.dialects.chat import request as chat_request
 from proxy.dialects.chat import stream as chat_stream
+from proxy.dialects.chat.request import azure_path
+from proxy.dialects.cohere import events as cohere_events
+from proxy.dialects.cohere import listing as cohere_listing
+from proxy.dialects.cohere import request as cohere_request
+from proxy.dialects.gemini import events as gemini_events
+from proxy.dialects.gemini import listing as gemini_listing
+from proxy.dialects.gemini import request as gemini_request
 from proxy.dialects.listing import decode_listing
+from proxy.dialects.messages import events as messages_events
+from proxy.dialects.messages import listing as messages_listing
+from proxy.dialects.messages import request as messages_request
 from proxy.dialects.parts import Kind
+from proxy.dialects.responses import events as responses_events
+from proxy.dialects.responses import request as responses_request
 from proxy.errors import GatewayError
 from proxy.money import Cost
 from proxy.providers import Provider, Quirks
@@ -55,11 +71,11 @@ class Inbound(NamedTuple):
 
 class Outbound(NamedTuple):
     """A format that providers speak; paths are appended to the provider's base URL. Where a
-    provider lists no models, `models_path` is None.
+    provider lists no models, `models_path` is None; `models_headers` belong to the asking.
 
     `expresses` are the parameters of a chat request that it has words for, None where that is all
-    of them; `fetches` the attachments whose URL the provider takes as it is; `reads_pdf` whether it
-    takes PDFs.
+    of them; `fetches` the attachments whose URL the provider takes as it is, `takes_url` says which
+    other URLs it does; `reads_pdf` whether it takes PDFs.
     """
 
     path: Callable[[Target, bool], str]
@@ -70,7 +86,9 @@ class Outbound(NamedTuple):
     decode_listing: Callable[[bytes], tuple[Listing, ...]]
     expresses: frozenset[str] | None = None
     fetches: frozenset[Kind] = frozenset()
+    takes_url: Callable[[str], bool] = lambda url: False
     reads_pdf: bool = True
+    models_headers: Mapping[str, str] = NO_HEADERS
 
 
 CHAT = Inbound(
@@ -85,6 +103,28 @@ CHAT = Inbound(
 
 INBOUND = {"chat": CHAT}
 
+_CLAUDE = Outbound(
+    path=lambda target, stream: "/v1/messages",
+    models_path="/v1/models?limit=1000",
+    models_headers={"anthropic-version": messages_request.VERSION},
+    encode_request=messages_request.encode_request,
+    decoder=messages_events.decoder,
+    decode_answer=messages_events.decode_answer,
+    decode_listing=messages_listing.decode_listing,
+    expresses=messages_request.EXPRESSES,
+    fetches=frozenset(("image", "file")),
+)
+_GEMINI = Outbound(
+    path=gemini_request.path,
+    models_path=gemini_request.MODELS_PATH,
+    encode_request=gemini_request.encode_request,
+    decoder=gemini_events.decoder,
+    decode_answer=gemini_events.decode_answer,
+    decode_listing=gemini_listing.decode_listing,
+    expresses=gemini_request.EXPRESSES,
+    takes_url=gemini_request.takes_url,
+)
+
 OUTBOUND = {
     "openai": Outbound(
         path=lambda target, stream: "/chat/completions",
@@ -93,11 +133,74 @@ OUTBOUND = {
         decoder=chat_events.decoder,
         decode_answer=chat_events.decode_answer,
         decode_listing=decode_listing,
-        fetches=frozenset(("image", "file", "video")),
-    )
+        fetches=frozenset(("image", "video")),
+    ),
+    "responses": Outbound(
+        path=lambda target, stream: "/responses",
+        models_path="/models",
+        encode_request=lambda ask, target: responses_request.encode_request(
+            ask, target, target.provider.quirks.details_format
+        ),
+        decoder=lambda quirks: responses_events.decoder(quirks, quirks.details_format),
+        decode_answer=lambda body, quirks: responses_events.decode_answer(
+            body, quirks, quirks.details_format
+        ),
+        decode_listing=decode_listing,
+        expresses=responses_request.EXPRESSES,
+        fetches=frozenset(("image", "file")),
+    ),
+    "anthropic": _CLAUDE,
+    "gemini": _GEMINI,
+    "vertex": _GEMINI._replace(
+        path=gemini_request.vertex_path,
+        models_path=None,
+        encode_request=gemini_request.encode_vertex_request,
+    ),
+    "cohere": Outbound(
+        path=lambda target, stream: "/v2/chat",
+        models_path="/v1/models?page_size=1000&endpoint=chat",
+        encode_request=cohere_request.encode_request,
+        decoder=cohere_events.decoder,
+        decode_answer=cohere_events.decode_answer,
+        decode_listing=cohere_listing.decode_listing,
+        expresses=cohere_request.EXPRESSES,
+        fetches=frozenset(("image",)),
+        reads_pdf=False,
+    ),
+    "bedrock": Outbound(
+        path=bedrock_request.path,
+        models_path="/foundation-models",
+        encode_request=bedrock_request.encode_request,
+        decoder=bedrock_events.decoder,
+        decode_answer=bedrock_events.decode_answer,
+        decode_listing=bedrock_listing.decode_listing,
+        expresses=bedrock_request.EXPRESSES,
+    ),
 }
+OUTBOUND["azure"] = OUTBOUND["openai"]._replace(path=azure_path, models_path=None)
+
+_VERTEX_CLAUDE = _CLAUDE._replace(
+    path=gemini_request.vertex_claude_path,
+    models_path=None,
+    encode_request=messages_request.encode_vertex,
+    fetches=frozenset(),
+)
+_CHAT_ONLY = frozenset((
+    "audio", "frequency_penalty", "functions", "function_call", "logit_bias", "modalities",
+    "prediction", "presence_penalty", "seed", "stop", "web_search_options",
+))  # fmt: skip
+"""What OpenAI's chat completions have words for, and its Responses have not."""
 
 
 def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound:
-    """The format in which `ask` is put to the provider's `model`; without one, the usual."""
+    """The format in which `ask` is put to the provider's `model`; without one, the usual.
+
+    Vertex serves Claude in Anthropic's words. OpenAI's reasoning models tell their reasoning, and
+    take it back, only over Responses, which can not say all that a chat can.
+    """
+    if provider.dialect == "vertex" and model.startswith("claude"):
+        return _VERTEX_CLAUDE
+    sayable = ask is None or (ask.choices == 1 and _CHAT_ONLY.isdisjoint(ask.body))
+    if sayable and provider.responses and re.match(provider.responses, model):
+        return OUTBOUND["responses"]
     return OUTBOUND[provider.dialect]

@@ -102,6 +102,14 @@ class Gate:
             with suppress(StoreUnavailable):
                 await self._treasury.wait_grow(hold, owed_nano - hold.amount_nano)
 
+    async def hold_anew(self, exchange: Exchange) -> None:
+        """Holds for a request that has grown since it was admitted. Raises as `admit` does."""
+        if exchange.hold is not None:
+            assert exchange.ask is not None
+            exchange.hold.void()
+            exchange.hold = None
+            await self._hold(exchange, exchange.ask, _pots(exchange, account_of(exchange)))
+
     def leave(self, exchange: Exchange, usage: Usage | None) -> None:
         """Ends what was taken of limits, of which `usage` was used; once."""
         if exchange.taken is not None:

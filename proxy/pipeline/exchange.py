@@ -11,9 +11,12 @@ from proxy.accounts.purse import Hold
 from proxy.errors import GatewayError
 from proxy.money import NO_MARGIN, Cost
 from proxy.pipeline.heard import Heard
+from proxy.pipeline.provision import Provisioner, Provisions
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.plan import Plan
 from proxy.serving.caller import Caller
+from proxy.upstream.egress import Egress
+from proxy.upstream.pdf import Reader
 from proxy.upstream.signing import Signing
 from proxy.wire.events import Started, Usage
 from proxy.wire.record import Try
@@ -37,7 +40,8 @@ def generation_id(wall: float) -> str:
 class Snapshot(NamedTuple):
     """All that a reload may change, swapped by one assignment; a request keeps the one it began
     with. `anonymous` is `auth.mode = "none"`, `enforce` whether a request needs credit, `margin`
-    what callers pay above the provider's price, as a fraction.
+    what callers pay above the provider's price, as a fraction, `provisioner` who fetches what
+    providers do not.
     """
 
     catalogue: Catalogue
@@ -50,6 +54,7 @@ class Snapshot(NamedTuple):
     rules: Rules = Rules()
     hedge: bool = False
     hedge_share_max: float = 0.05
+    provisioner: Provisioner = Provisioner(Egress(), Reader())
 
 
 def _heard(name: str) -> Any:
@@ -73,6 +78,8 @@ class Exchange:
         self.key: Key | None = None
         self.ask: Ask | None = None
         self.plan: Plan | None = None
+        self.provisions: Provisions | None = None  # for endpoints that can not be sent all as it is
+        self.read_bytes = 0  # of text out of its files, where any is read for an endpoint
         self.hold: Hold | None = None  # of credit, where the request needs it
         self.taken: Taken | None = None  # of its limits
         self.waited_s = 0.0  # for either of them

@@ -2,7 +2,7 @@
 
 authenticate → decode → plan → admit → relay → settle → finish. Each phase may end it; settling
 happens on every way out, exactly once. On the common path nothing is awaited before the provider is
-called but the caller's own body: keys, plan, limits and holds are dictionary work in memory.
+called but the caller's own body: all else is dictionary work in memory, or is in `errands`.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
+from proxy.pipeline.errands import CLOSING, Errands
 from proxy.pipeline.exchange import Exchange, Snapshot, origin
 from proxy.pipeline.notes import log_refusal, log_request
 from proxy.pipeline.relay import Relay, stream_head
@@ -81,6 +82,7 @@ class Flow:
         self._pool = pool
         self._lag_s = lag_s
         self._drains = Drains()
+        self._errands = Errands(gate, clock)
         self._rng = rng
         self._transport = transport
         self._clock = clock
@@ -112,9 +114,8 @@ class Flow:
             exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
             caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429
-            if caller.gone:
-                raise CallerGone
-            exchange.admitted = True
+            exchange.admitted = not caller.gone
+            await self._errands.run(exchange, caller)  # 402, 403
             attempt = await self._relay(exchange, caller, dialect)  # what providers do
             await self._answer(exchange, caller, dialect, attempt)
         except GatewayError as error:
@@ -136,8 +137,7 @@ class Flow:
 
     def _refuse_new(self) -> None:
         if self.draining:
-            headers = {"Retry-After": "1"}
-            raise GatewayError("draining", "The gateway is shutting down.", headers=headers)
+            raise GatewayError("draining", CLOSING, headers={"Retry-After": "1"})
 
     def authenticate(self, snapshot: Snapshot, caller: Caller) -> Key | None:
         """Who calls; None where everybody may.
@@ -291,8 +291,9 @@ class Flow:
 
     def stop(self) -> None:
         """Ends every answer under way with an error; the drain has waited long enough."""
+        self._errands.stop()
         for relay in list(self._relays):
-            relay.stop(GatewayError("draining", "The gateway is shutting down."))
+            relay.stop(GatewayError("draining", CLOSING))
 
     async def close(self, *, within_s: float = 0.0) -> None:
         """Waits so long for the drains that are left, then ends them; nothing new comes."""

@@ -119,16 +119,19 @@ class Race:
     def _call(self, visit: Visit, dialect: Outbound) -> Call:
         endpoint = visit.endpoint
         target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
-        encoded = dialect.encode_request(self._ask, target)
+        ask, provisions = self._ask, self._exchange.provisions
+        if provisions is not None:
+            ask = provisions.ask_of(ask, visit.model, endpoint)
+        encoded = dialect.encode_request(ask, target)
+        url = endpoint.provider.base_url.rstrip("/") + dialect.path(target, self._ask.stream)
         headers = {
             "Accept": "text/event-stream" if self._ask.stream else "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             **self._headers,
             **encoded.headers,
-            **visit.credential.headers,
+            **visit.credential.sign(url, encoded.body),
         }
-        url = endpoint.provider.base_url.rstrip("/") + dialect.path(target, self._ask.stream)
         return Call(url, headers, encoded.body, endpoint.timeouts.connect_s)
 
     # Who is ahead.
@@ -143,6 +146,7 @@ class Race:
 
     def _decide(self, won: _Lane) -> None:
         self._won, self._hedge_at = won, math.inf
+        self._exchange.provisions = None  # nobody else is asked
         content_at = won.attempt.heard.content_at
         if content_at is not None and not won.attempt.whole:
             won.visit.content(content_at, self._lag_s())

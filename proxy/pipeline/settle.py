@@ -151,7 +151,7 @@ def estimate(exchange: Exchange) -> Usage:
     ask = exchange.ask
     assert ask is not None
     messages = ask.body["messages"]
-    size = sum(_text_bytes(message.get("content")) for message in messages)
+    size = sum(_text_bytes(message.get("content")) for message in messages) + exchange.read_bytes
     prompt = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
     prompt += TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
     completion = -(-exchange.said_bytes // BYTES_PER_TOKEN)

@@ -42,7 +42,7 @@ class Visit:
         self._pool = pool
         self._signing = signing
         self._ticket = ticket
-        self._keys = iter(signing.headers(endpoint.provider.slug, now))
+        self._keys = iter(signing.credentials(endpoint.provider.slug, now))
         self.credential: Credential = next(self._keys)
 
     def next_key(self, error: GatewayError, now: float) -> bool:

@@ -51,7 +51,8 @@ class Listings:
     `fetch` asks a provider and may raise GatewayError; `decode` reads the answer; `fallback` gives
     the rows of the price table; `put` keeps a list in the store; `on_change` is told the slug of a
     provider whose list is another than before. `clock` gives seconds since 1970, `sleep` waits, and
-    `jitter` is a factor near 1 for each wait, so that many gateways do not ask at once.
+    `jitter` is a factor near 1 for each wait, so that many gateways do not ask at once. A
+    provider that does not list its models, says `lists`, is not asked.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Listings:
         clock: Callable[[], float],
         jitter: Callable[[], float],
         refresh_s: float = 3600.0,
+        lists: Callable[[Provider], bool] = lambda _: True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._providers = tuple(providers)
@@ -81,7 +83,8 @@ class Listings:
         self._rows: dict[str, Rows] = {provider.slug: () for provider in providers}
         self._status = {provider.slug: Status() for provider in providers}
         self._tasks: list[asyncio.Task[None]] = []
-        self._unasked = {provider.slug for provider in providers}
+        self._listing = tuple(provider for provider in providers if lists(provider))
+        self._unasked = {provider.slug for provider in self._listing}
         self._asked = asyncio.Event()
 
     async def asked(self) -> None:
@@ -123,7 +126,7 @@ class Listings:
     async def start(self) -> None:
         """Ask every provider now and from then on, each at its own pace; returns at once."""
         assert not self._tasks
-        self._tasks = [asyncio.create_task(self._keep(one)) for one in self._providers]
+        self._tasks = [asyncio.create_task(self._keep(one)) for one in self._listing]
 
     async def stop(self) -> None:
         """End all asking; what is known stays."""
@@ -134,7 +137,7 @@ class Listings:
 
     async def refresh_all(self) -> None:
         """Ask every provider once, all at the same time; for a command that needs one answer."""
-        await asyncio.gather(*(self.refresh(provider) for provider in self._providers))
+        await asyncio.gather(*(self.refresh(provider) for provider in self._listing))
 
     async def refresh(self, provider: Provider) -> Status:
         """Ask one provider; what fails is in the status it returns and leaves the list as it is."""

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 import aiohttp
 from aiohttp import hdrs
+from yarl import URL
 
 from proxy.errors import GatewayError
 
@@ -164,7 +165,7 @@ class _Stream:
         call, sink = self._call, self._sink
         async with self._session.request(
             hdrs.METH_GET if call.body is None else hdrs.METH_POST,
-            call.url,
+            URL(call.url, encoded=True),  # byte for byte: a signature may cover it
             data=call.body,
             headers={**call.headers, **(more_headers or {})},
             allow_redirects=False,

@@ -1,6 +1,7 @@
 """Who is at work for one exchange: learned deadlines, races, and what is left of the losers."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.attempt import USAGE_WAIT_S
 from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST
 from proxy.routing.health import Outcome
+from proxy.upstream.signing import Signing
+from proxy.upstream.tokens import Kept, Lent, TokenError
 from tests.clock import play
 from tests.scripted import Carried, Told, carried, carry, served
 from tests.stage import (
@@ -347,6 +350,53 @@ def test_a_key_that_is_refused_in_a_race_gives_way_to_the_next() -> None:
     ]
     assert told.pool.outcomes == [("p0", Outcome.ABANDONED), GOOD_P1]
     assert [hedge for *_, hedge in told.notes] == [True, False, True]
+
+
+class Signs:
+    """A key that signs what it is shown, or one that never gets its token."""
+
+    secrets = ("secret",)
+
+    def __init__(self, kept: Kept[str] | None = None) -> None:
+        self.kept = kept
+        self.seen: list[tuple[str, bytes | None]] = []
+
+    def sign(self, url: str, body: bytes | None) -> Mapping[str, str]:
+        self.seen.append((url, body))
+        return {"Authorization": "signed"}
+
+
+def test_what_is_signed_is_what_is_sent() -> None:
+    signs = Signs()
+
+    def act(carried: Carried) -> None:
+        signing = Signing({"p0": [signs]})
+        carried.exchange.snapshot = carried.exchange.snapshot._replace(signing=signing)
+
+    told = carry(HEALTHY, endpoints=[ONE], act=act)
+    (call,) = (played.call for played in told.providers.calls)
+    assert signs.seen == [(call.url, call.body)]
+    assert call.url == "http://p0.test/v1/chat/completions"
+    assert call.headers["Authorization"] == "signed"
+
+
+def test_who_has_no_token_is_passed_over_and_its_key_is_not_blamed() -> None:
+    async def no_token() -> Lent[str]:
+        raise TokenError("no")
+
+    signing = Signing({"p0": [Signs(Kept(no_token, name="p0"))]})
+
+    async def act(carried: Carried) -> None:
+        carried.exchange.snapshot = carried.exchange.snapshot._replace(signing=signing)
+        await signing.prepare(["p0"], asyncio.get_running_loop().time())
+
+    told = carry(HEALTHY, endpoints=[ONE, TWO], act=act)
+    assert [(slug, error) for slug, error, _, _ in told.notes] == [
+        ("p0", "provider_credential"),
+        ("p1", None),
+    ]
+    assert told.pool.outcomes == [("p0", Outcome.FAILED), GOOD_P1]
+    assert not signing.all_refused("p0", 1010.0), "as soon as it has rested"
 
 
 def test_nobody_may_be_asked() -> None:

@@ -231,7 +231,7 @@ def test_a_key_at_fault_gives_way_and_rests(fault: GatewayError) -> None:
     first = visit.credential.number
     assert visit.next_key(fault, 5.0)
     assert visit.credential.number != first
-    assert [one.number for one in asked.signing.headers("p0", 6.0)] == [visit.credential.number]
+    assert [one.number for one in asked.signing.credentials("p0", 6.0)] == [visit.credential.number]
     assert not visit.next_key(fault, 5.0)
     assert not asked.signing.ready("p0", 6.0)
 

@@ -68,7 +68,7 @@ STREAMED: Mapping[str, Expected] = {
     "bad-key": OUR_KEY,
     "echoes-key": OUR_KEY,
     "unknown-model": Expected(404, "provider_lacks_model"),
-    "too-long": Expected(400, "provider_rejected"),
+    "too-long": Expected(400, "provider_context_length"),
     "gateway-page": FAILING,
     "html": MALFORMED,
     "html-disguised": CUT,
@@ -328,11 +328,8 @@ async def test_the_next_provider_is_asked_where_that_is_allowed(
             assert row.cost_nano == round(answered.usage["cost"] * 1e9)
 
         await _at_most(8, check, zip(FAULTS, strict=True))
-        moved_on = [
-            fault
-            for fault, expected in table.items()
-            if expected.kind and not expected.within and expected.kind != "provider_rejected"
-        ]
+        kinds = [expected.kind for expected in table.values() if not expected.within]
+        moved_on = [kind for kind in kinds if kind and KINDS[kind].retry is Retry.ENDPOINT]
         assert tried.healthy.requests == 1 + len(moved_on)  # the list of models is the one
 
 

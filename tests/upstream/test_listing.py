@@ -55,6 +55,7 @@ class World:
         self,
         refresh_s: float = 3600.0,
         fetch: Callable[[Provider], Awaitable[bytes]] | None = None,
+        lists: Callable[[Provider], bool] = lambda _: True,
     ) -> Listings:
         return Listings(
             [ONE, TWO],
@@ -66,6 +67,7 @@ class World:
             clock=lambda: self.now,
             jitter=lambda: 1.0,
             refresh_s=refresh_s,
+            lists=lists,
         )
 
 
@@ -279,3 +281,25 @@ async def test_the_first_lists_are_there_when_the_slowest_provider_answered(worl
         jitter=lambda: 1.0,
     )
     await nobody.asked()
+
+
+async def test_a_provider_without_a_list_is_never_asked_and_has_the_price_tables(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    listings = world.listings(lists=lambda provider: provider is TWO)
+    listings.load({})
+    await listings.refresh_all()
+    await listings.asked()
+    assert world.asked == ["two"]
+    assert listings.status["one"] == Status(source="price table", models=1)
+    assert [row.model for row in listings.rows["one"]] == ["from-table"]
+    assert caplog.records == []
+
+
+async def test_where_nobody_lists_nobody_is_waited_for(world: World) -> None:
+    listings = world.listings(lists=lambda _: False)
+    listings.load({})
+    await listings.start()
+    await listings.asked()
+    await listings.stop()
+    assert world.asked == []

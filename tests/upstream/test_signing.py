@@ -1,28 +1,43 @@
 """The gateway's own keys: one header each, in turns, those that are out of favour left out."""
 
+import asyncio
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import GatewayError
 from proxy.routing.rules import Rules
-from proxy.upstream.signing import Credential, Signing
+from proxy.upstream.signing import PREPARE_S, Credential, Signing
+from proxy.upstream.tokens import Kept, Lent, TokenError
+from tests.clock import play
 
 
 def tried(signing: Signing, slug: str = "many", now: float = 0.0) -> list[str]:
     """The keys of one request, in their order."""
-    found = [one.headers["Authorization"] for one in signing.headers(slug, now)]
-    return [header.removeprefix("Bearer ") for header in found]
+    return [shown(one).removeprefix("Bearer ") for one in signing.credentials(slug, now)]
+
+
+def shown(credential: Credential) -> str:
+    """What a call shows."""
+    return credential.sign("https://provider.test/", None)["Authorization"]
+
+
+def unsigned(signing: Signing, slug: str) -> list[tuple[dict[str, str], int]]:
+    found = signing.credentials(slug, 0.0)
+    return [(dict(one.sign("https://provider.test/", b"")), one.number) for one in found]
 
 
 def test_no_key_is_one_try_without_a_header() -> None:
     signing = Signing({"empty": ()})
     for slug in ("unknown", "empty"):
-        assert list(signing.headers(slug, 0.0)) == [Credential({}, 0)]
+        assert unsigned(signing, slug) == [({}, 0)]
         assert signing.secrets(slug) == ()
         signing.refused(slug, 0, 0.0)
         signing.limited(slug, 0, 0.0, None)
         signing.accepted(slug, 0)
-        assert list(signing.headers(slug, 0.0)) == [Credential({}, 0)]
+        assert unsigned(signing, slug) == [({}, 0)]
         assert signing.all_refused(slug, 0.0)  # whom it refuses without a key it refuses
         assert not signing.ready(slug, 0.0)
         assert signing.soonest_s(slug, 0.0) == 0.0
@@ -31,9 +46,7 @@ def test_no_key_is_one_try_without_a_header() -> None:
 def test_a_key_goes_into_one_header() -> None:
     signing = Signing({"one": ["sk-1"]})
     for _ in range(3):
-        assert list(signing.headers("one", 0.0)) == [
-            Credential({"Authorization": "Bearer sk-1"}, 0)
-        ]
+        assert unsigned(signing, "one") == [({"Authorization": "Bearer sk-1"}, 0)]
     assert signing.secrets("one") == ("sk-1",)
 
 
@@ -41,10 +54,10 @@ def test_a_key_goes_into_one_header() -> None:
 def test_keys_take_turns_and_every_request_may_try_all(keys: list[str], requests: int) -> None:
     signing = Signing({"many": keys, "other": ["sk-other"]})
     for number in range(requests):
-        found = list(signing.headers("many", 0.0))
+        found = list(signing.credentials("many", 0.0))
         first = number % len(keys)
         rotated = [*keys[first:], *keys[:first]]
-        assert [one.headers["Authorization"] for one in found] == [f"Bearer {k}" for k in rotated]
+        assert [shown(one) for one in found] == [f"Bearer {k}" for k in rotated]
         assert [keys[one.number] for one in found] == rotated
         assert tried(signing, "other") == ["sk-other"]
     assert signing.secrets("many") == tuple(keys)
@@ -52,7 +65,7 @@ def test_keys_take_turns_and_every_request_may_try_all(keys: list[str], requests
 
 def test_a_turn_is_taken_even_where_the_first_key_is_enough() -> None:
     signing = Signing({"two": ["a", "b"]})
-    firsts = [next(signing.headers("two", 0.0)).number for _ in range(4)]
+    firsts = [next(signing.credentials("two", 0.0)).number for _ in range(4)]
     assert firsts == [0, 1, 0, 1]
 
 
@@ -150,14 +163,14 @@ def test_every_request_has_a_key_and_none_twice(count: int, story: list[tuple[st
             signing.refused("many", number, now)
         else:
             signing.accepted("many", number)
-        numbers = [one.number for one in signing.headers("many", now)]
+        numbers = [one.number for one in signing.credentials("many", now)]
         assert 1 <= len(numbers) == len(set(numbers)) <= count
         assert not (signing.ready("many", now) and signing.all_refused("many", now))
 
 
 def test_it_does_not_show_keys() -> None:
     signing = Signing({"one": ["sk-secret"]})
-    credential = next(signing.headers("one", 0.0))
+    credential = next(signing.credentials("one", 0.0))
     assert credential.__rich_repr__() == [("number", 0)]
     assert repr(credential) == str(credential) == "Credential(number=0)"
     assert "sk-secret" not in repr((signing, vars(signing), credential))
@@ -168,3 +181,155 @@ def test_where_a_provider_lives_is_nobodys_business() -> None:
     assert (signing.secrets("a"), signing.hosts("a")) == (("k",), ("10.0.0.1:9000",))
     assert (signing.secrets("b"), signing.hosts("b")) == ((), ("b.example",))
     assert signing.hosts("c") == ()
+    assert Signing({}, {"a": ("http://h.test/v1", "our-project", "http://h.test/v2")}).hosts(
+        "a"
+    ) == ("h.test", "our-project")
+
+
+# Keys that are lent something.
+
+
+class Borrower:
+    """A key that shows what it is lent, which takes a second to get."""
+
+    def __init__(self, *answers: str | None, life_s: float = 1000.0, wait_s: float = 1.0) -> None:
+        self._answers = list(answers)
+        self._life_s = life_s
+        self._wait_s = wait_s
+        self.asked = 0
+        self.kept = Kept(self._fetch, name="p0")
+        self.secrets = ("borrower",)
+
+    async def _fetch(self) -> Lent[str]:
+        self.asked += 1
+        answer = self._answers.pop(0)
+        await asyncio.sleep(self._wait_s)
+        if answer is None:
+            raise TokenError("no")
+        return Lent(answer, self._life_s)
+
+    def sign(self, url: str, body: bytes | None) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.kept.value}"}
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_whoever_lacks_a_token_is_prepared_once_for_all_requests() -> None:
+    async def story() -> None:
+        one = Borrower("one")
+        signing = Signing({"p0": [one], "p1": ["word"], "p2": [Borrower(None)], "p3": ()})
+        assert signing.unready(["p3", "p0", "p1", "p0", "p9"], clock()) == ("p0",)
+        began_at = clock()
+        await asyncio.gather(*(signing.prepare(["p0", "p0", "p1"], clock()) for _ in range(9)))
+        assert (one.asked, clock() - began_at) == (1, 1.0)
+        assert signing.unready(["p0", "p1"], clock()) == ()
+        assert tried(signing, "p0", clock()) == ["one"]
+        await signing.prepare(["p0", "p1", "p3"], clock())
+        assert clock() - began_at == 1.0
+
+    play(story())
+
+
+def test_a_wait_for_a_token_has_an_end_and_the_token_comes_all_the_same() -> None:
+    async def story() -> None:
+        slow = Borrower("slow", wait_s=9.5)
+        signing = Signing({"p0": [slow]})
+        task = asyncio.create_task(signing.prepare(["p0"], clock()))
+        await asyncio.sleep(1)
+        task.cancel()  # a caller that hung up
+        began_at = clock()
+        await signing.prepare(["p0"], clock())
+        assert clock() - began_at == 8.5 < PREPARE_S
+        assert (slow.asked, tried(signing, "p0", clock())) == (1, ["slow"])
+
+    play(story())
+
+
+def test_a_key_that_can_sign_goes_before_one_that_must_wait() -> None:
+    async def story() -> None:
+        lent = Borrower("lent")
+        signing = Signing({"p0": [lent, "word"]})
+        assert signing.unready(["p0"], clock()) == ()
+        assert tried(signing, "p0", clock()) == ["word"]
+        assert signing.ready("p0", clock())
+        await asyncio.sleep(1.1)  # the first request has had it fetched
+        assert sorted(tried(signing, "p0", clock())) == ["lent", "word"]
+        assert lent.asked == 1
+
+    play(story())
+
+
+def test_where_no_token_comes_the_key_rests_and_says_so() -> None:
+    async def story() -> None:
+        signing = Signing({"p0": [Borrower(None, "two")]})
+        (credential,) = signing.credentials("p0", clock())
+        with pytest.raises(GatewayError) as caught:
+            shown(credential)
+        assert caught.value.kind == "provider_credential"
+        assert not signing.all_refused("p0", clock()), "it may come yet"
+        await signing.prepare(["p0"], clock())
+        assert signing.all_refused("p0", clock())
+        assert not signing.ready("p0", clock())
+        assert signing.soonest_s("p0", clock()) == 10.0
+        assert signing.unready(["p0"], clock()) == ()
+        (credential,) = signing.credentials("p0", clock())
+        signing.refused("p0", credential.number, clock())  # nothing was shown to be refused
+        await asyncio.sleep(10)
+        assert signing.ready("p0", clock())
+        assert signing.unready(["p0"], clock()) == ("p0",)
+        await signing.prepare(["p0"], clock())
+        assert tried(signing, "p0", clock()) == ["two"]
+
+    play(story())
+
+
+def test_a_token_is_renewed_by_requests_and_serves_them_meanwhile() -> None:
+    async def story() -> None:
+        one = Borrower("one", "two", life_s=100.0)
+        signing = Signing({"p0": [one]})
+        await signing.prepare(["p0"], clock())
+        await asyncio.sleep(80)
+        assert tried(signing, "p0", clock()) == ["one"]
+        assert signing.unready(["p0"], clock()) == ()
+        await asyncio.sleep(1.1)
+        assert tried(signing, "p0", clock()) == ["two"]
+        await asyncio.sleep(100)
+        assert signing.unready(["p0"], clock()) == ("p0",), "nobody asked in time"
+
+    play(story())
+
+
+def test_a_refused_token_is_not_shown_again() -> None:
+    async def story() -> None:
+        signing = Signing({"p0": [Borrower("one", "two")]})
+        await signing.prepare(["p0"], clock())
+        (credential,) = signing.credentials("p0", clock())
+        assert shown(credential) == "Bearer one"
+        signing.refused("p0", 0, clock())
+        with pytest.raises(GatewayError):
+            shown(credential)
+        assert signing.all_refused("p0", clock())
+        assert signing.unready(["p0"], clock()) == ()
+        await asyncio.sleep(10)
+        assert signing.unready(["p0"], clock()) == ("p0",), "the only key is worth a new token"
+        await signing.prepare(["p0"], clock())
+        assert tried(signing, "p0", clock()) == ["two"]
+        signing.accepted("p0", 0)
+        assert signing.ready("p0", clock())
+
+    play(story())
+
+
+def test_closing_gives_up_what_is_under_way() -> None:
+    async def story() -> None:
+        one = Borrower("one", "two")
+        signing = Signing({"p0": [one, "word"]})
+        next(signing.credentials("p0", clock()))
+        await asyncio.sleep(0.5)
+        await signing.close()
+        await asyncio.sleep(1)
+        assert not one.kept.good(clock())
+
+    play(story())

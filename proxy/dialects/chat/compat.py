@@ -105,6 +105,20 @@ def content_parts(choice: int, content: list[Any]) -> list[Event]:
     return events
 
 
+def executed(tools: object) -> tuple[dict[str, Any], ...]:
+    """The tools that Groq ran by itself, as OpenRouter tells of its own."""
+    return tuple(
+        {
+            "type": "reasoning.server_tool_call",
+            "tool_name": string(tool.get("name")) or string(tool.get("type")) or "",
+            "arguments": string(tool.get("arguments")) or "",
+            "result": string(tool.get("output")) or "",
+            "format": "unknown",
+        }
+        for tool in objects(tools)
+    )
+
+
 def citations(chunk: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     """Perplexity's sources, which stand beside the choices, as OpenRouter annotates them."""
     results = chunk.get("search_results") or chunk.get("citations")

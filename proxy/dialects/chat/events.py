@@ -13,6 +13,7 @@ from proxy.dialects.chat.compat import (
     citations,
     content_parts,
     decode_usage,
+    executed,
     objects,
     string,
 )
@@ -148,6 +149,8 @@ class Reader:
         details = tuple(objects(said.get("reasoning_details")))
         if text or details:
             events.append(Reasoning(index, text, details))
+        if tools := executed(said.get("executed_tools")):
+            events.append(Reasoning(index, "", tools))
         content, refusal = said.get("content"), string(said.get("refusal"))
         if isinstance(content, list):
             events.extend(content_parts(index, content))

@@ -21,7 +21,7 @@ SESSION_CHARS_MAX = 256  # OpenRouter's limit on `session_id`
 # fmt: off
 OWN_FIELDS = frozenset({
     "model", "models", "route", "provider", "plugins", "preset", "transforms", "usage",
-    "include_reasoning", "reasoning", "session_id", "trace", "debug", "cache_control",
+    "include_reasoning", "reasoning", "session_id", "trace", "debug",
     "max_tool_calls", "stop_server_tools_when", "stream", "stream_options", "prompt",
 })
 # fmt: on
@@ -35,7 +35,6 @@ HARMLESS: dict[str, tuple[object, ...]] = {
     "stop_server_tools_when": ([],),
     "preset": (),
     "trace": ({},),
-    "cache_control": (),
     "max_tool_calls": (),
     "provider.order": ([],),
     "provider.only": ([],),
@@ -132,6 +131,7 @@ class Fields(msgspec.Struct):
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    cache_control: dict[str, Any] | None = None
     user: str | None = None
     session_id: str | None = None
     provider: dict[str, Any] | None = None

@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 import orjson
 
 from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.attached import mend
+from proxy.dialects.chat.controls import encode_controls
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
     Fields,
@@ -24,18 +27,9 @@ from proxy.dialects.chat.fields import (
     required,
     unset,
 )
-from proxy.dialects.thinking import effort_of
+from proxy.dialects.chat.messages import encode_messages
 from proxy.errors import GatewayError
-from proxy.providers import Quirks
 from proxy.wire.request import Ask, Thinking
-
-OPENROUTER_ADDITIONS = (
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "annotations",
-    "images",
-)
 
 VALUES_MAX: Final = 250_000
 """Of objects, lists and their entries in a body: they cost the loop's time, not the bytes. 28 MB of
@@ -53,7 +47,8 @@ _VALUE = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]')
 def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     """What the caller asks for. `headers` are those of its request, names in lower case.
 
-    Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
+    Raises GatewayError `invalid_request`, `invalid_image` or `not_supported`, each naming the
+    field.
     """
     refuse_unbuilt_headers(headers)
     fields = decode_object(body)
@@ -72,6 +67,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         if part["type"] in _MEDIA
     ]
     types = [part["type"] for part in media]
+    text_bytes = len(body) - sum(map(_text_size, media))
+    mend(messages)
     return Ask(
         models=_models(known),
         body=travelling,
@@ -82,7 +79,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         session_id=known.session_id,
         media_prompt=len(types) - types.count("input_audio"),
         audio_prompt=types.count("input_audio"),
-        text_bytes=len(body) - sum(map(_text_size, media)),
+        text_bytes=text_bytes,
         betas=_betas(headers),
         required=required(fields, known),
     )
@@ -179,21 +176,23 @@ def _thinking(fields: dict[str, Any], known: Fields) -> Thinking | None:
     )
 
 
+def azure_path(target: Target, stream: bool) -> str:
+    """The path at Azure OpenAI, where `target.model` is the name of a deployment."""
+    version = quote(target.provider.options["api_version"], safe="")
+    return f"/openai/deployments/{target.path_name}/chat/completions?api-version={version}"
+
+
 def encode_request(ask: Ask, target: Target) -> Encoded:
     """The request as this provider takes it.
 
-    Raises GatewayError `invalid_request` for what JSON could say to us and not from here.
+    Raises GatewayError `invalid_request` for what JSON could say to us and not from here, and
+    `provider_unfit` for an attachment that the provider does not take.
     """
     quirks = target.provider.quirks
     body: dict[str, Any] = {"model": target.model} | ask.body
-    body["messages"] = [_spoken(message, quirks) for message in body["messages"]]
-    if quirks.max_tokens != "as_sent":
-        other = {"max_tokens", "max_completion_tokens"} - {quirks.max_tokens}
-        limit = body.pop(other.pop(), None)
-        if limit is not None:
-            body.setdefault(quirks.max_tokens, limit)
-    if ask.thinking is not None:
-        _encode_thinking(body, ask, quirks)
+    messages = encode_messages(body["messages"], target.provider)
+    body["messages"] = messages if quirks.reasoning_replay == "details" else _recalled(messages)
+    encode_controls(body, ask, quirks)
     if ask.stream:
         body["stream"] = True
         options = {"include_usage": True} if quirks.usage_option else {}
@@ -204,33 +203,13 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     return Encoded(encode_json(body))
 
 
-def _encode_thinking(body: dict[str, Any], ask: Ask, quirks: Quirks) -> None:
-    thinking = ask.thinking
-    assert thinking is not None
-    if quirks.reasoning_control == "object":
-        body["reasoning"] = thinking.wish
-    elif quirks.reasoning_control == "effort" and "reasoning_effort" not in body:
-        effort = effort_of(thinking, ask.max_tokens)
-        if effort is not None:
-            body["reasoning_effort"] = effort
-
-
-def _spoken(message: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
-    """One message without OpenRouter's additions, which most providers answer with a 400."""
-    if quirks.reasoning_replay == "details":
-        return message
-    content = message.get("content")
-    if isinstance(content, list) and any("cache_control" in part for part in content):
-        parts = [{k: v for k, v in part.items() if k != "cache_control"} for part in content]
-        message = message | {"content": parts}
-    if message["role"] != "assistant":
-        return message
-    reasoning = message.get("reasoning") or message.get("reasoning_content")
-    message = {k: v for k, v in message.items() if k not in OPENROUTER_ADDITIONS}
-    if reasoning and quirks.reasoning_replay != "none":
-        message[quirks.reasoning_replay] = reasoning
-    if message.get("tool_calls"):
-        # A whole answer numbers its calls; sent back, OpenAI-like providers refuse the number.
-        calls = [{k: v for k, v in c.items() if k != "index"} for c in message["tool_calls"]]
-        message["tool_calls"] = calls
-    return message
+def _recalled(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The conversation with each spoken answer as no more than its id: OpenAI has the sound, and
+    refuses whatever else a caller heard of it.
+    """
+    return [
+        message | {"audio": {"id": audio.get("id")}}
+        if isinstance(audio := message.get("audio"), dict)
+        else message
+        for message in messages
+    ]

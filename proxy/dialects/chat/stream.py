@@ -229,7 +229,8 @@ class _Message:
                     self._logprobs = _joined(self._logprobs, event.logprobs)
             case Reasoning():
                 self._reasoning.append(event.text)
-                for detail in event.details:
+                plain = (_plain_detail(event.text),) if event.text else ()
+                for detail in event.details or plain:
                     self._add_detail(detail)
             case ToolCall():
                 if call := self._calls.get(event.index):
@@ -268,9 +269,8 @@ class _Message:
         if self._calls:
             calls = self._calls.values()
             message["tool_calls"] = [{"type": "function", **call} for call in calls]
-        details = self._details or ([_plain_detail(reasoning)] if reasoning else [])
-        if details and not self._hide_reasoning:
-            message["reasoning_details"] = details
+        if self._details and not self._hide_reasoning:
+            message["reasoning_details"] = self._details
         message |= self._attachments
         if self._audio:
             message["audio"] = self._audio

@@ -150,6 +150,35 @@ def test_a_whole_answer_without_finish() -> None:
     assert events == [Text(0, "a"), Finished(0, "length", "max_tokens")]
 
 
+def test_tools_that_a_provider_ran_itself_are_reasoning() -> None:
+    ran = [
+        {"index": 0, "type": "python", "arguments": "{}", "output": "1\n"},
+        {"index": 1, "type": "browser_search", "name": "browser.search"},
+        "odd",
+    ]
+    details = (
+        {
+            "type": "reasoning.server_tool_call",
+            "tool_name": "python",
+            "arguments": "{}",
+            "result": "1\n",
+            "format": "unknown",
+        },
+        {
+            "type": "reasoning.server_tool_call",
+            "tool_name": "browser.search",
+            "arguments": "",
+            "result": "",
+            "format": "unknown",
+        },
+    )
+    told = {"reasoning": "hm", "executed_tools": ran, "content": "x"}
+    said = [Reasoning(0, "hm"), Reasoning(0, "", details), Text(0, "x")]
+    assert heard(chunk(told)) == said
+    assert answered(told)[:3] == said
+    assert heard(chunk({"executed_tools": 7})) == []
+
+
 def test_choices_are_kept_apart() -> None:
     events = heard(
         chunk({"tool_calls": [CALL]}, index=1), chunk({"content": "a"}), chunk({}, "stop"),

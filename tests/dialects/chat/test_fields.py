@@ -28,7 +28,6 @@ WISHES: list[tuple[str, dict[str, Any]]] = [
     ("preset", {"preset": "mine"}),
     ("preset", {"preset": ""}),
     ("trace", {"trace": {"trace_id": "t"}}),
-    ("cache_control", {"cache_control": {"type": "ephemeral"}}),
     ("max_tool_calls", {"max_tool_calls": 3}),
     ("max_tool_calls", {"max_tool_calls": 0}),
     ("provider.order", {"provider": {"order": ["openai"]}}),

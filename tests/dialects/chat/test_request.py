@@ -311,7 +311,7 @@ def test_own_fields_do_not_travel() -> None:
         "models": ["c/d"], "route": "fallback", "provider": {"allow_fallbacks": True},
         "plugins": [], "transforms": [], "usage": {"include": True}, "include_reasoning": True,
         "reasoning": {"enabled": True}, "session_id": "s", "trace": {}, "debug": {},
-        "cache_control": None, "max_tool_calls": None, "stop_server_tools_when": [],
+        "max_tool_calls": None, "stop_server_tools_when": [],
         "stream": False, "stream_options": {"include_usage": False}, "prompt": "old",
         "preset": None,
     }  # fmt: skip
@@ -509,18 +509,6 @@ def test_reasoning_sent_back_under_its_other_name() -> None:
 def test_an_answer_without_reasoning_gets_none() -> None:
     said = {"role": "assistant", "content": "x"}
     assert sent(ask(messages=[said]), reasoning_replay="reasoning")["messages"] == [said]
-
-
-def test_marks_for_caches_stay_where_they_are_understood() -> None:
-    marked = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
-    plain = {"type": "text", "text": "x"}
-    messages = [
-        {"role": role, "content": [marked, plain], "name": "n"} for role in ("system", "assistant")
-    ]
-    assert sent(ask(messages=messages), reasoning_replay="details")["messages"] == messages
-    assert sent(ask(messages=messages))["messages"] == [
-        message | {"content": [plain, plain]} for message in messages
-    ]
 
 
 def test_one_ask_can_be_said_to_many() -> None:

@@ -41,6 +41,7 @@ START = {
     "model": "a/b",
     "provider": "Acme",
 }
+SEALED = {"type": "reasoning.encrypted", "data": "x", "index": 0}
 DETAIL = {"type": "reasoning.text", "text": "hm", "format": "unknown", "index": 0}
 
 
@@ -211,6 +212,10 @@ MESSAGES: list[tuple[list[Event], Json]] = [
     (
         [Reasoning(0, "h"), Reasoning(0, "m"), Text(0, "a")],
         {"content": "a", "reasoning": "hm", "reasoning_details": [DETAIL]},
+    ),
+    (
+        [Reasoning(0, "h"), Reasoning(0, "m"), Reasoning(0, "", (SEALED,)), Reasoning(0, "hm")],
+        {"content": "", "reasoning": "hmhm", "reasoning_details": [DETAIL, SEALED, DETAIL]},
     ),
     (
         [ToolCall(0, 0, "c", "f", "{"), ToolCall(0, 0, None, None, "}")],

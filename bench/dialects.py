@@ -1,0 +1,178 @@
+"""`python -m bench.dialects`: what it costs to carry one event from a provider to a chat caller.
+
+CPU time of one thread, without a socket: a stream of 200 pieces of text as each provider writes it
+(shapes from recorded traffic) is decoded in pieces of one event and encoded for the caller; and one
+request with tools, an image and history is put into the provider's words.
+"""
+
+import base64
+import gc
+import json
+import statistics
+import time
+from collections.abc import Callable
+from struct import pack
+from typing import Any
+from zlib import crc32
+
+import click
+
+from proxy.dialects import INBOUND, OUTBOUND, outbound
+from proxy.dialects.asking import Target
+from proxy.dialects.chat.stream import Encoder
+from proxy.providers import Provider, Quirks
+from proxy.wire.request import Head
+
+EVENTS = 200
+WORDS = (" water", " meets", " the", " weir", " and", " waits", " a", " little")
+HEAD = Head(id="gen-1-bench", created=1_750_000_000, model="acme/large", provider="Acme")
+PROVIDER = Provider(
+    slug="acme",
+    name="Acme",
+    base_url="http://127.0.0.1:1",
+    options={"project": "p", "location": "global", "api_version": "v", "region": "r"},
+)
+
+JSONObject = dict[str, Any]
+
+
+def sse(name: str, value: JSONObject, end: bytes = b"\n") -> bytes:
+    """One event; without a name where the provider gives none."""
+    opening = f"event: {name}".encode() + end if name else b""
+    data = json.dumps(value, separators=(",", ":")).encode()
+    return opening + b"data: " + data + end + end
+
+
+def of_openai(word: str) -> bytes:
+    delta = {"index": 0, "delta": {"content": word}, "logprobs": None, "finish_reason": None}
+    return sse("", {
+        "id": "chatcmpl-DzlF7qLHZWhyRVsT8ioVxBbw4mDKf", "object": "chat.completion.chunk",
+        "created": 1784119553, "model": "gpt-4.1-mini-2025-04-14", "service_tier": "default",
+        "system_fingerprint": "fp_e2ba9e5c5c", "choices": [delta], "usage": None,
+    })  # fmt: skip
+
+
+def of_anthropic(word: str) -> bytes:
+    delta = {"type": "text_delta", "text": word}
+    return sse("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": delta})
+
+
+def of_gemini(word: str) -> bytes:
+    candidate = {"content": {"parts": [{"text": word}], "role": "model"}, "index": 0}
+    counts = {"promptTokenCount": 9, "candidatesTokenCount": 5, "totalTokenCount": 14,
+              "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}]}  # fmt: skip
+    return sse("", {
+        "candidates": [candidate], "usageMetadata": counts, "modelVersion": "gemini-2.5-flash",
+        "responseId": "hQv8aMnaMISa28oP0-yXyQE",
+    }, b"\r\n")  # fmt: skip
+
+
+def of_cohere(word: str) -> bytes:
+    delta = {"message": {"content": {"text": word}}}
+    return sse("content-delta", {"type": "content-delta", "index": 0, "delta": delta})
+
+
+def of_responses(word: str) -> bytes:
+    return sse("response.output_text.delta", {
+        "type": "response.output_text.delta", "sequence_number": 7, "content_index": 0,
+        "item_id": "msg_0123456789abcdef0123456789abcdef", "output_index": 0, "delta": word,
+        "logprobs": [], "obfuscation": "aB3dE5",
+    })  # fmt: skip
+
+
+def of_bedrock(word: str) -> bytes:
+    value = {"contentBlockIndex": 0, "delta": {"text": word}, "p": "abcdefghijklmnopqrstu"}
+    return frame("contentBlockDelta", json.dumps(value, separators=(",", ":")).encode())
+
+
+def frame(event: str, payload: bytes) -> bytes:
+    """A message of AWS's event stream."""
+    named = {":event-type": event, ":content-type": "application/json", ":message-type": "event"}
+    headers = b"".join(
+        pack("!B", len(name)) + name.encode() + pack("!BH", 7, len(value)) + value.encode()
+        for name, value in named.items()
+    )
+    prelude = pack("!II", 16 + len(headers) + len(payload), len(headers))
+    message = prelude + pack("!I", crc32(prelude)) + headers + payload
+    return message + pack("!I", crc32(message))
+
+
+SAYS: dict[str, Callable[[str], bytes]] = {
+    "openai": of_openai,
+    "anthropic": of_anthropic,
+    "gemini": of_gemini,
+    "cohere": of_cohere,
+    "bedrock": of_bedrock,
+    "responses": of_responses,
+}
+"""One piece of text as each dialect writes it; the others are one of these by another path."""
+
+
+def a_request() -> bytes:
+    """A turn in the middle of a conversation: a tool, its result, an image, a limit."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    called = {"name": "get_weather", "arguments": '{"city":"Oslo"}'}
+    image = "data:image/png;base64," + base64.b64encode(bytes(3000)).decode()
+    return json.dumps({
+        "model": "acme/large", "stream": True, "max_tokens": 4000, "temperature": 0.5,
+        "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": schema}}],
+        "messages": [
+            {"role": "system", "content": "You are a helpful assistant. " * 20},
+            {"role": "user", "content": [{"type": "text", "text": "What is this, and where?"},
+                                         {"type": "image_url", "image_url": {"url": image}}]},
+            {"role": "assistant", "content": "Let me see.",
+             "tool_calls": [{"id": "call_1", "type": "function", "function": called}]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"},
+            {"role": "user", "content": "And tomorrow?"},
+        ],
+    }).encode()  # fmt: skip
+
+
+def micros(work: Callable[[], object], rounds: int) -> float:
+    """The median CPU time of `work`, in microseconds."""
+    taken = []
+    for _ in range(rounds):
+        began = time.thread_time()
+        work()
+        taken.append((time.thread_time() - began) * 1e6)
+    return statistics.median(taken)
+
+
+def per_event(dialect: str, rounds: int) -> float:
+    """What one piece of text costs on its way, in microseconds."""
+    pieces = [SAYS[dialect](WORDS[number % len(WORDS)]) for number in range(EVENTS)]
+
+    def carry() -> None:
+        decoder = OUTBOUND[dialect].decoder(Quirks())
+        encoder, sent = Encoder(HEAD), 0
+        for piece in pieces:
+            for event in decoder.feed(piece):
+                sent += encoder.encode(event).startswith(b"data: ")
+        if sent != EVENTS:
+            raise click.ClickException(f"{dialect}: {sent} of {EVENTS} pieces arrived")
+
+    return micros(carry, rounds) / EVENTS
+
+
+def per_request(dialect: str, rounds: int) -> float:
+    """What it costs to put a request into the provider's words, in microseconds."""
+    target = Target(PROVIDER, "large-1", 8000)
+    ask = INBOUND["chat"].decode_request(a_request(), ())
+    return micros(lambda: OUTBOUND[dialect].encode_request(ask, target), rounds)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--rounds", type=click.IntRange(1, 100_000), default=200, help="Of 200 events.")
+def main(rounds: int) -> None:
+    """Print what each dialect costs per event and per request."""
+    gc.disable()
+    for dialect in SAYS:
+        event, request = per_event(dialect, rounds), per_request(dialect, rounds)
+        click.echo(f"{dialect:10} {event:6.2f} µs per event, {request:7.1f} µs per request")
+    ask = INBOUND["chat"].decode_request(a_request(), ())
+    choose = micros(lambda: outbound(PROVIDER, "large-1", ask), rounds)
+    click.echo(f"choosing the dialect: {choose:.2f} µs")
+
+
+if __name__ == "__main__":
+    main()

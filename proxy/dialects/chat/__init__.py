@@ -1,0 +1,1 @@
+"""OpenAI's chat completions: what callers of OpenRouter speak, and most providers."""

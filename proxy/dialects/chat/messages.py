@@ -1,0 +1,159 @@
+"""A conversation in OpenRouter's form as one provider of dialect `openai` takes it.
+
+What most of them refuse is left out or said otherwise, as the flags of the provider's row tell.
+"""
+
+from typing import Any, Final
+
+from proxy.dialects.asking import inexpressible
+from proxy.dialects.chat.compat import objects
+from proxy.dialects.parts import Media, media_of, parts_of
+from proxy.providers import Attachment, Provider, Quirks
+
+OPENROUTER_ADDITIONS: Final = (
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "annotations",
+    "images",
+)
+
+_KINDS: Final[dict[object, Attachment]] = {
+    "image_url": "image",
+    "input_audio": "audio",
+    "file": "file",
+    "video_url": "video",
+    "input_video": "video",
+}
+
+_Message = dict[str, Any]
+
+
+def encode_messages(messages: list[_Message], provider: Provider) -> list[_Message]:
+    """The conversation as this provider takes it.
+
+    Raises GatewayError `provider_unfit` for an attachment of a kind that it does not take.
+    """
+    out: list[_Message] = []
+    shown: list[_Message] = []  # attachments of results wait until the last result
+    for message in messages:
+        spoken = _spoken(message, provider)
+        if spoken["role"] == "tool" and not provider.quirks.tool_attachments:
+            spoken, more = _without_attachments(spoken)
+            shown += more
+        elif shown:
+            out.append({"role": "user", "content": shown})
+            shown = []
+        out.append(spoken)
+    return [*out, {"role": "user", "content": shown}] if shown else out
+
+
+def unmarked(value: _Message) -> _Message:
+    """A message, or a tool, without the marks for caches anywhere in it."""
+    if "cache_control" in value:
+        value = {name: one for name, one in value.items() if name != "cache_control"}
+    for name in ("content", "tool_calls"):
+        parts = value.get(name)
+        if isinstance(parts, list) and any("cache_control" in part for part in parts):
+            value = value | {name: [unmarked(part) for part in parts]}
+    return value
+
+
+def _without_attachments(message: _Message) -> tuple[_Message, list[_Message]]:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    more = [part for part in parts if part["type"] in _KINDS]
+    if not more:
+        return message, []
+    left = [part for part in parts if part not in more]
+    return message | {"content": left or "The result is shown below."}, more
+
+
+def _spoken(message: _Message, provider: Provider) -> _Message:
+    quirks = provider.quirks
+    if not quirks.cache_marks:
+        message = unmarked(message)
+    changed: _Message = {}
+    if message["role"] == "developer" and not quirks.developer_role:
+        changed["role"] = "system"
+    if isinstance(message.get("content"), list):
+        changed["content"] = _content(message["content"], provider)
+    message = message | changed
+    if not quirks.names and message["role"] != "tool" and "name" in message:
+        message = _named(message)
+    if message["role"] == "assistant" and quirks.reasoning_replay != "details":
+        return _answer(message, quirks)
+    return message
+
+
+def _content(parts: list[_Message], provider: Provider) -> list[_Message] | str:
+    quirks = provider.quirks
+    if not quirks.text_parts and all(part["type"] == "text" for part in parts):
+        return "\n".join(part.get("text") or "" for part in parts)
+    return [_part(part, provider) for part in parts]
+
+
+def _part(part: _Message, provider: Provider) -> _Message:
+    quirks = provider.quirks
+    kind = _KINDS.get(part["type"])
+    if kind and quirks.attachments is not None and kind not in quirks.attachments:
+        raise inexpressible(provider, f"attachments of kind {kind}")
+    if kind == "file" and quirks.files != "file" and (media := media_of(part)):
+        return _file(media, quirks, part)
+    return part
+
+
+def _file(media: Media, quirks: Quirks, part: _Message) -> _Message:
+    """A file in the words of a provider that does not use OpenAI's."""
+    if media.id is not None:
+        return part
+    url = media.url or f"data:{media.mime or 'application/pdf'};base64,{media.data}"
+    if quirks.files == "document_url":
+        named = {"document_name": media.name} if media.name else {}
+        return {"type": "document_url", "document_url": url, **named}
+    named = {"file_name": media.name} if media.name else {}
+    # Perplexity wants the bytes bare, and a URL as it is.
+    return {"type": "file_url", "file_url": {"url": media.url or media.data}, **named}
+
+
+def _named(message: _Message) -> _Message:
+    """Who speaks stands before the text."""
+    said = {key: value for key, value in message.items() if key != "name"}
+    name, content = message["name"], said.get("content")
+    if not name or not content:
+        return said
+    if isinstance(content, str):
+        return said | {"content": f"{name}: {content}"}
+    return said | {"content": [{"type": "text", "text": f"{name}:"}, *content]}
+
+
+def _reasoning(message: _Message) -> str:
+    """What it thought, if it was a model of this dialect's: what others gave a form of their own is
+    of use to nobody else.
+    """
+    details = message.get("reasoning_details")
+    formats = {one.get("format") for one in objects(details)}
+    said = message.get("reasoning") or message.get("reasoning_content")
+    return said if isinstance(said, str) and formats <= {None, "unknown"} else ""
+
+
+def _answer(message: _Message, quirks: Quirks) -> _Message:
+    """An earlier answer without OpenRouter's additions, which most providers answer with a 400."""
+    reasoning = _reasoning(message)
+    answer = {
+        name: value
+        for name, value in message.items()
+        if name not in OPENROUTER_ADDITIONS and (value is not None or name == "content")
+    }
+    if answer.get("tool_calls"):
+        # A whole answer numbers its calls; sent back, OpenAI-like providers refuse the number.
+        calls = [{k: v for k, v in c.items() if k != "index"} for c in answer["tool_calls"]]
+        answer["tool_calls"] = calls
+        if quirks.replay_required:
+            reasoning = reasoning or " "
+    if not reasoning or quirks.reasoning_replay in ("none", "details"):
+        return answer
+    if quirks.reasoning_replay != "thinking":
+        return answer | {quirks.reasoning_replay: reasoning}
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
+    return answer | {"content": [thought, *parts_of(answer.get("content"))]}
