@@ -1,97 +1,99 @@
-"""What a request asks of the simulated provider: its prompt, its attachments, the tools to call."""
+"""What a request asks of the simulated provider, whatever dialect it came in.
+
+`asks` has a module for each dialect that reads its requests into this; `reply` answers it.
+"""
 
 import re
-from itertools import chain, takewhile
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from proxy.upstream.fake.shapes import JSONObject
+JSONObject = dict[str, Any]
 
-_ATTACHMENTS: Final = {
-    "image_url": "image",
-    "input_audio": "recording",
-    "file": "file",
-    "video_url": "video",
-}
-_ATTACHMENT_TOKENS: Final = 85  # what OpenAI counts for a small image
+ATTACHMENT_TOKENS: Final = 85  # what OpenAI counts for a small image
 _SEVERAL: Final = {"all", "both", "each", "every", "parallel", "several", "twice", "two"}
 _CALLING: Final = {"call", "calls", "function", "functions", "tool", "tools"}
 
 
-class Ask(NamedTuple):
-    """What a request asks for, as far as this provider cares."""
+class Request(NamedTuple):
+    """A request as it arrived: `path` is decoded, `headers` have lower-case names."""
 
-    body: JSONObject
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    raw_path: str = ""
+    query: str = ""
+
+
+class Refused(ValueError):
+    """A request that the real provider would refuse; `kind` is a word of `manner.Kind`."""
+
+    def __init__(self, message: str, *, kind: str = "invalid", code: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.code = code
+
+
+class Function(NamedTuple):
+    """A function that may be called."""
+
+    name: str
+    schema: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a request asks for, as far as this provider cares.
+
+    `texts` are all texts of the prompt in order, and `marks` tell after how many of them the caller
+    asked for the prompt to be cached. `choice` is auto, none, required or the name of a function;
+    `results` is what the tools said, where the conversation ends with that.
+    """
+
     model: str
-    messages: list[JSONObject]
+    body: JSONObject = field(default_factory=dict)
+    stream: bool = False
+    choices: int = 1
+    tokens_max: int | None = None
+    texts: tuple[str, ...] = ()
+    said: str = ""
+    results: str | None = None
+    attachments: tuple[str, ...] = ()
+    functions: tuple[Function, ...] = ()
+    choice: str = "auto"
+    named: bool = False
+    parallel: bool = True
+    stop: tuple[str, ...] = ()
+    structured: bool = False
+    schema: Any = None
+    thinks: bool = False
+    marks: tuple[int, ...] = ()
 
     @property
-    def stream(self) -> bool:
-        """Whether events are wanted."""
-        return self.body.get("stream") is True
+    def prompt_tokens(self) -> int:
+        """One token for each word of the prompt, and a fixed number for each attachment."""
+        words = sum(len(text.split()) for text in self.texts)
+        return words + ATTACHMENT_TOKENS * len(self.attachments)
 
     @property
-    def choices(self) -> int:
-        """How many answers are wanted."""
-        n = self.body.get("n")
-        return n if isinstance(n, int) else 1
-
-    @property
-    def tokens_max(self) -> int | None:
-        """How long each answer may be."""
-        limit = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
-        return limit if isinstance(limit, int) else None
-
-    def option(self, name: str) -> JSONObject:
-        """An object of the request; empty where it is absent or no object."""
-        value = self.body.get(name)
-        return value if isinstance(value, dict) else {}
-
-
-def decode_ask(body: bytes) -> Ask:
-    """The request in `body`. Raises ValueError with a message in OpenAI's words."""
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        decoded = None
-    if not isinstance(decoded, dict):
-        raise ValueError("We could not parse the JSON body of your request.")
-    model, messages = decoded.get("model"), decoded.get("messages")
-    if not isinstance(model, str):
-        raise ValueError("you must provide a model parameter")
-    if not isinstance(messages, list) or not messages:
-        raise ValueError("Missing required parameter: 'messages'.")
-    if not all(isinstance(message, dict) for message in messages):
-        raise ValueError("Invalid type for 'messages[0]': expected an object.")
-    return Ask(decoded, model, messages)
-
-
-def prompt_tokens(ask: Ask) -> int:
-    """One token for each word of the messages, and a fixed number for each attachment."""
-    texts = sum(len(_text(message).split()) for message in ask.messages)
-    return texts + _ATTACHMENT_TOKENS * len(attachments(ask))
-
-
-def wanted_calls(ask: Ask) -> list[JSONObject]:
-    """The functions that a model would call now; the same one twice is two calls of it."""
-    tools = ask.body.get("tools")
-    rows = [tool.get("function") for tool in tools or () if isinstance(tool, dict)]
-    functions = [row for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)]
-    choice = ask.body.get("tool_choice")
-    if not functions or choice == "none" or tool_results(ask) is not None:
-        return []
-    if isinstance(choice, dict) and isinstance(named := choice.get("function"), dict):
-        return [row for row in functions if row["name"] == named.get("name")]
-    said = set(re.findall(r"[a-z0-9]+", last_said(ask).lower()))
-    meant = [row for row in functions if said & _name_words(row["name"])]
-    if choice != "required" and not meant and not said & _CALLING:
-        return []
-    calls = meant or functions[:1]
-    if said & _SEVERAL:
-        calls = meant or functions
-        calls = calls if len(calls) > 1 else calls * 2
-    return calls[:1] if ask.body.get("parallel_tool_calls") is False else calls
+    def wanted_calls(self) -> list[Function]:
+        """The functions that a model would call now; the same one twice is two calls of it."""
+        functions = list(self.functions)
+        if not functions or self.choice == "none" or self.results is not None:
+            return []
+        if self.named:
+            return [function for function in functions if function.name == self.choice]
+        said = set(re.findall(r"[a-z0-9]+", self.said.lower()))
+        meant = [function for function in functions if said & _name_words(function.name)]
+        if self.choice != "required" and not meant and not said & _CALLING:
+            return []
+        calls = meant or functions[:1]
+        if said & _SEVERAL:
+            calls = meant or functions
+            calls = calls if len(calls) > 1 else calls * 2
+        return calls if self.parallel else calls[:1]
 
 
 def _name_words(name: str) -> set[str]:
@@ -99,29 +101,53 @@ def _name_words(name: str) -> set[str]:
     return {word for word in re.findall(r"[a-z0-9]+", name.lower()) if len(word) > 3}
 
 
-def attachments(ask: Ask) -> list[str]:
-    """What the messages carry beside text, by name."""
-    contents = [message.get("content") for message in ask.messages]
-    parts = chain.from_iterable(content for content in contents if isinstance(content, list))
-    kinds = (str(part.get("type")) for part in parts if isinstance(part, dict))
-    return [_ATTACHMENTS[kind] for kind in kinds if kind in _ATTACHMENTS]
+def decode_object(body: bytes, message: str) -> JSONObject:
+    """The object in `body`. Raises Refused with `message`, the provider's own words."""
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise Refused(message)
+    return decoded
 
 
-def tool_results(ask: Ask) -> str | None:
-    """What the tools said, where the conversation ends with it."""
-    results = list(takewhile(lambda message: message.get("role") == "tool", reversed(ask.messages)))
-    return "; ".join(_text(message) for message in reversed(results)) if results else None
+def rows(value: Any) -> list[JSONObject]:
+    """The objects in a list; nothing where there is no list."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def last_said(ask: Ask) -> str:
-    """The text of the user's last message; empty where there is none."""
-    return next((_text(m) for m in reversed(ask.messages) if m.get("role") == "user"), "")
+def child(value: JSONObject, name: str) -> JSONObject:
+    """An object inside an object; empty where it is absent or no object."""
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}
 
 
-def _text(message: JSONObject) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return "".join(text for text in texts if isinstance(text, str))
+def count_of(value: Any) -> int | None:
+    """A whole number, or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """The texts that are not empty, of a list or of one."""
+    found = value if isinstance(value, list) else [value]
+    return tuple(text for text in found if isinstance(text, str) and text)
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of `text`, as a set of known keys."""
+    return frozenset(text.split())
+
+
+def camel(value: Any, free: frozenset[str]) -> Any:
+    """`value` with its keys in camel case, as Google takes them in either; what is in `free` keys
+    belongs to the caller.
+    """
+    if isinstance(value, list):
+        return [camel(item, free) for item in value]
+    if not isinstance(value, dict):
+        return value
+    named = (
+        (re.sub(r"(?<=[a-z])_([a-z])", lambda m: m[1].upper(), k), v) for k, v in value.items()
+    )
+    return {key: item if key in free else camel(item, free) for key, item in named}

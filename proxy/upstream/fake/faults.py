@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from proxy.upstream.fake import mangle, shapes
+from proxy.upstream.fake import mangle
+from proxy.upstream.fake.ask import JSONObject
 from proxy.upstream.fake.mangle import FOREVER, Cut, Head, Scene, Step, Wait
+from proxy.upstream.fake.manner import JSON, Failure, Headers, Manner, Refusal
 from proxy.upstream.fake.scenario import Answer, Rule
-from proxy.upstream.fake.shapes import JSONObject
 
-SSE: Final = b"text/event-stream; charset=utf-8"
-JSON: Final = b"application/json"
 HTML: Final = b"text/html; charset=utf-8"
 _GIANT_BYTES = 1024 * 1024
 _SLOW_TOKENS_PER_S = 2.0
@@ -26,18 +25,9 @@ _PAGE: Final = b"<!doctype html><html><head><title>502 Bad Gateway</title></head
 )
 
 
-def head(status: int, content_type: bytes, *more: tuple[bytes, bytes]) -> Head:
-    """A head with the headers that OpenAI's recorded answers have."""
-    return Head(
-        status,
-        (
-            (b"content-type", content_type),
-            (b"openai-processing-ms", b"12"),
-            (b"openai-version", b"2020-10-01"),
-            (b"x-request-id", b"req_5f0c3a"),
-            *more,
-        ),
-    )
+def head(manner: Manner, status: int, content_type: bytes, more: Headers = ()) -> Head:
+    """A head with the headers that the recorded answers of `manner` have."""
+    return Head(status, ((b"content-type", content_type), *manner.headers, *more))
 
 
 def flow_of(rule: Rule, base: Answer) -> Answer:
@@ -54,34 +44,40 @@ def flow_of(rule: Rule, base: Answer) -> Answer:
 
 
 def play(scene: Scene, answer: Answer, *, stream: bool, credential: str) -> Iterator[Step]:
-    """The steps of the response to a chat request.
+    """The steps of the response to a request for an answer.
 
     `answer` comes from `flow_of`; `credential` is what the caller sent as its own.
     """
-    rule = scene.rule
+    rule, manner = scene.rule, scene.manner
     if instead := INSTEAD.get(rule.fault or ""):
-        return instead(rule, SSE if stream else JSON, credential)
+        content_type = manner.stream_type if stream else JSON
+        return instead(Failing(rule, manner, content_type, credential, scene.reply.ask.model))
     if stream == (rule.fault != "other-form"):
         return _as_ruled(_streamed(scene, answer), rule, scene.rng)
-    body = scene.reply.whole()
+    body = manner.whole(scene.reply)
     after_s = answer.first_token_s
     if answer.tokens_per_s:
         after_s += scene.reply.count.completion / answer.tokens_per_s
-    return plain(rule, body, scene.rng, after_s=after_s)
+    return plain(manner, rule, body, scene.rng, after_s=after_s)
 
 
-def plain(rule: Rule, body: JSONObject, rng: Random, *, after_s: float = 0) -> Iterator[Step]:
+def plain(
+    manner: Manner, rule: Rule, body: JSONObject, rng: Random, *, after_s: float = 0
+) -> Iterator[Step]:
     """The steps of a plain response, the list of models included. Its head comes `after_s`."""
     if instead := INSTEAD.get(rule.fault or ""):
-        return instead(rule, JSON, "")
-    return _as_ruled(_plain(rule, body, rng, after_s), rule, rng)
+        return instead(Failing(rule, manner, JSON))
+    return _as_ruled(_plain(manner, rule, body, rng, after_s), rule, rng)
 
 
-def refusal(status: int, body: JSONObject, retry_after_s: int | None = None) -> Iterator[Step]:
+def refusal(manner: Manner, failure: Failure) -> Iterator[Step]:
     """A plain response with a status of its own; it keeps nothing waiting."""
-    retry = () if retry_after_s is None else ((b"retry-after", str(retry_after_s).encode()),)
-    yield head(status, JSON, *retry)
-    yield shapes.encode(body)
+    return _refusal(manner, manner.refusal(failure))
+
+
+def _refusal(manner: Manner, refused: Refusal, content_type: bytes = JSON) -> Iterator[Step]:
+    yield head(manner, refused.status, content_type, refused.headers)
+    yield manner.encode(refused.body)
 
 
 def _as_ruled(steps: Iterator[Step], rule: Rule, rng: Random) -> Iterator[Step]:
@@ -90,117 +86,136 @@ def _as_ruled(steps: Iterator[Step], rule: Rule, rng: Random) -> Iterator[Step]:
 
 
 def _streamed(scene: Scene, answer: Answer) -> Iterator[Step]:
-    fault = scene.rule.fault or ""
-    yield head(200, SSE)
-    events: mangle.Mangled = scene.reply.events()
-    if change := mangle.EVENT_FAULTS.get(fault):
-        events = change(scene.reply.events(), scene)
-    frame = mangle.FRAME_FAULTS.get(fault, mangle.plain_frame)
-    yield from mangle.framed(mangle.paced(events, answer), frame)
+    yield head(scene.manner, 200, scene.manner.stream_type)
+    events: mangle.Mangled = scene.manner.events(scene.reply)
+    if change := mangle.EVENT_FAULTS.get(scene.rule.fault or ""):
+        events = change(scene.manner.events(scene.reply), scene)
+    yield from mangle.framed(mangle.paced(events, answer), scene)
 
 
-def _plain(rule: Rule, body: JSONObject, rng: Random, after_s: float) -> Iterator[Step]:
+def _plain(
+    manner: Manner, rule: Rule, body: JSONObject, rng: Random, after_s: float
+) -> Iterator[Step]:
     fault = rule.fault or ""
     if after_s:
         yield Wait(after_s)
-    yield head(200, JSON)
+    yield head(manner, 200, JSON)
     if edit := BODY_EDITS.get(fault):
-        body = edit(body)
-    data = shapes.encode(body)
+        body = edit(manner, body)
+    data = manner.encode(body)
     if spoil := BODY_FAULTS.get(fault):
-        yield from spoil(data, rule, rng)
+        yield from spoil(data, Failing(rule, manner, JSON), rng)
     else:
         yield data
 
 
 # Instead of an answer.
 
-_Instead = Callable[[Rule, bytes, str], Iterator[Step]]
+
+class Failing(NamedTuple):
+    """What an answer that is none may look at."""
+
+    rule: Rule
+    manner: Manner
+    content_type: bytes
+    credential: str = ""
+    model: str = ""
+
+    def refusal(self, kind: str, **more: Any) -> Refusal:
+        """The refusal of this kind in the dialect's words."""
+        return self.manner.refusal(Failure(kind, model=self.model, **more))
+
+    def steps(self, kind: str, **more: Any) -> Iterator[Step]:
+        """The same as the steps of a response."""
+        content_type = self.content_type if self.manner.labels_errors else JSON
+        return _refusal(self.manner, self.refusal(kind, **more), content_type)
+
+    def page(self, status: int, content_type: bytes, page: bytes = _PAGE) -> Iterator[Step]:
+        """A page."""
+        return iter([head(self.manner, status, content_type), page])
+
+    @property
+    def error(self) -> JSONObject:
+        """The error of a server that failed, as a plain body."""
+        return self.refusal("status").body
 
 
-def _refuses(status: int, message: str, code: str | None, *, later: str = "") -> _Instead:
-    """A refusal; with `later`, the type of an error that is gone after a while."""
+_Instead = Callable[[Failing], Iterator[Step]]
 
-    def steps(rule: Rule, content_type: bytes, credential: str) -> Iterator[Step]:
-        if not later:
-            return refusal(status, shapes.error(message, code))
-        retry_after_s = 1 if rule.retry_after_s is None else rule.retry_after_s
-        return refusal(status, shapes.error(message, code, later), retry_after_s)
+
+def _later(kind: str) -> _Instead:
+    """A refusal that is gone after a while."""
+
+    def steps(failing: Failing) -> Iterator[Step]:
+        told = failing.rule.retry_after_s
+        return failing.steps(kind, retry_after_s=1 if told is None else told)
 
     return steps
 
 
-def _status(rule: Rule, content_type: bytes, credential: str) -> Iterator[Step]:
-    return refusal(rule.status, mangle.ERROR_EVENT, rule.retry_after_s)
+def _status(failing: Failing) -> Iterator[Step]:
+    rule = failing.rule
+    return failing.steps("status", status=rule.status, retry_after_s=rule.retry_after_s)
 
 
-def _echoes_key(rule: Rule, content_type: bytes, credential: str) -> Iterator[Step]:
-    message = f"Incorrect API key provided: {credential}."
-    return refusal(401, shapes.error(message, "invalid_api_key"))
+def _redirect(failing: Failing) -> Iterator[Step]:
+    location = (b"location", b"/redirected/v1/chat/completions")
+    return iter([head(failing.manner, 302, HTML, (location,))])
+
+
+def _error_200(failing: Failing) -> Iterator[Step]:
+    return _refusal(failing.manner, Refusal(200, failing.error))
 
 
 INSTEAD: Final[Mapping[str, _Instead]] = MappingProxyType(
     {
-        "no-head": lambda rule, content_type, credential: iter([FOREVER]),
-        "cut-head": lambda rule, content_type, credential: iter([Cut.NOW]),
+        "no-head": lambda failing: iter([FOREVER]),
+        "cut-head": lambda failing: iter([Cut.NOW]),
         "status": _status,
-        "rate-limit": _refuses(429, "Rate limit reached.", "rate_limit_exceeded", later="requests"),
-        "overloaded": _refuses(
-            503, "The engine is currently overloaded.", None, later="server_error"
+        "rate-limit": _later("rate-limit"),
+        "overloaded": _later("overloaded"),
+        "bad-key": lambda failing: failing.steps("bad-key"),
+        "echoes-key": lambda failing: failing.steps(
+            "bad-key", message=f"Incorrect API key provided: {failing.credential}."
         ),
-        "bad-key": _refuses(401, "Incorrect API key provided.", "invalid_api_key"),
-        "echoes-key": _echoes_key,
-        "unknown-model": _refuses(404, "The model does not exist.", "model_not_found"),
-        "too-long": _refuses(
-            400, "This model's maximum context length is 8 tokens.", "context_length_exceeded"
-        ),
-        "gateway-page": lambda rule, content_type, credential: iter([head(502, HTML), _PAGE]),
-        "html": lambda rule, content_type, credential: iter([head(200, HTML), _PAGE]),
-        "html-disguised": lambda rule, content_type, credential: iter(
-            [head(200, content_type), _PAGE]
-        ),
-        "redirect": lambda rule, content_type, credential: iter(
-            [head(302, HTML, (b"location", b"/redirected/v1/chat/completions"))]
-        ),
-        "empty": lambda rule, content_type, credential: iter([head(200, content_type)]),
-        "error-200": lambda rule, content_type, credential: refusal(200, mangle.ERROR_EVENT),
+        "unknown-model": lambda failing: failing.steps("unknown-model"),
+        "too-long": lambda failing: failing.steps("too-long"),
+        "gateway-page": lambda failing: failing.page(502, HTML),
+        "html": lambda failing: failing.page(200, HTML),
+        "html-disguised": lambda failing: failing.page(200, failing.content_type),
+        "redirect": _redirect,
+        "empty": lambda failing: iter([head(failing.manner, 200, failing.content_type)]),
+        "error-200": _error_200,
     }
 )
 
 
 # Changes of a plain body.
 
-
-def _choices(body: JSONObject, change: Callable[[JSONObject], JSONObject]) -> JSONObject:
-    return body | {"choices": [choice | change(choice) for choice in body.get("choices", ())]}
-
-
-BODY_EDITS: Final[Mapping[str, Callable[[JSONObject], JSONObject]]] = MappingProxyType(
+BODY_EDITS: Final[Mapping[str, Callable[[Manner, JSONObject], JSONObject]]] = MappingProxyType(
     {
-        "no-finish": lambda body: _choices(body, lambda choice: {"finish_reason": None}),
-        "no-content": lambda body: _choices(body, _said_nothing),
-        "done-only": lambda body: body | {"choices": []},
-        "null-choices": lambda body: body | {"choices": None},
-        "usage-missing": lambda body: {key: body[key] for key in body if key != "usage"},
-        "error-first": lambda body: mangle.ERROR_EVENT,
+        "no-finish": lambda manner, body: manner.unfinished(body) or {},
+        "done-only": lambda manner, body: manner.emptied(body),
+        "null-choices": lambda manner, body: manner.nulled(body),
+        "usage-missing": lambda manner, body: manner.uncounted(body),
+        "error-first": lambda manner, body: manner.refusal(Failure("status")).body,
     }
 )
 
-
-def _said_nothing(choice: JSONObject) -> JSONObject:
-    kept = {key: value for key, value in choice["message"].items() if key != "tool_calls"}
-    return {"message": kept | {"content": ""}, "finish_reason": "stop"}
-
-
-_BodyFault = Callable[[bytes, Rule, Random], Iterator[Step]]
+_BodyFault = Callable[[bytes, Failing, Random], Iterator[Step]]
 
 
 def _half_then(*steps: Step) -> _BodyFault:
-    return lambda data, rule, rng: iter([data[: len(data) // 2], *steps])
+    return lambda data, failing, rng: iter([data[: len(data) // 2], *steps])
 
 
-def _slow_body(data: bytes, rule: Rule, rng: Random) -> Iterator[Step]:
-    yield from mangle.keep_alives(rule.delay_s, b"\n")
+def _error_inside(data: bytes, failing: Failing, rng: Random) -> Iterator[Step]:
+    yield data[: len(data) // 2]
+    yield failing.manner.encode(failing.error)
+
+
+def _slow_body(data: bytes, failing: Failing, rng: Random) -> Iterator[Step]:
+    yield from mangle.keep_alives(failing.rule.delay_s, b"\n")
     yield data
 
 
@@ -211,15 +226,15 @@ BODY_FAULTS: Final[Mapping[str, _BodyFault]] = MappingProxyType(
         "cut": _half_then(Cut.NOW),
         "truncated": _half_then(),
         "early-end": _half_then(),
-        "after-done": lambda data, rule, rng: iter([data, data]),
-        "error-event": _half_then(shapes.encode(mangle.ERROR_EVENT)),
-        "error-named": _half_then(shapes.encode(mangle.ERROR_EVENT)),
-        "bad-json": lambda data, rule, rng: iter([b"{]", data]),
-        "bad-utf8": lambda data, rule, rng: iter([data.replace(b'"id":"', b'"id":"\xff', 1)]),
-        "binary": lambda data, rule, rng: iter([data[: len(data) // 2], rng.randbytes(1024)]),
-        "wrong-json": lambda data, rule, rng: iter([mangle.NO_OBJECT]),
-        "comments": lambda data, rule, rng: iter([b"\n" * 20, data]),
-        "endless": lambda data, rule, rng: mangle.endless(b'{"id":"'),
+        "after-done": lambda data, failing, rng: iter([data, data]),
+        "error-event": _error_inside,
+        "error-named": _error_inside,
+        "bad-json": lambda data, failing, rng: iter([b"{]", data]),
+        "bad-utf8": lambda data, failing, rng: iter([mangle.no_utf8(data)]),
+        "binary": lambda data, failing, rng: iter([data[: len(data) // 2], rng.randbytes(1024)]),
+        "wrong-json": lambda data, failing, rng: iter([mangle.NO_OBJECT]),
+        "comments": lambda data, failing, rng: iter([b"\n" * 20, data]),
+        "endless": lambda data, failing, rng: mangle.endless(b'{"id":"'),
     }
 )
 

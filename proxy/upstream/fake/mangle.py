@@ -13,8 +13,10 @@ from random import Random
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from proxy.upstream.fake import shapes
-from proxy.upstream.fake.reply import Event, Reply
+import orjson
+
+from proxy.upstream.fake.manner import Event, Manner
+from proxy.upstream.fake.reply import Reply
 from proxy.upstream.fake.scenario import Answer, Rule
 
 
@@ -48,25 +50,18 @@ class Scene:
     """All that a fault may look at."""
 
     rule: Rule
+    manner: Manner
     reply: Reply
     rng: Random
+
+    def frame(self, event: Event) -> bytes:
+        """`event` as a healthy provider writes it."""
+        return self.manner.frame(event.name, self.manner.payload(event))
 
 
 Mangled = Iterator[Event | Step]
 
-ERROR_EVENT: Final = shapes.error("The server had an error while processing", None, "server_error")
 NO_OBJECT: Final = b'["weir"]'
-_GROQ_ERROR: Final = shapes.encode(
-    {
-        "error": {
-            "message": "Tool choice is required, but model did not call a tool",
-            "type": "invalid_request_error",
-            "code": "tool_use_failed",
-            "failed_generation": "",
-            "status_code": 400,
-        }
-    }
-)
 
 
 def paced(events: Mangled, answer: Answer) -> Mangled:
@@ -81,26 +76,23 @@ def paced(events: Mangled, answer: Answer) -> Mangled:
         yield event
 
 
-def framed(events: Mangled, frame: Callable[[bytes], bytes]) -> Iterator[Step]:
-    """`events` as bytes."""
+def framed(events: Mangled, scene: Scene) -> Iterator[Step]:
+    """`events` as bytes, with the odd line ends and fields that the rule asks for."""
+    odd = FRAME_FAULTS.get(scene.rule.fault or "") if not scene.manner.binary else None
     for event in events:
-        yield frame(payload(event)) if isinstance(event, Event) else event
-
-
-def payload(event: Event) -> bytes:
-    """The data of `event`."""
-    return b"[DONE]" if event.data is None else shapes.encode(event.data)
-
-
-def plain_frame(data: bytes) -> bytes:
-    """An event as OpenAI writes it."""
-    return b"data: " + data + b"\n\n"
+        if not isinstance(event, Event):
+            yield event
+        elif odd:
+            yield odd(scene.frame(event))
+        else:
+            yield scene.frame(event)
 
 
 def keep_alives(delay_s: float, mark: bytes) -> Iterator[Step]:
     """`mark` about once a second until `delay_s` is over; DeepSeek does so while it is busy."""
     while delay_s > 0:
-        yield mark
+        if mark:
+            yield mark
         yield Wait(min(KEEP_ALIVE_S, delay_s))
         delay_s -= KEEP_ALIVE_S
 
@@ -113,13 +105,15 @@ def endless(opening: bytes) -> Iterator[bytes]:
 
 # Faults of events: what is sent after `rule.events` healthy ones, or instead of some of them.
 
+_Change = Callable[[Iterator[Event], Scene], Mangled]
+
 
 def _slow_first_token(events: Iterator[Event], scene: Scene) -> Mangled:
-    yield from keep_alives(scene.rule.delay_s, b": keep-alive\n\n")
+    yield from keep_alives(scene.rule.delay_s, scene.manner.keep_alive)
     yield from events
 
 
-def _then(*steps: Event | Step) -> Callable[[Iterator[Event], Scene], Mangled]:
+def _then(*steps: Step) -> _Change:
     """`rule.events` events, then only `steps`."""
 
     def mangled(events: Iterator[Event], scene: Scene) -> Mangled:
@@ -129,20 +123,50 @@ def _then(*steps: Event | Step) -> Callable[[Iterator[Event], Scene], Mangled]:
     return mangled
 
 
-def _instead(change: Callable[[bytes], bytes]) -> Callable[[Iterator[Event], Scene], Mangled]:
+def _then_fails(failing: Callable[[Manner], tuple[Event, ...]]) -> _Change:
+    """`rule.events` events, then an error."""
+
+    def mangled(events: Iterator[Event], scene: Scene) -> Mangled:
+        yield from islice(events, scene.rule.events)
+        yield from failing(scene.manner)
+
+    return mangled
+
+
+def _instead(change: Callable[[Event, Scene], bytes]) -> _Change:
     """`rule.events` events, one that is changed, and all the others."""
 
     def mangled(events: Iterator[Event], scene: Scene) -> Mangled:
         yield from islice(events, scene.rule.events)
-        yield from (change(plain_frame(payload(event))) for event in islice(events, 1))
+        yield from (change(event, scene) for event in islice(events, 1))
         yield from events
 
     return mangled
 
 
-def _without(*kinds: str) -> Callable[[Iterator[Event], Scene], Mangled]:
+def _bad_utf8(event: Event, scene: Scene) -> bytes:
+    return scene.manner.frame(event.name, no_utf8(scene.manner.payload(event)))
+
+
+def no_utf8(data: bytes) -> bytes:
+    """`data` with a byte in its first string value that no UTF-8 has; spaces do not matter."""
+    for opening in (b'":"', b'": "'):
+        if opening in data:
+            return data.replace(opening, opening + b"\xff", 1)
+    return data + b"\xff"
+
+
+def _edited(
+    edit: Callable[[Manner], Callable[[dict[str, object]], dict[str, object] | None]],
+) -> _Change:
+    """Every event as `edit` leaves it, those without data untouched."""
+
     def mangled(events: Iterator[Event], scene: Scene) -> Mangled:
-        return (event for event in events if event.kind not in kinds)
+        change = edit(scene.manner)
+        for event in events:
+            data = event.data if event.data is None else change(event.data)
+            if event.data is None or data is not None:
+                yield event._replace(data=data)
 
     return mangled
 
@@ -150,27 +174,25 @@ def _without(*kinds: str) -> Callable[[Iterator[Event], Scene], Mangled]:
 def _truncated(events: Iterator[Event], scene: Scene) -> Mangled:
     yield from islice(events, scene.rule.events)
     for event in islice(events, 1):
-        half = plain_frame(payload(event))
+        half = scene.frame(event)
         yield half[: len(half) // 2]
 
 
-def _no_content(events: Iterator[Event], scene: Scene) -> Mangled:
-    opening = scene.reply.manner.opening(0, calls=0, first_call=None)
-    for event in events:
-        if event.kind == "opening":
-            yield Event("opening", opening)
-        elif event.kind != "token":
-            yield event
-
-
-def _null_choices(events: Iterator[Event], scene: Scene) -> Mangled:
-    for event in events:
-        yield event if event.data is None else Event(event.kind, event.data | {"choices": None})
+def _only(*kinds: str) -> _Change:
+    return lambda events, scene: (event for event in events if event.kind in kinds)
 
 
 def _after_done(events: Iterator[Event], scene: Scene) -> Mangled:
-    yield from events
-    yield Event("token", scene.reply.manner.text(0, " And more."))
+    last = None
+    for event in events:
+        last = event if event.kind == "token" else last
+        yield event
+    yield from (event for event in (last,) if event)
+
+
+def _wrong_json(events: Iterator[Event], scene: Scene) -> Mangled:
+    yield scene.manner.frame(next(events).name, NO_OBJECT)
+    yield from (event for event in events if event.kind == "done")
 
 
 def _binary(events: Iterator[Event], scene: Scene) -> Mangled:
@@ -180,83 +202,97 @@ def _binary(events: Iterator[Event], scene: Scene) -> Mangled:
 
 def _garbage_lines(events: Iterator[Event], scene: Scene) -> Mangled:
     for event in events:
-        yield b"garbage\nx-upstream: 1\n"
+        if not scene.manner.binary:
+            yield b"garbage\nx-upstream: 1\n"
         yield event
 
 
 def _usage_missing(events: Iterator[Event], scene: Scene) -> Mangled:
     for event in events:
-        data = {key: value for key, value in (event.data or {}).items() if key != "usage"}
         if event.kind != "usage":
-            yield Event(event.kind, data or None)
+            data = event.data
+            yield event if data is None else event._replace(data=scene.manner.uncounted(data))
 
 
 def _usage_twice(events: Iterator[Event], scene: Scene) -> Mangled:
     for event in events:
         yield event
-        if event.data is not None and event.data.get("usage"):
-            yield Event("usage", event.data | {"choices": []})
-
-
-def _usage_cumulative(events: Iterator[Event], scene: Scene) -> Mangled:
-    reply = scene.reply
-    for event in events:
-        usage = {"usage": reply.manner.usage(reply.count)}
-        yield event if event.data is None else Event(event.kind, event.data | usage)
+        if event.kind != "opening" and event.data and scene.manner.counted(event.data):
+            yield scene.manner.recounted(event)
 
 
 def _endless(events: Iterator[Event], scene: Scene) -> Mangled:
     yield from islice(events, 1)
-    yield from endless(b'data: {"id":"')
+    yield from endless(scene.manner.endless())
 
 
 def _bom(events: Iterator[Event], scene: Scene) -> Mangled:
-    yield b"\xef\xbb\xbf"
+    if not scene.manner.binary:
+        yield b"\xef\xbb\xbf"
     yield from events
 
 
-def _no_last_blank(data: bytes) -> bytes:
-    frame = plain_frame(data)
-    return frame.rstrip(b"\n") if data == b"[DONE]" else frame
+def _no_last_blank(events: Iterator[Event], scene: Scene) -> Mangled:
+    last = next(events)
+    for event in events:
+        yield last
+        last = event
+    frame = scene.frame(last)
+    yield frame.rstrip(b"\r\n") if not scene.manner.binary else frame
 
 
-EVENT_FAULTS: Final[Mapping[str, Callable[[Iterator[Event], Scene], Mangled]]] = MappingProxyType(
+EVENT_FAULTS: Final[Mapping[str, _Change]] = MappingProxyType(
     {
         "slow-first-token": _slow_first_token,
         "stall": _then(FOREVER),
         "cut": _then(Cut.NOW),
         "truncated": _truncated,
         "early-end": _then(),
-        "no-finish": _without("finish"),
-        "no-done": _without("done"),
-        "done-only": _without("opening", "token", "finish", "usage"),
-        "no-content": _no_content,
-        "null-choices": _null_choices,
+        "no-finish": _edited(lambda manner: manner.unfinished),
+        "no-done": _only("opening", "frame", "token", "finish", "usage"),
+        "done-only": _only("done"),
+        "null-choices": _edited(lambda manner: manner.nulled),
         "after-done": _after_done,
-        "wrong-json": lambda events, scene: iter([plain_frame(NO_OBJECT), Event("done", None)]),
-        "error-first": lambda events, scene: iter([Event("token", ERROR_EVENT)]),
-        "error-event": _then(Event("finish", ERROR_EVENT), Event("done", None)),
-        "error-named": _then(b"event: error\n" + plain_frame(_GROQ_ERROR)),
-        "bad-json": _instead(lambda frame: frame[:-3] + b"\n\n"),
-        "bad-utf8": _instead(lambda frame: frame.replace(b'"id":"', b'"id":"\xff', 1)),
+        "wrong-json": _wrong_json,
+        "error-first": lambda events, scene: iter(scene.manner.error_events()[:1]),
+        "error-event": _then_fails(lambda manner: manner.error_events()),
+        "error-named": _then_fails(lambda manner: manner.error_named()),
+        "bad-json": _instead(
+            lambda event, scene: scene.manner.broken(event.name, scene.manner.payload(event))
+        ),
+        "bad-utf8": _instead(_bad_utf8),
         "binary": _binary,
         "garbage-lines": _garbage_lines,
         "usage-missing": _usage_missing,
         "usage-twice": _usage_twice,
-        "usage-cumulative": _usage_cumulative,
+        "usage-cumulative": lambda events, scene: (
+            scene.manner.growing(event, scene.reply) for event in events
+        ),
         "bom": _bom,
+        "no-last-blank": _no_last_blank,
         "endless": _endless,
     }
 )
 
+
+def _multi_line(frame: bytes) -> bytes:
+    """The data indented, so that it has a line for each value."""
+    opening, mark, data = frame.partition(b"data: ")
+    if not data.startswith(b"{"):
+        return frame
+    lines = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).splitlines()
+    return opening + b"".join(mark + line + b"\n" for line in lines) + b"\n"
+
+
 FRAME_FAULTS: Final[Mapping[str, Callable[[bytes], bytes]]] = MappingProxyType(
     {
-        "crlf": lambda data: plain_frame(data).replace(b"\n", b"\r\n"),
-        "cr": lambda data: plain_frame(data).replace(b"\n", b"\r"),
-        "comments": lambda data: b": keep-alive\n\n" * 20 + plain_frame(data),
-        "multi-line": lambda data: plain_frame(data.replace(b',"object"', b',\ndata: "object"', 1)),
-        "no-space": lambda data: b"data:" + data + b"\n\n",
-        "fields": lambda data: b"id: 7\nevent: message\nretry: 100\n" + plain_frame(data),
-        "no-last-blank": _no_last_blank,
+        "crlf": lambda frame: frame.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),
+        "cr": lambda frame: frame.replace(b"\r\n", b"\n").replace(b"\n", b"\r"),
+        "comments": lambda frame: b": keep-alive\n\n" * 20 + frame,
+        "multi-line": _multi_line,
+        "no-space": lambda frame: frame.replace(b"event: ", b"event:", 1).replace(
+            b"data: ", b"data:", 1
+        ),
+        "fields": lambda frame: b"id: 7\nevent: message\nretry: 100\n" + frame,
     }
 )

@@ -31,19 +31,19 @@ FAULTS: Final[Mapping[str, str]] = MappingProxyType(
         "no-head": "accepts the request and never sends a byte",
         "slow-head": "sends nothing for `delay_s`, then a healthy answer",
         "cut-head": "resets the connection before the head",
-        "status": "answers `status` with OpenAI's error body, and Retry-After if `retry_after_s`",
-        "rate-limit": "answers 429 with Retry-After (`retry_after_s`, else 1)",
-        "overloaded": "answers 503 with Retry-After (`retry_after_s`, else 1)",
-        "bad-key": "answers 401, as if the gateway's own key were wrong",
-        "echoes-key": "answers 401 and repeats the whole credential in its message",
-        "unknown-model": "answers 404, as if the model were gone",
-        "too-long": "answers 400 with the code context_length_exceeded",
+        "status": "answers `status` in the dialect's words, and says how long if `retry_after_s`",
+        "rate-limit": "answers 429 and says how long to stay away (`retry_after_s`, else 1)",
+        "overloaded": "answers 503 (Anthropic 529) and says how long to stay away, likewise",
+        "bad-key": "refuses as if the gateway's own key were wrong: 401 (Gemini 400, Bedrock 403)",
+        "echoes-key": "does the same and repeats the whole credential in its message",
+        "unknown-model": "answers 404 (Bedrock and Responses 400), as if the model were gone",
+        "too-long": "answers 400, as if the prompt were too long, in the dialect's words for it",
         "gateway-page": "answers 502 with a proxy's HTML page",
         "html": "answers 200 with an HTML page, labelled text/html",
         "html-disguised": "answers 200 with an HTML page, labelled as what was asked for",
         "redirect": "answers 302 to another path of the same host",
         "empty": "answers 200 with no body",
-        "error-200": "answers 200 with OpenAI's error body as plain JSON, streamed or not",
+        "error-200": "answers 200 with the dialect's error body as plain JSON, streamed or not",
         "wrong-json": "answers 200 with JSON that is no object",
         "other-form": "streams where plain JSON was asked for, and the other way round",
         # Time.
@@ -53,25 +53,25 @@ FAULTS: Final[Mapping[str, str]] = MappingProxyType(
         # The end, and what is missing from it.
         "cut": "resets the connection after `events` events (half of a plain body)",
         "truncated": "ends cleanly in the middle of an event after `events` events, or of the body",
-        "early-end": "ends cleanly after `events` events, without finish and [DONE]",
-        "no-finish": "sends all content and [DONE], but no finish reason",
-        "no-done": "sends everything but [DONE]",
-        "done-only": "sends [DONE] and nothing else; as plain JSON, no choices",
+        "early-end": "ends cleanly after `events` events, without finish and end mark",
+        "no-finish": "sends all content and the end mark, but no finish reason",
+        "no-done": "sends everything but the end mark",
+        "done-only": "sends the end mark and nothing else; as plain JSON, no choices",
         "no-content": "finishes normally without any content",
-        "null-choices": "sends `choices: null` where choices belong",
-        "after-done": "sends more content after [DONE]; after a plain body, a second one",
+        "null-choices": "sends null where choices, or what the dialect has instead, belong",
+        "after-done": "sends more content after the end mark; after a plain body, a second one",
         # Errors and rubbish inside a stream; a plain body has the same rubbish in its middle.
         "error-first": "answers 200 and sends an error as the first event",
-        "error-event": "sends OpenAI's error event after `events` events, then [DONE]",
-        "error-named": "sends Groq's `event: error` after `events` events, then ends",
-        "bad-json": "breaks the JSON of an event after `events` events",
+        "error-event": "sends the dialect's error event after `events` events, and what follows it",
+        "error-named": "sends its other error event, if any, after `events` events, then ends",
+        "bad-json": "breaks the JSON (or checksum) of an event after `events` events",
         "bad-utf8": "sends bytes that are not UTF-8 inside a string after `events` events",
         "binary": "sends random bytes instead of the rest after `events` events",
         "garbage-lines": "mixes lines that are no fields of the event stream among the events",
         # Usage.
         "usage-missing": "never sends usage",
-        "usage-twice": "sends the usage event twice",
-        "usage-cumulative": "sends growing usage with every chunk",
+        "usage-twice": "sends the usage a second time",
+        "usage-cumulative": "sends growing usage with every chunk of OpenAI's chat",
         # Odd, but correct: nothing may be lost.
         "one-byte": "writes every byte by itself",
         "slices": "cuts the bytes at random places",
@@ -79,18 +79,20 @@ FAULTS: Final[Mapping[str, str]] = MappingProxyType(
         "cr": "ends lines with CR",
         "bom": "opens with a byte order mark",
         "comments": "sends 20 comments before each event; before a plain body, blank lines",
-        "multi-line": "spreads each event over two `data:` lines",
+        "multi-line": "spreads each event over several `data:` lines",
         "no-space": "leaves out the space after `data:`",
         "fields": "adds `id:`, `event: message` and `retry:` to each event",
-        "no-last-blank": "leaves out the blank line after [DONE]",
+        "no-last-blank": "leaves out the blank line after the last event",
         "gzip": "compresses the body, asked or not",
         # Size.
         "giant": "sends one event with a text of `event_bytes`, else 1 MiB",
         "endless": "sends one event (or JSON string) that never ends",
     }
 )
-"""Every fault by name. Where a fault makes no sense for the form that was asked for (line ends of a
-plain JSON body, say), the answer is healthy.
+"""Every fault by name. Where a fault makes no sense for the form or the dialect (line ends of a
+plain JSON body or of binary frames, say), the answer is healthy. The end mark is [DONE] in OpenAI's
+chat, message_stop of Anthropic, message-end (and [DONE]) of Cohere, metadata of Bedrock,
+response.completed of the Responses API; Gemini has none.
 """
 
 MODELS: Final = (

@@ -1,4 +1,4 @@
-"""The simulated provider: an ASGI application that speaks OpenAI's dialect and fails on demand.
+"""The simulated provider: an ASGI application that speaks every dialect and fails on demand.
 
 It stands in for a provider in tests, in `bench/` and in `weir demo`. It knows nothing of Weir's own
 dialects, so that what both say of the wire are two witnesses. `scenario` describes
@@ -14,12 +14,15 @@ from typing import Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.upstream.fake import mangle, shapes
-from proxy.upstream.fake.ask import decode_ask
+from proxy.upstream.fake import mangle
+from proxy.upstream.fake.ask import Refused, Request
 from proxy.upstream.fake.faults import flow_of, plain, play, refusal
 from proxy.upstream.fake.mangle import Cut, Head, Scene, Step, Wait
+from proxy.upstream.fake.manner import Failure
 from proxy.upstream.fake.reply import Reply
+from proxy.upstream.fake.routes import CHAT, route
 from proxy.upstream.fake.scenario import FAULTS, Scenario, Script, load_scenario
+from proxy.upstream.fake.seals import Larder, Seal
 
 __all__ = ["FAULTS", "Fake", "Scenario", "Seen", "fake", "load_scenario"]
 
@@ -55,6 +58,7 @@ class Fake:
     ) -> None:
         self._rng = rng
         self._now = now
+        self._larder = Larder()
         self.requests = 0
         self.open = 0
         self.disconnects = 0
@@ -65,6 +69,7 @@ class Fake:
     def play(self, scenario: Scenario) -> None:
         """Begin `scenario`; requests being answered go on as they began."""
         self._script = Script(scenario)
+        self._seal = Seal(scenario.seed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -88,8 +93,13 @@ class Fake:
         }
         seen = Seen(scope["method"], scope["path"], headers, body)
         self.seen.append(seen)
+        request = Request(
+            *seen,
+            raw_path=scope.get("raw_path", b"").decode("latin-1"),
+            query=scope.get("query_string", b"").decode("latin-1"),
+        )
         # Hypercorn's `send` says nothing after a hang-up, so somebody has to sit in `receive`.
-        answering = asyncio.create_task(_perform(self._steps(seen), scope, send))
+        answering = asyncio.create_task(_perform(self._steps(request), scope, send))
         watching = asyncio.create_task(_hung_up(receive))
         try:
             await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -106,29 +116,37 @@ class Fake:
         self.disconnects += 1
         self.disconnect_times.append(time.monotonic())
 
-    def _steps(self, seen: Seen) -> Iterator[Step]:
+    def _steps(self, request: Request) -> Iterator[Step]:
         scenario = self._script.scenario
         rng = Random(self._rng.getrandbits(64))
-        credential = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        route = (seen.method, seen.path.rpartition("/")[2])
-        if seen.path.endswith("/chat/completions"):
-            route = (seen.method, "chat/completions")
-        if route not in {("POST", "chat/completions"), ("GET", "models")}:
-            message = f"Invalid URL ({seen.method} {seen.path})"
-            return refusal(404, shapes.error(message, None))
-        if scenario.api_key is not None and credential != scenario.api_key:
-            return refusal(401, shapes.error("Incorrect API key provided.", "invalid_api_key"))
-        if route[1] == "models":
+        found = route(request)
+        if found is None:
+            message = f"Invalid URL ({request.method} {request.path})"
+            return refusal(CHAT, Failure("unknown-model", message))
+        manner = found.manner
+        credential, is_let_in = manner.credential(request, scenario.api_key)
+        if not is_let_in:
+            return refusal(manner, Failure("bad-key"))
+        if found.lists:
             rule = self._script.choose("models", "*")
-            return plain(rule, shapes.model_list(scenario.models, _CREATED_S), rng)
+            return plain(manner, rule, manner.models(scenario.models, _CREATED_S), rng)
         try:
-            ask = decode_ask(seen.body)
-        except ValueError as error:
-            return refusal(400, shapes.error(str(error), None))
+            ask = manner.decode(request, self._seal)
+        except Refused as error:
+            return refusal(manner, Failure(error.kind, str(error), code=error.code))
         rule = self._script.choose("chat", ask.model)
         answer = flow_of(rule, scenario.answer)
-        reply = Reply(ask, answer, rng, int(self._now()))
-        return play(Scene(rule, reply, rng), answer, stream=ask.stream, credential=credential)
+        reply = Reply(
+            ask,
+            answer,
+            rng,
+            int(self._now()),
+            seal=self._seal,
+            cached=self._larder.use(ask),
+            mute=rule.fault == "no-content",
+        )
+        scene = Scene(rule, manner, reply, rng)
+        return play(scene, answer, stream=ask.stream, credential=credential)
 
 
 def fake(

@@ -1,30 +1,21 @@
-"""The simulated provider's events and answers, with the keys and the key order of recorded traffic.
+"""OpenAI's chat events and answers, with the keys and the key order of recorded traffic.
 
 Two manners were recorded and are kept apart: OpenAI's (April 2024 to 2026) and DeepSeek's, which is
-the one with `reasoning_content`. Nothing here decides what is said; `reply` does.
+the one with `reasoning_content`. `manners.chat` puts tokens into them.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
-
-JSONObject = dict[str, Any]
+from proxy.upstream.fake.ask import JSONObject
+from proxy.upstream.fake.reply import Count
 
 _FINGERPRINT = "fp_5e1f0a3b7c"
 _OBFUSCATION_LENGTH = 15  # OpenAI pads each event's text to about this many characters
 
 
-class Count(NamedTuple):
-    """What an answer used, in tokens; `reasoning` is part of `completion`."""
-
-    prompt: int
-    completion: int
-    reasoning: int
-
-
-class Manner(NamedTuple):
+class Style(NamedTuple):
     """What is the same in all events of one answer.
 
     `padding` is the text that `obfuscation` is cut from, empty where the caller switched it off.
@@ -226,8 +217,3 @@ def model_list(models: Sequence[str], created: int) -> JSONObject:
         for model in models
     ]
     return {"object": "list", "data": rows}
-
-
-def encode(value: Any) -> bytes:
-    """`value` as JSON without spaces, as every recorded provider writes it."""
-    return orjson.dumps(value)

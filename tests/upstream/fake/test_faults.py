@@ -1,4 +1,4 @@
-"""Every fault, streamed and not: the steps of its response."""
+"""Every fault in every dialect, streamed and not: the steps of its response."""
 
 import json
 import zlib
@@ -10,15 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.upstream.fake import shapes
-from proxy.upstream.fake.ask import decode_ask
 from proxy.upstream.fake.faults import (
     BODY_EDITS,
     BODY_FAULTS,
     INSTEAD,
-    JSON,
     RESPONSE_FAULTS,
-    SSE,
     flow_of,
     head,
     plain,
@@ -29,29 +25,26 @@ from proxy.upstream.fake.mangle import (
     FOREVER,
     FRAME_FAULTS,
     Cut,
-    Head,
     Scene,
     Step,
     Wait,
 )
-from proxy.upstream.fake.reply import Reply
+from proxy.upstream.fake.manner import JSON, SSE
 from proxy.upstream.fake.scenario import FAULTS, Answer, Rule
+from tests.upstream.fake.speaking import MANNERS, Wish, body_of, head_of, reply
 
-ASK = {
-    "model": "m",
-    "messages": [{"role": "user", "content": "hi"}],
-    "stream_options": {"include_usage": True},
-}
 STEPS_MAX = 5000
+CHAT = MANNERS["chat"]
 
 
 def steps(
     fault: str | None,
     *,
     stream: bool,
+    dialect: str = "chat",
     rule: Rule = Rule(),  # noqa: B008
     base: Answer = Answer(tokens=4),  # noqa: B008
-    **body: Any,
+    wish: Wish = Wish(),  # noqa: B008
 ) -> list[Step]:
     rule = Rule(
         fault=fault,
@@ -61,44 +54,107 @@ def steps(
         event_bytes=rule.event_bytes,
     )
     answer = flow_of(rule, base)
-    ask = decode_ask(json.dumps(ASK | body).encode())
-    scene = Scene(rule, Reply(ask, answer, Random(1), 0), Random(2))
+    said = reply(dialect, wish, answer, mute=fault == "no-content")
+    scene = Scene(rule, MANNERS[dialect], said, Random(2))
     return list(islice(play(scene, answer, stream=stream, credential="sk-mine"), STEPS_MAX))
 
 
-def body(made: list[Step]) -> bytes:
-    return b"".join(step for step in made if isinstance(step, bytes))
-
-
-def head_of(made: list[Step]) -> Head:
-    (found,) = (step for step in made if isinstance(step, Head))
-    return found
-
-
+body = body_of
 HEALTHY = {stream: steps(None, stream=stream) for stream in (False, True)}
+ELSEWHERE = {"other-form", "slow-tokens", "giant", "no-content"}
 
 
 def test_every_fault_is_played_somewhere_and_nothing_else_is() -> None:
-    elsewhere = {"other-form", "slow-tokens", "giant"}
     tables = (INSTEAD, EVENT_FAULTS, FRAME_FAULTS, BODY_EDITS, BODY_FAULTS, RESPONSE_FAULTS)
-    assert elsewhere.union(*tables) == set(FAULTS)
+    assert ELSEWHERE.union(*tables) == set(FAULTS)
     assert all(description for description in FAULTS.values())
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_streamed_fault_differs_from_health(fault: str) -> None:
-    assert steps(fault, stream=True) != HEALTHY[True]
-
-
-HARMLESS_PLAIN = {
-    "garbage-lines", "usage-twice", "usage-cumulative", "no-done", "crlf", "cr", "bom",
-    "multi-line", "no-space", "fields", "no-last-blank",
+LINES = {
+    "garbage-lines", "crlf", "cr", "bom", "comments", "multi-line", "no-space", "fields",
+    "no-last-blank",
 }  # fmt: skip
+HARMLESS = {
+    "chat": set[str](),
+    "azure": set[str](),
+    "gemini": {"crlf", "no-done", "usage-cumulative"},
+    "vertex-gemini": {"crlf", "no-done", "usage-cumulative"},
+    "bedrock": LINES | {"usage-cumulative"},
+}
+HARMLESS_PLAIN = LINES - {"comments"} | {"usage-twice", "usage-cumulative", "no-done"}
 
 
+@pytest.mark.parametrize("dialect", MANNERS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_plain_fault_differs_from_health_or_has_no_plain_form(fault: str) -> None:
-    assert (steps(fault, stream=False) == HEALTHY[False]) == (fault in HARMLESS_PLAIN)
+def test_every_streamed_fault_differs_from_health_or_has_no_form(fault: str, dialect: str) -> None:
+    whole = steps(None, stream=True, dialect=dialect)
+    harmless = fault in HARMLESS.get(dialect, {"usage-cumulative"})
+    assert (steps(fault, stream=True, dialect=dialect) == whole) == harmless
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_plain_fault_differs_from_health_or_has_no_form(fault: str, dialect: str) -> None:
+    whole = steps(None, stream=False, dialect=dialect)
+    harmless = fault in HARMLESS_PLAIN
+    assert (steps(fault, stream=False, dialect=dialect) == whole) == harmless
+
+
+REFUSALS = {
+    "azure": {"rate-limit": 429, "overloaded": 503, "bad-key": 401, "unknown-model": 404},
+    "anthropic": {"rate-limit": 429, "overloaded": 529, "bad-key": 401, "unknown-model": 404},
+    "vertex-anthropic": {"rate-limit": 429, "overloaded": 529, "unknown-model": 404},
+    "gemini": {"rate-limit": 429, "overloaded": 503, "bad-key": 400, "unknown-model": 404},
+    "vertex-gemini": {"rate-limit": 429, "overloaded": 503, "bad-key": 401, "unknown-model": 404},
+    "cohere": {"rate-limit": 429, "overloaded": 503, "bad-key": 401, "unknown-model": 404},
+    "bedrock": {"rate-limit": 429, "overloaded": 503, "bad-key": 403, "unknown-model": 400},
+    "responses": {"rate-limit": 429, "overloaded": 503, "bad-key": 401, "unknown-model": 400},
+}
+MESSAGE = {
+    "cohere": lambda body: body["message"],
+    "bedrock": lambda body: body["message"],
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", REFUSALS)
+def test_refusals_have_the_dialects_own_status_and_body(dialect: str, stream: bool) -> None:
+    def refusal(fault: str, rule: Rule = Rule()) -> tuple[int, str]:  # noqa: B008
+        made = steps(fault, stream=stream, dialect=dialect, rule=rule)
+        labelled = stream and "gemini" in dialect and fault != "error-200"
+        content_type = b"text/event-stream" if labelled else JSON
+        assert (b"content-type", content_type) in head_of(made).headers
+        body = json.loads(body_of(made))
+        told = MESSAGE.get(dialect, lambda body: body["error"]["message"])(body)
+        assert told
+        return head_of(made).status, told
+
+    for fault, status in (REFUSALS[dialect] | {"too-long": 400, "error-200": 200}).items():
+        assert refusal(fault)[0] == status
+    for status in (400, 403, 404, 408, 429, 500, 502, 503, 504, 529):
+        assert refusal("status", Rule(status=status))[0] == status
+    assert "sk-mine" in refusal("echoes-key")[1]
+    assert "sk-mine" not in refusal("bad-key")[1]
+
+
+@pytest.mark.parametrize("dialect", set(REFUSALS) - {"bedrock", "gemini", "vertex-gemini"})
+def test_retry_after_is_a_header(dialect: str) -> None:
+    for fault in ("rate-limit", "overloaded", "status"):
+        made = steps(fault, stream=True, dialect=dialect, rule=Rule(retry_after_s=7))
+        assert dict(head_of(made).headers)[b"retry-after"] == b"7"
+
+
+def test_google_says_it_in_its_details_and_bedrock_never() -> None:
+    made = steps("rate-limit", stream=True, dialect="gemini", rule=Rule(retry_after_s=7))
+    error = json.loads(body_of(made))["error"]
+    assert error["status"] == "RESOURCE_EXHAUSTED"
+    assert error["details"][-1] == {
+        "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"
+    }  # fmt: skip
+    assert b"retry-after" not in dict(head_of(made).headers)
+    told = head_of(steps("rate-limit", stream=True, dialect="bedrock", rule=Rule(retry_after_s=7)))
+    assert b"retry-after" not in dict(told.headers)
+    assert dict(told.headers)[b"x-amzn-errortype"].startswith(b"ThrottlingException:")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -145,7 +201,7 @@ def test_no_answers(stream: bool) -> None:
     wanted = SSE if stream else JSON
     assert steps("no-head", stream=stream) == [FOREVER]
     assert steps("cut-head", stream=stream) == [Cut.NOW]
-    assert steps("empty", stream=stream) == [head(200, wanted)]
+    assert steps("empty", stream=stream) == [head(CHAT, 200, wanted)]
     for fault, status, kind in (
         ("html", 200, b"text/html; charset=utf-8"),
         ("html-disguised", 200, wanted),
@@ -189,13 +245,12 @@ def test_broken_plain_bodies_are_no_json(fault: str) -> None:
 
 
 def test_edited_plain_bodies() -> None:
-    def edited(fault: str, **more: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(body(steps(fault, stream=False, **more)))
+    def edited(fault: str, wish: Wish = Wish()) -> dict[str, Any]:  # noqa: B008
+        answer: dict[str, Any] = json.loads(body(steps(fault, stream=False, wish=wish)))
         return answer
 
-    tool = {"type": "function", "function": {"name": "add"}}
     assert edited("no-finish")["choices"][0]["finish_reason"] is None
-    silent = edited("no-content", tools=[tool], tool_choice="required")["choices"][0]
+    silent = edited("no-content", Wish(tools=("add",), must=True))["choices"][0]
     assert silent["message"] == {
         "role": "assistant", "content": "", "refusal": None, "annotations": []
     }  # fmt: skip
@@ -210,7 +265,7 @@ def test_edited_plain_bodies() -> None:
 
 def test_the_list_of_models_may_fail_too() -> None:
     def listed(fault: str | None) -> list[Step]:
-        return list(plain(Rule(fault=fault), shapes.model_list(["a"], 0), Random(1)))
+        return list(plain(CHAT, Rule(fault=fault), CHAT.models(["a"], 0), Random(1)))
 
     assert json.loads(body(listed(None)))["data"][0]["id"] == "a"
     assert head_of(listed("status")).status == 500
@@ -241,7 +296,7 @@ def test_slices_and_gzip_keep_the_waits() -> None:
 
 def test_slices_never_end_with_nothing() -> None:
     def empty() -> Iterator[Step]:
-        yield head(200, JSON)
+        yield head(CHAT, 200, JSON)
 
     assert list(RESPONSE_FAULTS["slices"](empty(), Rule(), Random(1))) == list(empty())
 

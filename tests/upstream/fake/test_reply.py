@@ -1,7 +1,6 @@
-"""What is said: texts, calls and structures, whole and in events, with usage that adds up."""
+"""What is said, in every dialect: texts, calls and structures, whole and in events, with usage."""
 
 import json
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -9,203 +8,193 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.fake.ask import decode_ask
-from proxy.upstream.fake.reply import Event, Reply, stopped, words
+from proxy.upstream.fake.ask import Ask
+from proxy.upstream.fake.reply import Reply, blocks, stopped, words
 from proxy.upstream.fake.scenario import Answer
+from tests.upstream.fake.hearing import Heard, hear_stream, hear_whole
+from tests.upstream.fake.speaking import MANNERS, Wish, reply, streamed, whole
 
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOLS = [
-    {"type": "function", "function": {"name": name, "parameters": CITY}}
-    for name in ("get_weather", "get_time")
+TOOLS = ("get_weather", "get_time")
+CALLED = {
+    "chat": "tool_calls",
+    "azure": "tool_calls",
+    "anthropic": "tool_use",
+    "vertex-anthropic": "tool_use",
+    "gemini": "STOP",
+    "vertex-gemini": "STOP",
+    "cohere": "TOOL_CALL",
+    "bedrock": "tool_use",
+    "responses": "completed",
+}
+CUT = {
+    "chat": "length",
+    "azure": "length",
+    "anthropic": "max_tokens",
+    "vertex-anthropic": "max_tokens",
+    "gemini": "MAX_TOKENS",
+    "vertex-gemini": "MAX_TOKENS",
+    "cohere": "MAX_TOKENS",
+    "bedrock": "max_tokens",
+    "responses": "incomplete",
+}
+STOPPED = {
+    "chat": "stop",
+    "azure": "stop",
+    "anthropic": "stop_sequence",
+    "vertex-anthropic": "stop_sequence",
+    "gemini": "STOP",
+    "vertex-gemini": "STOP",
+    "cohere": "STOP_SEQUENCE",
+    "bedrock": "stop_sequence",
+}
+WISHES = [
+    Wish(),
+    Wish(model="weir/reason"),
+    Wish(limit=16),
+    Wish(limit=20, model="weir/reason"),
+    Wish(text="weather", tools=TOOLS),
+    Wish(text="weather and time", tools=TOOLS),
+    Wish(text="weather and time", tools=TOOLS, model="weir/reason"),
+    Wish(tools=TOOLS, must=True),
+    Wish(structured=True),
+    Wish(model="weir/echo", text="say it  again"),
 ]
 
 
-def reply(text: str = "hi there", answer: Answer = Answer(), **body: Any) -> Reply:  # noqa: B008
-    asked = {"model": "weir/lorem", "messages": [{"role": "user", "content": text}]} | body
-    return Reply(decode_ask(json.dumps(asked).encode()), answer, Random(1), 5)
+def heard(dialect: str, wish: Wish, answer: Answer | None = None) -> Heard:
+    return hear_whole(dialect, whole(dialect, wish, answer))
 
 
-def gathered(events: Iterator[Event]) -> dict[int, dict[str, Any]]:
-    """The choices that a reader of the events ends up with."""
-    choices: dict[int, dict[str, Any]] = {}
-    for event in events:
-        for row in (event.data or {}).get("choices", ()):
-            choice = choices.setdefault(
-                row["index"], {"text": "", "reasoning": "", "calls": {}, "finish": None}
-            )
-            assert choice["finish"] is None
-            delta = row["delta"]
-            choice["text"] += delta.get("content") or ""
-            choice["reasoning"] += delta.get("reasoning_content") or ""
-            choice["finish"] = row["finish_reason"]
-            for piece in delta.get("tool_calls", ()):
-                call = choice["calls"].setdefault(piece["index"], piece["function"] | {"id": ""})
-                call["id"] += piece.get("id", "")
-                if "id" not in piece:
-                    call["arguments"] += piece["function"]["arguments"]
-    return choices
+@pytest.mark.parametrize("wish", WISHES, ids=repr)
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_both_forms_say_the_same(dialect: str, wish: Wish) -> None:
+    at_once = heard(dialect, wish)
+    assert hear_stream(dialect, streamed(dialect, wish)) == at_once
+    assert at_once.usage is not None
+    assert at_once.finish
 
 
-def read(answer: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """The same of a whole answer."""
-    return {
-        row["index"]: {
-            "text": row["message"]["content"] or "",
-            "reasoning": row["message"].get("reasoning_content", ""),
-            "calls": {
-                index: call["function"] | {"id": call["id"]}
-                for index, call in enumerate(row["message"].get("tool_calls", ()))
-            },
-            "finish": row["finish_reason"],
-        }
-        for row in answer["choices"]
-    }
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_the_default_answer_is_one_sentence(dialect: str) -> None:
+    said = heard(dialect, Wish())
+    assert said.text.startswith("Water meets the weir")
+    assert said.text.endswith("open sea.")
+    assert said.usage == (2, 32)
+    assert len(said.text.split()) == 32
+    assert not said.signed
+    longer = heard(dialect, Wish(), Answer(tokens=40)).usage
+    assert longer == (2, 40)
+
+
+@pytest.mark.parametrize(("limit", "is_cut"), [(31, True), (32, False), (33, False)])
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_the_limit_cuts(dialect: str, limit: int, is_cut: bool) -> None:
+    said = heard(dialect, Wish(limit=limit))
+    assert (said.finish == CUT[dialect]) == is_cut
+    assert said.usage == (2, min(limit, 32))
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("stop", "text", "is_stopped"),
     [
-        {},
-        {"n": 3},
-        {"max_tokens": 4},
-        {"max_completion_tokens": 4, "model": "weir/reason"},
-        {"model": "weir/reason"},
-        {"model": "weir/reason", "tools": TOOLS, "tool_choice": "required"},
-        {"stop": "weir"},
-        {"tools": TOOLS, "tool_choice": "required"},
-        {"tools": TOOLS, "tool_choice": "required", "max_tokens": 2},
-        {"model": "weir/echo", "messages": [{"role": "user", "content": "weather, time"}],
-         "tools": TOOLS, "n": 2},
-        {"response_format": {"type": "json_object"}},
-        {"logprobs": True},
-    ],
-)  # fmt: skip
-def test_both_forms_say_the_same(body: dict[str, Any]) -> None:
-    in_events, at_once = reply(**body), reply(**body)
-    assert gathered(in_events.events()) == read(at_once.whole())
-    assert in_events.count == at_once.count
-
-
-def test_the_default_answer_is_one_sentence() -> None:
-    answer = reply().whole()
-    text = answer["choices"][0]["message"]["content"]
-    assert text.startswith("Water meets the weir")
-    assert text.endswith("open sea.")
-    assert answer["usage"]["prompt_tokens"] == 2
-    assert answer["usage"]["completion_tokens"] == 32 == len(text.split())
-    assert answer["usage"]["total_tokens"] == 34
-    assert answer["created"] == 5
-    assert reply(answer=Answer(tokens=40)).whole()["usage"]["completion_tokens"] == 40
-
-
-@pytest.mark.parametrize(("limit", "finish"), [(31, "length"), (32, "stop"), (33, "stop")])
-def test_the_limit_cuts(limit: int, finish: str) -> None:
-    answer = reply(max_tokens=limit).whole()
-    assert answer["choices"][0]["finish_reason"] == finish
-    assert answer["usage"]["completion_tokens"] == min(limit, 32)
-
-
-@pytest.mark.parametrize(
-    ("stop", "text"),
-    [
-        (" meets", "Water"),
-        (["sea", "the", 3, ""], "Water meets "),
-        ([], "Water meets the weir"),
-        ("nowhere", "Water meets the weir"),
-        (7, "Water meets the weir"),
+        ((" meets",), "Water", True),
+        (("sea", "the"), "Water meets ", True),
+        (("nowhere",), "Water meets the weir", False),
     ],
 )
-def test_stop_sequences(stop: Any, text: str) -> None:
-    choice = reply(stop=stop, answer=Answer(tokens=4)).whole()["choices"][0]
-    assert choice["message"]["content"] == text
-    assert choice["finish_reason"] == "stop"
+@pytest.mark.parametrize("dialect", STOPPED)
+def test_stop_sequences(dialect: str, stop: tuple[str, ...], text: str, is_stopped: bool) -> None:
+    said = heard(dialect, Wish(stop=stop), Answer(tokens=4))
+    assert said.text == text
+    if dialect not in ("chat", "azure", "gemini", "vertex-gemini"):
+        assert (said.finish == STOPPED[dialect]) == is_stopped
+    else:
+        assert said.finish == STOPPED[dialect]
 
 
 @given(st.text())
 def test_words_join_to_the_text(text: str) -> None:
     assert "".join(words(text)) == text
-    assert "".join(stopped(iter(words(text)), ["\x00never\x00"])) == text
+    assert "".join(stopped(iter(words(text)), ["\x00never\x00"])[0]) == text
 
 
-def test_an_echo_says_the_last_user_message() -> None:
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_an_echo_says_the_last_user_message(dialect: str) -> None:
     said = "  Zwei\n Wörter  "
-    assert gathered(reply(said, model="weir/echo").events())[0]["text"] == said
+    assert heard(dialect, Wish(text=said, model="weir/echo")).text == said
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_reasoning_comes_first_and_counts(dialect: str) -> None:
+    said = heard(dialect, Wish(model="weir/reason"))
+    assert said.reasoning == "The prompt has about 2 tokens. I can answer it as it stands."
+    assert said.usage == (2, 13 + 32)
+    assert len(said.signed) == (dialect not in ("chat", "azure", "cohere"))
+    cut = heard(dialect, Wish(model="weir/reason", limit=16))
+    assert (cut.text, cut.usage) == ("Water meets the", (2, 16))
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_parallel_calls_have_valid_arguments(dialect: str) -> None:
+    said = heard(dialect, Wish(text="weather and time", tools=TOOLS))
+    assert said.finish == CALLED[dialect]
+    assert said.calls == [(name, {"city": "water"}) for name in TOOLS]
+    assert said.text == ""
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_structured_answers(dialect: str) -> None:
+    assert json.loads(heard(dialect, Wish(structured=True)).text) == {"city": "water"}
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_a_mute_answer_says_nothing_and_ends_well(dialect: str) -> None:
+    manner = MANNERS[dialect]
+    wish = Wish(text="weather", tools=TOOLS, model="weir/reason")
+    said = hear_whole(dialect, manner.whole(reply(dialect, wish, mute=True)))
+    assert (said.text, said.reasoning, said.calls) == ("", "", [])
+    assert said.usage == (1, 0)
+
+
+def test_free_json_and_several_choices() -> None:
+    def texts(**body: Any) -> list[str]:
+        answer = whole("chat", Wish(more=body))
+        return [choice["message"]["content"] for choice in answer["choices"]]
+
+    (free,) = texts(response_format={"type": "json_object"})
+    assert json.loads(free)["answer"].startswith("Water")
+    assert texts(response_format={"type": "json_schema"}) == ["{}"]
+    assert len(set(texts(n=3))) == 3
 
 
 def test_attachments_are_mentioned() -> None:
-    parts = [{"type": kind} for kind in ("image_url", "file", "image_url")]
-    messages = [{"role": "user", "content": [*parts, {"type": "text", "text": "what is it?"}]}]
-    message = reply(messages=messages, model="weir/echo").whole()["choices"][0]["message"]
-    assert message["content"] == "I was given 2 images and 1 file. what is it?"
-    one = reply(messages=[{"role": "user", "content": parts[:1]}]).whole()
-    assert one["choices"][0]["message"]["content"].startswith("I was given 1 image. Water")
+    def text(*attachments: str, model: str = "weir/echo") -> str:
+        ask = Ask(model=model, said="what is it?", attachments=attachments)
+        return "".join(token.text for token in Reply(ask, Answer(), Random(1), 0).spoken[0])
+
+    assert text("image", "file", "image") == "I was given 2 images and 1 file. what is it?"
+    assert text("image", model="m").startswith("I was given 1 image. Water")
 
 
-def test_choices_differ() -> None:
-    choices = reply(n=3).whole()["choices"]
-    assert len({choice["message"]["content"] for choice in choices}) == 3
+def test_blocks_are_runs_of_one_thing() -> None:
+    said = reply("chat", Wish(text="weather and time", tools=TOOLS, model="weir/reason"))
+    found = [(kind, next(run).kind) for kind, run in blocks(said.spoken[0])]
+    assert found == [("reasoning", "reasoning"), ("call", "call"), ("call", "call")]
 
 
-def test_reasoning_comes_first_and_counts() -> None:
-    made = reply(model="weir/reason")
-    choice = gathered(made.events())[0]
-    assert choice["reasoning"].startswith("The prompt has about 2 tokens.")
-    assert made.count.reasoning == len(choice["reasoning"].split())
-    assert made.count.completion == made.count.reasoning + 32
-    cut = reply(model="weir/reason", max_tokens=3)
-    assert gathered(cut.events())[0]["text"] == ""
-    assert cut.count == (2, 3, 3)
-
-
-def test_parallel_calls_have_ids_and_valid_arguments() -> None:
-    choice = gathered(reply("weather and time", tools=TOOLS).events())[0]
-    assert choice["finish"] == "tool_calls"
-    assert [call["name"] for call in choice["calls"].values()] == ["get_weather", "get_time"]
-    assert [json.loads(call["arguments"]) for call in choice["calls"].values()] == [
-        {"city": "water"}
-    ] * 2
-    ids = {call["id"] for call in choice["calls"].values()}
-    assert len(ids) == 2
-    assert all(len(call_id) == 29 and call_id.startswith("call_") for call_id in ids)
-
-
-def test_tool_results_are_answered_with_text() -> None:
-    messages = [{"role": "user", "content": "weather"}, {"role": "tool", "content": "18 degrees"}]
-    choice = reply(messages=messages, tools=TOOLS).whole()["choices"][0]
-    assert choice["message"]["content"] == "The tool said: 18 degrees"
-    assert choice["finish_reason"] == "stop"
-
-
-def test_structured_answers() -> None:
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": CITY}}
-    choice = reply(response_format=wanted).whole()["choices"][0]
-    assert json.loads(choice["message"]["content"]) == {"city": "water"}
-    free = reply(response_format={"type": "json_object"}).whole()["choices"][0]
-    assert json.loads(free["message"]["content"])["answer"].startswith("Water")
-    odd = reply(response_format={"type": "json_schema"}).whole()["choices"][0]
-    assert odd["message"]["content"] == "{}"
-
-
-def test_usage_is_sent_where_asked_for() -> None:
-    kinds = [event.kind for event in reply(answer=Answer(tokens=2)).events()]
-    assert kinds == ["opening", "token", "token", "finish", "done"]
-    asked = reply(answer=Answer(tokens=2), stream_options={"include_usage": True})
-    last = list(asked.events())[-2]
-    assert (last.kind, last.data and last.data["usage"]["completion_tokens"]) == ("usage", 2)
-    silent = reply(stream_options={"include_obfuscation": False})
-    assert not any("obfuscation" in (event.data or {}) for event in silent.events())
-
-
-def test_a_big_answer_is_made_while_it_is_read() -> None:
-    events = reply(answer=Answer(tokens=10**9, event_bytes=16384)).events()
-    next(events)
-    for _ in range(3):
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_a_big_answer_is_made_while_it_is_read(dialect: str) -> None:
+    answer = Answer(tokens=10**9, event_bytes=16384)
+    wish = Wish(limit=10**9)
+    events = MANNERS[dialect].events(reply(dialect, wish, answer))
+    big = 0
+    while big < 3:
         data = next(events).data
-        assert data
-        assert len(data["choices"][0]["delta"]["content"]) == 16384
+        big += len(json.dumps(data)) > 16384
 
 
-def test_the_same_seed_says_the_same() -> None:
-    assert list(reply(tools=TOOLS, tool_choice="required").events()) == list(
-        reply(tools=TOOLS, tool_choice="required").events()
-    )
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_the_same_seed_says_the_same(dialect: str) -> None:
+    wish = Wish(tools=TOOLS, must=True)
+    assert streamed(dialect, wish) == streamed(dialect, wish)
+    assert whole(dialect, wish) == whole(dialect, wish)

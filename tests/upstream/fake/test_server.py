@@ -4,13 +4,21 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, MutableMapping
+from dataclasses import replace
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
+from proxy.upstream.fake.ask import Request
 from proxy.upstream.fake.scenario import FAULTS, MODELS, Answer, Rule, Scenario
 from proxy.upstream.fake.server import ConnectionCut, Fake, fake
+from tests.upstream.fake.hearing import hear_stream, hear_whole
+from tests.upstream.fake.speaking import MANNERS, Wish, events, request
 
 Message = MutableMapping[str, Any]
 ASK = {"model": "weir/lorem", "messages": [{"role": "user", "content": "hi"}]}
@@ -110,6 +118,157 @@ async def test_a_key_is_checked_where_there_is_one(
     answered, body = await caller.whole()
     assert answered == status
     assert b"sk-" not in body
+
+
+async def say(app: Fake, request: Request) -> tuple[int, Any]:
+    """What `request` is answered with; its path arrives quoted, as a client sends it."""
+    headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
+    raw_path = quote(request.path, safe="/:").encode()
+    caller = Caller(
+        app,
+        method=request.method,
+        path=request.path,
+        raw_path=raw_path,
+        query_string=request.query.encode(),
+        headers=headers,
+    )
+    caller.begin(request.body)
+    while (await caller.next()).get("more_body", True):
+        pass
+    await caller.end()
+    data = b"".join(message.get("body", b"") for message in caller.messages)
+    return caller.messages[0]["status"], data
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", MANNERS)
+async def test_every_dialect_is_spoken(dialect: str, stream: bool) -> None:
+    status, data = await say(fake(), request(dialect, Wish(stream=stream)))
+    assert status == 200
+    heard = (
+        hear_stream(dialect, events(dialect, data))
+        if stream
+        else hear_whole(dialect, json.loads(data))
+    )
+    assert heard.text.startswith("Water meets")
+    assert heard.usage == (2, 32)
+
+
+@pytest.mark.parametrize("dialect", set(MANNERS) - {"bedrock"})
+async def test_every_dialect_checks_its_key(dialect: str) -> None:
+    app = fake(Scenario(api_key="sk-1"))
+    asked = request(dialect, Wish())
+    header = {
+        "azure": "api-key", "anthropic": "x-api-key", "gemini": "x-goog-api-key"
+    }.get(dialect, "authorization")  # fmt: skip
+    prefix = "Bearer " if header == "authorization" else ""
+    for key, is_let_in in (("sk-1", True), ("sk-2", False)):
+        sent = asked.headers | {header: prefix + key}
+        status, data = await say(app, asked._replace(headers=sent))
+        assert (status == 200) == is_let_in
+        assert b"sk-2" not in data
+
+
+async def test_bedrock_checks_a_signature_or_a_key() -> None:
+    app = fake(Scenario(api_key="ACCESS:SECRET"))
+    asked = request("bedrock", Wish())
+    raw_path = "/model/weir%2Florem/converse"
+    for secret, status in (("SECRET", 200), ("OTHER", 403)):
+        made: Any = AWSRequest(method="POST", url=f"http://a{raw_path}", data=asked.body)
+        SigV4Auth(Credentials("ACCESS", secret), "bedrock", "us-east-1").add_auth(made)
+        sent = {name.lower(): value for name, value in made.headers.items()} | {"host": "a"}
+        caller = Caller(
+            app,
+            path=asked.path,
+            raw_path=raw_path.encode(),
+            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
+        )
+        caller.begin(asked.body)
+        assert (await caller.next())["status"] == status
+        while (await caller.next()).get("more_body", True):
+            pass
+        await caller.end()
+
+
+def next_turn(dialect: str, body: Any) -> tuple[dict[str, Any], ...]:
+    """What a caller sends next to the answer `body`: all of it, and what its tools said."""
+    said = "18 degrees"
+    match dialect.removeprefix("vertex-"):
+        case "anthropic":
+            results = [
+                {"type": "tool_result", "tool_use_id": block["id"], "content": said}
+                for block in body["content"]
+                if block["type"] == "tool_use"
+            ]
+            turn = {"role": "assistant", "content": body["content"]}
+            return turn, {"role": "user", "content": results}
+        case "gemini":
+            content = body["candidates"][0]["content"]
+            answer = {"functionResponse": {"name": "get_weather", "response": {"result": said}}}
+            return content, {"role": "user", "parts": [answer]}
+        case "bedrock":
+            message = body["output"]["message"]
+            results = [
+                {"toolResult": {"toolUseId": call["toolUse"]["toolUseId"],
+                                "content": [{"text": said}]}}
+                for call in message["content"]
+                if "toolUse" in call
+            ]  # fmt: skip
+            return message, {"role": "user", "content": results}
+        case "responses":
+            call = body["output"][-1]["call_id"]
+            output = {"type": "function_call_output", "call_id": call, "output": said}
+            return *body["output"], output
+        case "cohere":
+            call = body["message"]["tool_calls"][0]["id"]
+            return body["message"], {"role": "tool", "tool_call_id": call, "content": said}
+        case _:
+            message = body["choices"][0]["message"]
+            call = message["tool_calls"][0]["id"]
+            return message, {"role": "tool", "tool_call_id": call, "content": said}
+
+
+@pytest.mark.parametrize("model", ["weir/lorem", "weir/reason"])
+@pytest.mark.parametrize("dialect", MANNERS)
+async def test_a_conversation_with_tools_goes_on(dialect: str, model: str) -> None:
+    app = fake()
+    wish = Wish(text="weather", tools=("get_weather",), model=model)
+    status, data = await say(app, request(dialect, wish))
+    assert status == 200
+    again = replace(wish, turns=next_turn(dialect, json.loads(data)))
+    status, data = await say(app, request(dialect, again))
+    assert status == 200
+    assert hear_whole(dialect, json.loads(data)).text == "The tool said: 18 degrees"
+
+
+async def test_what_another_seed_signed_is_refused() -> None:
+    wish = Wish(text="weather", tools=("get_weather",), model="weir/reason")
+    for dialect in ("anthropic", "vertex-gemini", "bedrock", "responses"):
+        _, data = await say(fake(Scenario(seed=7)), request(dialect, wish))
+        again = replace(wish, turns=next_turn(dialect, json.loads(data)))
+        assert (await say(fake(), request(dialect, again)))[0] == 400
+        assert (await say(fake(Scenario(seed=7)), request(dialect, again)))[0] == 200
+
+
+async def test_a_marked_prompt_is_written_once_and_then_read() -> None:
+    app = fake()
+    mark = {"type": "text", "text": "be brief now", "cache_control": {"type": "ephemeral"}}
+    asked = request("anthropic", Wish(more={"system": [mark]}))
+    counts = []
+    for _ in range(2):
+        _, data = await say(app, asked)
+        usage = json.loads(data)["usage"]
+        counts.append((usage["cache_creation_input_tokens"], usage["cache_read_input_tokens"]))
+    assert counts == [(3, 0), (0, 3)]
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+async def test_every_dialect_refuses_in_its_own_words(dialect: str) -> None:
+    status, data = await say(fake(), request(dialect, Wish())._replace(body=b"{"))
+    assert status == 400
+    assert any(key in json.loads(data) for key in ("error", "message"))
+    status, _ = await say(fake(), request(dialect, Wish(model="fault/rate-limit")))
+    assert status == 429
 
 
 async def test_a_broken_request_is_refused_in_openai_s_shape() -> None:
