@@ -1,6 +1,7 @@
 """The bench works: it measures what is installed, believes whole answers only, prints a table."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,13 @@ def test_the_ledger_has_its_figures() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for line in LEDGER:
         assert line in done.stdout
+
+
+def test_every_dialect_has_its_figures() -> None:
+    command = [sys.executable, "-m", "bench.dialects", "--rounds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for dialect in ("openai", "anthropic", "gemini", "cohere", "bedrock", "responses"):
+        assert re.search(
+            rf"(?m)^{dialect} +\d+\.\d+ µs per event, +\d+\.\d µs per request$", done.stdout
+        )
