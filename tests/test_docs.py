@@ -1,5 +1,6 @@
 """The documentation says what the code does: every key, kind and name, in both directions."""
 
+import importlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from proxy.accounts.pulse import DEAD_LOOKS
 from proxy.accounts.refusals import credits_short, key_limit
 from proxy.cli import main
 from proxy.config import RESTART, Config, decode
+from proxy.dialects import OUTBOUND
 from proxy.errors import KINDS
 from proxy.metrics import NAMES, Metrics
 from proxy.pipeline import admit, drains
@@ -28,6 +30,7 @@ from proxy.settings import Settings
 from proxy.stores import treasury
 from proxy.stores.audit import SIDES
 from proxy.upstream.fake import FAULTS, MODELS, Scenario
+from proxy.wire.listing import PARAMETERS
 from proxy.wire.record import Generation
 from tests.running import provider
 
@@ -372,3 +375,43 @@ async def test_the_example_scenario_does_what_it_says() -> None:
         assert large == [(200, None, False), (200, None, False), (200, None, True)]
         small = [await ask("acme/small") for _ in range(3)]
         assert small == [(200, None, True), (429, "3", False), (429, "3", False)]
+
+
+# What providers are told.
+
+DIALECTS = (ROOT / "docs" / "dialects.md").read_text()
+COLUMNS = ("anthropic", "gemini", "cohere", "bedrock", "responses")
+LOSSES = {
+    "Anthropic": ("messages.test_request",),
+    "Gemini": ("gemini.test_request",),
+    "Cohere": ("cohere.test_messages",),
+    "Bedrock": ("bedrock.test_request",),
+    "Responses": ("responses.test_request", "responses.test_history", "responses.test_turns"),
+}
+"""Which tests show what a dialect loses."""
+
+
+def test_every_dialect_is_documented() -> None:
+    table = rows(DIALECTS.split("\n## ")[0])
+    assert list(table) == ["dialect", *OUTBOUND]
+
+
+def test_the_parameters_are_those_that_a_dialect_has_words_for() -> None:
+    table = rows(section(DIALECTS, "Parameters"))
+    assert table.keys() >= set(PARAMETERS)
+    for place, dialect in enumerate(COLUMNS):
+        said = {name for name, cells in table.items() if cells[place] == "yes"}
+        assert said == set(OUTBOUND[dialect].expresses or ()), dialect
+
+
+@pytest.mark.parametrize("dialect", LOSSES)
+def test_what_is_lost_is_listed_and_tested(dialect: str) -> None:
+    text = section(DIALECTS, "What is lost").split(f"\n### {dialect}\n")[1].split("\n### ")[0]
+    said = re.findall(r"(?m)^\* (.+)$", text)
+    tested: list[str] = []
+    for module in LOSSES[dialect]:
+        losses = importlib.import_module(f"tests.dialects.{module}").LOSSES
+        rows = losses.items() if isinstance(losses, dict) else [one[:2] for one in losses]
+        tested += [value if module.endswith("turns") else name for name, value in rows]
+    # One word is a parameter, or a field of a message, which stand in the table above.
+    assert said == list(dict.fromkeys(loss for loss in tested if " " in loss))
