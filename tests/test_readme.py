@@ -16,7 +16,9 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
+from proxy.config import decode
 from proxy.credentials import keys_looked_for
+from proxy.supply import build_catalogue
 from tests.running import free_port, mint_key, process, provider
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -115,7 +117,7 @@ async def said_by(*command: str, cwd: Path) -> str:
 
 
 def test_these_are_the_ways_to_use_it() -> None:
-    assert set(SETUPS) == {"config.toml", "sidecar.toml", "load.toml"}
+    assert set(SETUPS) == {"config.toml", "clouds.toml", "sidecar.toml", "load.toml"}
 
 
 async def test_in_front_of_apps(tmp_path: Path) -> None:
@@ -129,6 +131,30 @@ async def test_in_front_of_apps(tmp_path: Path) -> None:
         assert await ask(url, "llama-3.3-70b-instruct", key), "nor is its author needed"
         with pytest.raises(AssertionError, match="Missing Authentication header"):
             await ask(url, model)
+
+
+def test_in_the_clouds() -> None:
+    account = {
+        "type": "service_account",
+        "project_id": "acme-1",
+        "private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        "client_email": "weir@acme-1.iam.gserviceaccount.com",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    keys = {"AWS_BEARER_TOKEN_BEDROCK": "bedrock-key", "AZURE_OPENAI_API_KEY": "azure-key"}
+    config = decode(
+        SETUPS["clouds.toml"].text, environ=keys, read_file=lambda name: json.dumps(account)
+    )
+    found = {one.provider.slug: one.provider for one in config.resolved}
+    assert {slug: provider.base_url for slug, provider in found.items()} == {
+        "amazon-bedrock": "https://bedrock-runtime.eu-central-1.amazonaws.com",
+        "google-vertex": "https://europe-west1-aiplatform.googleapis.com",
+        "azure": "https://my-resource.openai.azure.com",
+    }
+    assert found["google-vertex"].options["project"] == "acme-1"
+    (model,) = build_catalogue(config, {}).models.values()
+    assert [endpoint.tag for endpoint in model.endpoints] == ["amazon-bedrock", "google-vertex"]
+    assert all(endpoint.pricing is not None for endpoint in model.endpoints)
 
 
 @pytest.mark.debian("curl")

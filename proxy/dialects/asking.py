@@ -25,7 +25,7 @@ class Target(NamedTuple):
     @property
     def path_name(self) -> str:
         """The model's name as one segment of a path."""
-        return quote(self.model, safe="")
+        return quote(self.model, safe="@")  # Vertex has it in the names of versions
 
 
 class Encoded(NamedTuple):

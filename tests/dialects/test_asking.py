@@ -13,7 +13,13 @@ PROVIDER = Provider(slug="acme", name="Acme", base_url="http://acme.test")
 
 @pytest.mark.parametrize(
     ("model", "path_name"),
-    [("m-1.5", "m-1.5"), ("us.claude-v1:0", "us.claude-v1%3A0"), ("a/b c", "a%2Fb%20c")],
+    [
+        ("m-1.5", "m-1.5"),
+        ("us.claude-v1:0", "us.claude-v1%3A0"),
+        ("a/b c", "a%2Fb%20c"),
+        ("claude-9@20260101", "claude-9@20260101"),
+        ("../x?y#z", "..%2Fx%3Fy%23z"),
+    ],
 )
 def test_a_model_is_one_segment_of_a_path(model: str, path_name: str) -> None:
     assert Target(PROVIDER, model).path_name == path_name
