@@ -2,8 +2,8 @@
 
 Ten providers have ten spellings for one open model; the tables below bring them to the one that
 OpenRouter uses, so that one model has several endpoints. They never join two models into one: a
-date, a size or a variant stays in the name. A spelling nobody thought of still gives a slug, only
-not a shared one.
+date, a size or a variant stays in the name, but for Claude's dates, which tell none apart. A spelling
+nobody thought of still gives a slug, only not a shared one.
 """
 
 import re
@@ -18,6 +18,12 @@ _PLACES: Final = (
     # A server that was given a file calls the model by its path: `../models/qwen3-8b.gguf`.
     (re.compile(r"^(?:[a-z]:)?[./~\\].*[/\\]"), ""),
     (re.compile(r"\.gguf$"), ""),
+    # Bedrock: the kind of an ARN, the regions of a profile, the version of a name.
+    (re.compile(r"^arn:aws[^/]*/"), ""),
+    (re.compile(r"^(?:af|apac|au|ca|eu|global|il|jp|me|sa|us|us-gov)\.(?=[a-z0-9]+\.)"), ""),
+    (re.compile(r"^(amazon\..*):0$"), r"\1"),
+    (re.compile(r"(?<=-v0):(?=\d$)"), "."),
+    (re.compile(r"(?<=[a-z0-9])(?:-v?\d+)?:0$"), ""),
     (re.compile(r":latest$"), ""),
 )
 """What says where a model lives, not what it is."""
@@ -105,8 +111,11 @@ _SPELLINGS: Final = tuple(
         (r"^llama([34])(?=[.-])", r"llama-\1"),
         (r"^qwen-3(?=[.-])", "qwen3"),
         (r"^zai-glm", "glm"),
+        (r"^llama-(\d)-(\d)(?=-)", r"llama-\1.\2"),  # Bedrock's llama3-1-70b
         (r"^(claude-[a-z]+-\d)-(\d)(?=-|$)", r"\1.\2"),  # claude-sonnet-4-5
         (r"^claude-(\d)-(\d)(?=-)", r"claude-\1.\2"),  # claude-3-5-haiku
+        # No two models differ by it alone, but for this one and its successor.
+        (r"^(?!claude-3\.5-sonnet-20240620)(claude-.+)-20\d{6}$", r"\1"),
     )
 )
 """Spellings of one and the same name."""

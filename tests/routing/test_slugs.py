@@ -25,8 +25,8 @@ SPELLINGS = [
     ("muse-spark-1.3", "meta", "meta/muse-spark-1.3"),
     ("sonar-pro", "perplexity", "perplexity/sonar-pro"),
     ("claude-sonnet-4-5", "anthropic", "anthropic/claude-sonnet-4.5"),
-    ("claude-sonnet-4-20250514", "anthropic", "anthropic/claude-sonnet-4-20250514"),
-    ("claude-3-5-haiku-20241022", "anthropic", "anthropic/claude-3.5-haiku-20241022"),
+    ("claude-sonnet-4-20250514", "anthropic", "anthropic/claude-sonnet-4"),
+    ("claude-3-5-haiku-20241022", "anthropic", "anthropic/claude-3.5-haiku"),
     # At those who host it.
     ("llama-3.3-70b-versatile", "groq", "meta-llama/llama-3.3-70b-versatile"),
     ("moonshotai/kimi-k2-instruct", "groq", "moonshotai/kimi-k2-instruct"),
@@ -70,6 +70,21 @@ SPELLINGS = [
     ("", "vllm", "vllm/unnamed"),
     ("///", "vllm", "vllm/unnamed"),
     ("x", "---", "unknown/x"),
+    ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "bedrock", "anthropic/claude-sonnet-4.5"),
+    ("claude-sonnet-4-5@20250929", "vertex", "anthropic/claude-sonnet-4.5"),
+    ("claude-3-5-sonnet-20240620", "anthropic", "anthropic/claude-3.5-sonnet-20240620"),
+    ("claude-3-5-sonnet-20241022", "anthropic", "anthropic/claude-3.5-sonnet"),
+    ("anthropic.claude-3-haiku-20240307-v1:0", "bedrock", "anthropic/claude-3-haiku"),
+    ("amazon.nova-pro-v1:0", "bedrock", "amazon/nova-pro-v1"),
+    ("us.meta.llama3-1-70b-instruct-v1:0", "bedrock", "meta-llama/llama-3.1-70b-instruct"),
+    ("openai.gpt-oss-120b-1:0", "bedrock", "openai/gpt-oss-120b"),
+    ("mistral.mistral-7b-instruct-v0:2", "bedrock", "mistralai/mistral-7b-instruct-v0.2"),
+    ("global.zai.glm-5.3", "bedrock", "z-ai/glm-5.3"),
+    (
+        "arn:aws:bedrock:us-east-1:1:inference-profile/eu.anthropic.claude-opus-4-1-v1:0",
+        "bedrock",
+        "anthropic/claude-opus-4.1",
+    ),
 ]
 
 
