@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.running import Running, weir
-from tests.sdk.scenarios import config
-from tests.sdk.upstreams import (
-    KINDS,
-    Upstream,
-    fixtures,
-    install,
-    node,
-    oddities,
-    reach_aimock,
-    start_fake,
-)
+from tests.sdk.script import fixtures, oddities
+from tests.sdk.upstreams import KINDS, Spoken, Upstream, install, node, reach_aimock, start_fake
+from tests.sdk.world import config
 
 
 @pytest.fixture(autouse=True)
@@ -50,12 +42,17 @@ def aimock(packages: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(params=KINDS)
 async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
-    """A provider of each kind, with an empty memory."""
+    """A provider of each kind, with an empty memory; it speaks OpenAI's chat, unless the test has
+    `Spoken` for it.
+    """
+    param = request.param
+    kind, dialect = param if isinstance(param, Spoken) else Spoken(param)
     async with contextlib.AsyncExitStack() as stack:
-        if request.param == "fake":
-            yield await stack.enter_async_context(start_fake())
+        if kind == "fake":
+            yield await stack.enter_async_context(start_fake(dialect))
         else:
-            yield await stack.enter_async_context(reach_aimock(request.getfixturevalue("aimock")))
+            url = request.getfixturevalue("aimock")
+            yield await stack.enter_async_context(reach_aimock(url, dialect))
 
 
 @pytest.fixture

@@ -3,138 +3,31 @@
 import base64
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from tests.running import Running, config_text, eventually, model_text
-from tests.sdk.clients import Client, JSONObject, Outcome
-from tests.sdk.upstreams import (
+from tests.running import eventually, serving
+from tests.sdk.clients import JSONObject, Outcome
+from tests.sdk.dialects import DIALECTS
+from tests.sdk.script import (
     ARGUMENTS,
-    ODD,
+    FORMATTED,
     PICTURES,
-    QUESTION,
     QUESTION_USAGE,
     RESULTS,
     SEEN,
     SHORT,
+    SHORT_TOKENS,
     TEXT,
     THOUGHT,
     WEATHER,
-    Upstream,
 )
+from tests.sdk.world import RESPONSE_FORMAT, SCHEMA, TOOLS, World, ask, check
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
-PICTURE = "https://pictures.example/weir.jpg"
-
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string", "enum": ["Oslo"]},
-        "degrees": {"type": "integer"},
-        "sky": {"type": "string", "enum": ["clear", "cloudy"]},
-    },
-    "required": ["city", "degrees", "sky"],
-    "additionalProperties": False,
-}
-RESPONSE_FORMAT = {
-    "type": "json_schema",
-    "json_schema": {"name": "weather", "strict": True, "schema": SCHEMA},
-}
-
-
-def tool(name: str) -> JSONObject:
-    """A function whose only possible arguments are `ARGUMENTS`."""
-    properties = {
-        parameter: {"type": "string", "enum": [value]}
-        for parameter, value in ARGUMENTS[name].items()
-    }
-    parameters = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-    return {
-        "type": "function",
-        "function": {"name": name, "strict": True, "parameters": parameters},
-    }
-
-
-TOOLS = [tool(name) for name in ARGUMENTS]
-
-
-class World(NamedTuple):
-    """A client of a gateway before a provider: as it should be, with a key that nobody made, and
-    with the other base URL.
-    """
-
-    client: Client
-    stranger: Client
-    elsewhere: Client
-    upstream: Upstream
-
-    @classmethod
-    def meet(cls, client: type[Client], gateway: Running, upstream: Upstream) -> "World":
-        return cls(
-            client(gateway.base_url, gateway.key),
-            client(gateway.base_url, "sk-or-v1-" + "0" * 64),
-            client(f"{gateway.url}/v1", gateway.key),
-            upstream,
-        )
-
-
-def config(folder: Path, upstream: Upstream) -> str:
-    """Two providers at the same address, so that there is somewhere to fall back to."""
-
-    def model(name: str, *names: str) -> str:
-        return model_text(
-            f"test/{name}", *[(f"p{number}", theirs) for number, theirs in enumerate(names)]
-        )
-
-    more = (
-        model("lorem", "weir/lorem")
-        + model("reason", "weir/reason")
-        + model("slow", "weir/slow")
-        + model("limited", "fault/rate-limit", "fault/rate-limit")
-        + model("rescued", "fault/rate-limit", "weir/lorem")
-        + model("too-long", "fault/too-long", "weir/lorem")
-        + model("bad-key", "fault/bad-key")
-        + model("cut", "fault/cut", "weir/lorem")
-        + model("cut-head", "fault/cut-head")
-        + model("cut-rescued", "fault/cut-head", "weir/lorem")
-        + model("bad-json", "fault/bad-json")
-        + "".join(model_text(name, ("p0", name)) for name in ODD)
-    )
-    text = config_text(folder, upstream.base_url, upstream.base_url, more=more)
-    return text.replace('name = "P0"\n', 'name = "P0"\ncancel_stops_billing = true\n')
-
-
-def ask(text: str | list[JSONObject] = QUESTION, model: str = "test/lorem", **more: Any) -> Any:
-    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
-
-
-def check(outcome: Outcome, text: str, *, finish_reason: str = "stop", times: int = 1) -> None:
-    """What holds for every answer: who it is from, what it says, and that its usage adds up."""
-    assert outcome.id.startswith("gen-")
-    assert outcome.text == text
-    assert outcome.finish_reason == finish_reason
-    check_usage(outcome.usage, times)
-
-
-def check_usage(usage: JSONObject, times: int = 1) -> None:
-    """`times` is how much dearer than `tests.running.PRICING` it was."""
-    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-    assert prompt > 0 < completion
-    assert usage["total_tokens"] == prompt + completion
-    assert usage["is_byok"] is False
-    details = usage["cost_details"]
-    asked, said = prompt * 1e-6 * times, completion * 2e-6 * times
-    assert details["upstream_inference_prompt_cost"] == pytest.approx(asked)
-    assert details["upstream_inference_completions_cost"] == pytest.approx(said)
-    assert usage["cost"] == pytest.approx(asked + said)
-    assert details["upstream_inference_cost"] == pytest.approx(usage["cost"])
+PICTURE = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(60)
 
 
 # The scenarios: each has its own name, and `stream` where both forms of an answer are asked for.
@@ -153,9 +46,9 @@ async def chat(world: World, stream: bool) -> None:
     assert outcome.provider == ("P0" if world.client.provider_named else None)
     assert outcome.usage.items() >= QUESTION_USAGE.items()
     assert outcome.usage["cost"] == pytest.approx(0.000069)
-    (body,) = await world.upstream.bodies()
-    assert body["model"] == "weir/lorem"
-    assert body.get("stream", False) is stream
+    (asked,) = await world.upstream.asked()
+    assert asked.model == DIALECTS[world.upstream.dialect].model("lorem")
+    assert (asked.stream, asked.turns) == (stream, ["user"])
 
 
 async def other_prefix(world: World, stream: bool) -> None:
@@ -163,13 +56,14 @@ async def other_prefix(world: World, stream: bool) -> None:
 
 
 async def length(world: World, stream: bool) -> None:
-    request = ask("Be short", max_tokens=3)
+    request = ask("Be short", max_tokens=SHORT_TOKENS)
     check(await world.client.chat(request, stream=stream), SHORT, finish_reason="length")
-    assert (await world.upstream.bodies())[0]["max_tokens"] == 3
+    assert (await world.upstream.asked())[0].max_tokens == SHORT_TOKENS
 
 
 async def reasoning(world: World, stream: bool) -> None:
-    outcome = await world.client.chat(ask(model="test/reason"), stream=stream)
+    request = ask(model="test/reason", reasoning_effort="medium")
+    outcome = await world.client.chat(request, stream=stream)
     check(outcome, TEXT)
     assert outcome.reasoning == THOUGHT
 
@@ -183,9 +77,27 @@ async def parallel_tools(world: World, stream: bool) -> None:
     await _converse(world, question, ["get_weather", "get_time"], stream=stream)
 
 
-async def _converse(world: World, question: str, names: list[str], *, stream: bool) -> None:
-    """The model calls, the caller answers with its SDK's own dump, the model has the last word."""
-    request = ask(question, tools=TOOLS, tool_choice="auto", parallel_tool_calls=True)
+async def thoughtful_tools(world: World) -> None:
+    """What the model thought goes back to it with its calls, as its provider wants it. SDKs put the
+    details of a streamed thought together as they please, so this is not streamed.
+    """
+    question = "What are the weather and the time in Oslo? Call both tools."
+    thinks = {"model": "test/reason", "reasoning_effort": "medium"}
+    names = ["get_weather", "get_time"]
+    outcome = await _converse(world, question, names, stream=False, **thinks)
+    assert outcome.reasoning
+    details = outcome.message.get("reasoning_details") or ()
+    signed = sum(bool(one.get("signature") or one.get("data")) for one in details)
+    assert (await world.upstream.asked())[1].thoughts >= signed
+
+
+async def _converse(
+    world: World, question: str, names: list[str], *, stream: bool, **more: Any
+) -> Outcome:
+    """The model calls, which is the outcome, the caller answers with its SDK's own dump, and the
+    model has the last word.
+    """
+    request = ask(question, tools=TOOLS, tool_choice="auto", parallel_tool_calls=True, **more)
     asked = await world.client.chat(request, stream=stream)
     check(asked, "", finish_reason="tool_calls")
     assert [(name, arguments) for _, name, arguments in asked.calls] == [
@@ -202,30 +114,47 @@ async def _converse(world: World, question: str, names: list[str], *, stream: bo
     told = await world.client.chat(request, stream=stream)
     check(told, "The tool said: " + "; ".join(RESULTS[name] for name in names))
     assert told.calls == []
-    seen = (await world.upstream.bodies())[1]["messages"]
-    assert [message["role"] for message in seen] == ["user", "assistant"] + ["tool"] * len(names)
-    assert [(call["id"], call["function"]["name"]) for call in seen[1]["tool_calls"]] == [
-        (id_, name) for id_, name, _ in asked.calls
-    ]
+    (_, seen) = await world.upstream.asked()
+    assert seen.turns == ["user", "assistant"] + ["tool"] * len(names)
+    assert [name for _, name in seen.calls] == names
+    assert [id_ for id_, _ in seen.calls] in (
+        [id_ for id_, _, _ in asked.calls],
+        [None] * len(names),  # not every provider knows ids
+    )
+    assert seen.results == [RESULTS[name] for name in names]
+    return asked
 
 
 async def structured(world: World, stream: bool) -> None:
-    outcome = await world.client.chat(ask(response_format=RESPONSE_FORMAT), stream=stream)
+    request = ask(FORMATTED, response_format=RESPONSE_FORMAT)
+    outcome = await world.client.chat(request, stream=stream)
     check(outcome, json.dumps(WEATHER))
     assert json.loads(outcome.text) == WEATHER
-    seen = (await world.upstream.bodies())[0]["response_format"]
-    assert seen["json_schema"]["schema"] == SCHEMA
+    assert (await world.upstream.asked())[0].schema == SCHEMA
 
 
 async def pictures(world: World, stream: bool) -> None:
-    parts: list[JSONObject] = [
-        {"type": "text", "text": PICTURES},
-        {"type": "image_url", "image_url": {"url": PIXEL}},
-        {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
-    ]
-    check(await world.client.chat(ask(parts), stream=stream), SEEN)
-    (body,) = await world.upstream.bodies()
-    assert body["messages"][0]["content"] == parts
+    """Who does not fetch pictures is sent what the gateway has fetched."""
+    async with serving(_show) as site:
+        url = f"{site}/weir.jpg"
+        parts: list[JSONObject] = [
+            {"type": "text", "text": PICTURES},
+            {"type": "image_url", "image_url": {"url": PIXEL}},
+            {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+        ]
+        check(await world.client.chat(ask(parts), stream=stream), SEEN)
+    (asked,) = await world.upstream.asked()
+    fetched = "data:image/jpeg;base64," + base64.b64encode(PICTURE).decode()
+    assert [fetched if one == url else one for one in asked.images] == [PIXEL, fetched]
+
+
+async def _show(scope: Scope, receive: Receive, send: Send) -> None:
+    """A web site of one picture."""
+    if scope["type"] != "http":
+        return
+    headers = [(b"content-type", b"image/jpeg")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": PICTURE})
 
 
 async def bad_key(world: World, stream: bool) -> None:
@@ -308,7 +237,7 @@ TWICE: list[Callable[[World, bool], Awaitable[None]]] = [
     provider_gone,
 ]  # fmt: skip
 ONCE: list[Callable[[World], Awaitable[None]]] = [
-    models, broken_body, death_in_the_middle, hang_up,
+    models, thoughtful_tools, broken_body, death_in_the_middle, hang_up,
 ]  # fmt: skip
 
 

@@ -9,16 +9,10 @@ import pytest
 
 from tests.running import Running
 from tests.sdk.clients import Failure, JSONObject, Outcome
-from tests.sdk.scenarios import (
-    RESPONSE_FORMAT,
-    TOOLS,
-    Scenario,
-    World,
-    ask,
-    check_usage,
-    every_scenario,
-)
-from tests.sdk.upstreams import RESULTS, TEXT, WEATHER, Upstream, node
+from tests.sdk.scenarios import Scenario, every_scenario
+from tests.sdk.script import FORMATTED, RESULTS, TEXT, WEATHER
+from tests.sdk.upstreams import Upstream, node
+from tests.sdk.world import RESPONSE_FORMAT, TOOLS, World, ask, check_usage
 
 pytestmark = pytest.mark.sdk
 
@@ -100,7 +94,8 @@ async def test_scenario(
 
 
 async def test_parse(client: type[Node], gateway: Running) -> None:
-    parsed = await client(gateway.base_url, gateway.key).parse(ask(response_format=RESPONSE_FORMAT))
+    request = ask(FORMATTED, response_format=RESPONSE_FORMAT)
+    parsed = await client(gateway.base_url, gateway.key).parse(request)
     assert parsed == WEATHER
 
 

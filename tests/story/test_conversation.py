@@ -26,7 +26,7 @@ PLACES = {
     "responses": ("responses", "gpt-5-reason"),
     "anthropic": ("anthropic", CLAUDE),
     "gemini": ("gemini", "gemini-3-reason"),
-    "vertex": ("vertex", "gemini-3-reason"),
+    "vertex": ("vertex", "gemini-2.5-reason"),
     "vertex-claude": ("vertex", CLAUDE),
     "cohere": ("cohere", "weir/reason"),
     "bedrock": ("bedrock", f"us.anthropic.{CLAUDE}-v1:0"),
