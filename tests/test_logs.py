@@ -210,6 +210,27 @@ def test_a_secret_is_hidden_in_its_url_form_too() -> None:
     assert redact("/x?k=canary%2F0123%2B456789%26%C3%A9-value&y") == f"/x?k={HIDDEN}&y"
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "ya29.c.b0Aaekm1K-x_0123456789",
+        "ya29.0123456789",
+        "eyJ0eXAiOiJKV1Qi.eyJhdWQiOiJodHRwcyJ9.c2lnbmF0dXJl-_",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ASIAIOSFODNN7EXAMPLE",
+        "IQoJb3JpZ2luX2VjEJ//////////wEaCXVzLWVhc3Q+=",
+        "AIzaSyA0123456789abcdefghijklmnopqrstuv",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE+/=\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\\nMIIE+/=",
+    ],
+)
+@pytest.mark.parametrize("text", ["{}", "token={} x", '"{}"', "({})", "Bearer {}"])
+def test_what_is_lent_is_known_by_its_form(secret: str, text: str) -> None:
+    shown = redact(text.format(secret))
+    assert HIDDEN in shown
+    assert shown in (text.format(HIDDEN), "Bearer " + HIDDEN)
+
+
 def test_of_secrets_that_begin_alike_nothing_is_left() -> None:
     hide(["abcdefgh", "abcdefgh-more"])
     hide(["abcdefgh-more-yet"])
@@ -218,7 +239,18 @@ def test_of_secrets_that_begin_alike_nothing_is_left() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["none", "the bearer of a token", "sk-or-v1-abc...def", "task-0123456789abcdef0", "Bearer x"],
+    [
+        "none",
+        "the bearer of a token",
+        "sk-or-v1-abc...def",
+        "task-0123456789abcdef0",
+        "Bearer x",
+        "eyJust a word",
+        "AKIA",
+        "Asiapacificsoutheast",
+        "ya29.x",
+        "a PRIVATE KEY",
+    ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     hide(["none", ""])

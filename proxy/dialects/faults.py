@@ -14,6 +14,7 @@ import orjson
 
 from proxy.errors import GatewayError
 from proxy.wire.events import Failed
+from proxy.wire.spellings import anyhow
 
 RAW_CHARS_MAX = 2000
 MESSAGE_CHARS_MAX = 500
@@ -24,7 +25,7 @@ _SECRET = re.compile(
     r"(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|csk|hf|nvapi|pplx|tgp|fw|key|org|proj|user|team|req)"
     r"[-_][A-Za-z0-9*_.-]{6,}"
     r"|A[KS]IA[A-Z0-9]{12,}|AIza[\w-]{20,}|ya29\.[\w.-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*"
-    r"|arn:aws[\w-]*:[\w:./-]+|projects/[\w.:-]+)"
+    r"|(?:IQoJ|FwoG)[\w/+=\\%-]{20,}|arn:aws[\w-]*:[\w:./-]+|projects/[\w.:-]+)"
 )
 _URL = re.compile(
     r"(?i)https?:\\?/\\?/(?P<user>[^\s/\\?#@\"'<>]*@)?"
@@ -36,7 +37,19 @@ _PRIVATE_HOST = re.compile(
     r"(?i)[^.]*|\[.*|(?:.*\.)?(?:\d+|0x[0-9a-f]*|internal|local|localhost|svc)"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
-_BAD_KEY = re.compile(r"(?i)(incorrect|invalid|wrong|missing|bad)\s+(x-)?api[\s_-]?key|api key not")
+# Our key, or our account, in a 400: only where the message begins with it. What stands further in
+# may be the caller's own words, and it must not be in a caller's power to have our keys rest.
+_OURS = re.compile(
+    r"(?i)\W*(?:(?:incorrect|invalid|wrong|missing|bad)\s+(?:x-)?api[\s_-]?key"
+    r"|api key (?:not|expired)|your credit balance is too low"
+    r"|you have reached your specified (?:\w+ ){0,2}usage limits"
+    r"|(?:this|your) organization has been disabled)"
+)
+
+# Bedrock's 400 for a model that is not in its region, or there only behind a profile.
+_LACKING = re.compile(
+    r"(?i)the provided model identifier is invalid|invocation of model id \S+ with on-demand"
+)
 
 _BY_STATUS = {
     401: "provider_credential",
@@ -54,7 +67,7 @@ _BY_WORDS: Final = (
     (
         "provider_context_length",
         re.compile(
-            r"(?i)context_length_exceeded|context.?(length|window)|prompt is too long"
+            r"(?i)context_length_exceeded|context.?(length|window|limit)|prompt is too long"
             r"|too many (input )?tokens|input.{0,40}too long|token count.{0,40}exceeds"
         ),
     ),
@@ -79,7 +92,7 @@ def scrub(
     net, no control character, no novel.
     """
     for secret in filter(None, secrets):
-        text = text.replace(secret, "[hidden]")
+        text = re.sub(anyhow(secret), "[hidden]", text)
     text = _URL.sub(_shown, text)
     for host in filter(None, hosts):
         text = re.sub(rf"(?i)(?<![\w-]){re.escape(host)}(?![\w-])", "[hidden]", text)
@@ -115,7 +128,7 @@ def provider_error(
     """
     status = failed.status or 502
     metadata: dict[str, Any] = {"provider_name": provider, "is_byok": False}
-    if status in (401, 402, 403) or (status == 400 and _BAD_KEY.search(failed.message)):
+    if status in (401, 402, 403) or (status == 400 and _OURS.match(failed.message)):
         # The text is about our key, or has parts of it: nobody's business but the operator's, who
         # finds the provider and its status in the log.
         return GatewayError(
@@ -145,6 +158,8 @@ def provider_error(
 
 
 def _kind(status: int, failed: Failed) -> str:
+    if status == 400 and _LACKING.match(failed.message):
+        return "provider_lacks_model"
     if status in (400, 413, 422):
         text = f"{failed.code} {failed.message}"
         found = (kind for kind, words in _BY_WORDS if words.search(text))

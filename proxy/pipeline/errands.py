@@ -15,8 +15,12 @@ from proxy.pipeline.admit import Gate
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.provision import Provisions, needed
 from proxy.serving.caller import Caller
+from proxy.upstream.signing import PREPARE_S
 
 CLOSING: Final = "The gateway is shutting down."
+SPARE_S: Final = 1.0
+"""How long the token of a provider is waited for that is only asked where others fail. Usually it
+takes a fraction of that; where nobody gives it, those others must not be late for it."""
 
 
 class Errands:
@@ -37,7 +41,7 @@ class Errands:
         ask, plan = exchange.ask, exchange.plan
         assert ask is not None
         assert plan is not None
-        slugs = {endpoint.provider.slug for _, endpoint in plan.attempts}
+        slugs = (endpoint.provider.slug for _, endpoint in plan.attempts)
         unready = exchange.snapshot.signing.unready(slugs, self._clock())
         provisions = needed(ask, plan)
         if unready or provisions is not None:
@@ -77,7 +81,11 @@ class Errands:
         snapshot = exchange.snapshot
         async with asyncio.TaskGroup() as group:
             if unready:
-                group.create_task(snapshot.signing.prepare(unready, self._clock()))
+                assert exchange.plan is not None
+                first = exchange.plan.attempts[0][1].provider.slug
+                within_s = PREPARE_S if first in unready else SPARE_S
+                prepared = snapshot.signing.prepare(unready, self._clock(), within_s=within_s)
+                group.create_task(prepared)
             if provisions is not None:
                 group.create_task(snapshot.provisioner.provide(provisions))
 

@@ -7,6 +7,7 @@ is asked. What failed fails only the endpoints that need it.
 import asyncio
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Coroutine, Iterable
 from html import escape
 from typing import Any, Final, NamedTuple
@@ -26,6 +27,7 @@ from proxy.wire.request import Ask
 FILES_MAX: Final = 20  # to be fetched, or to be read as text, for one request
 FETCH_BYTES_MAX: Final = 32 * 1024 * 1024  # of all that is fetched for one request
 TEXT_BYTES_MAX: Final = 512 * 1024  # of text out of all files of one request
+NAME_CHARS_MAX: Final = 200  # of a file's name, where it becomes text
 
 _KINDS: Final = {"image": "an image", "video": "a video", "audio": "a recording"}
 
@@ -48,8 +50,8 @@ class Provisions:
     @property
     def read_bytes(self) -> int:
         """How much text stands in place of files, counted wherever one stands in the request."""
-        found = (self._texts.get(_key(item.media)) for item in self._items)
-        return sum(len(text.encode()) for text in found if isinstance(text, str))
+        found = ((item, self._texts.get(_key(item.media))) for item in self._items)
+        return sum(len(_told(item, text).encode()) for item, text in found if isinstance(text, str))
 
     def ask_of(self, ask: Ask, model: Model, endpoint: Endpoint) -> Ask:
         """The request as that endpoint can be sent it.
@@ -95,8 +97,7 @@ class Provisions:
         text = self._texts[_key(item.media)]
         if isinstance(text, GatewayError):
             raise _lacks(item, text)
-        name = escape(_name(item.media) or "file")
-        part = {"type": "text", "text": f'<file name="{name}">\n{text}\n</file>'}
+        part = {"type": "text", "text": _told(item, text)}
         if mark := item.part.get("cache_control"):
             part["cache_control"] = mark
         return part
@@ -117,15 +118,19 @@ class Provisions:
     # How it is made ready.
 
     async def fetch(self, egress: Egress, *, bytes_max: int, timeout_s: float) -> None:
-        """Fetches what some endpoint needs, all at the same time."""
-        urls = dict.fromkeys(one.url for one in self._media() if one.url and self._needed(one))
+        """Fetches what some endpoint needs, all at the same time. Each URL is fetched once and
+        counts as often as it stands in the request: so often it is sent.
+        """
+        urls = Counter(one.url for one in self._media() if one.url and self._needed(one))
         budget = Budget(FETCH_BYTES_MAX)
 
         async def fetch(url: str) -> None:
             try:
-                self._fetched[url] = await egress.fetch(
+                found = await egress.fetch(
                     url, bytes_max=bytes_max, timeout_s=timeout_s, budget=budget
                 )
+                budget.take(len(found.data) * (urls[url] - 1))
+                self._fetched[url] = found
             except GatewayError as error:
                 self._fetched[url] = error
 
@@ -135,12 +140,15 @@ class Provisions:
 
     async def read(self, reader: Reader) -> None:
         """Reads as text the files that some endpoint does not read itself."""
+        media = {_key(one): one for one in self._media() if one.kind == "file"}
         files = {
-            _key(one): file
-            for one in self._media()
-            if one.kind == "file" and self._needed(one) and (file := self._file(one))
+            key: file
+            for key, one in media.items()
+            if self._needed(one) and (file := self._file(one))
         }
-        share = TEXT_BYTES_MAX // max(1, min(len(files), FILES_MAX))
+        times = Counter(key for one in self._media() if (key := _key(one)) in files)
+        kept = list(files.items())[:FILES_MAX]
+        share = TEXT_BYTES_MAX // max(1, sum(times[key] for key, _ in kept))
 
         async def read(key: str, file: _File) -> None:
             try:
@@ -148,10 +156,9 @@ class Provisions:
             except GatewayError as error:
                 self._texts[key] = error
 
-        rows = list(files.items())
-        for key, _ in rows[FILES_MAX:]:
+        for key in list(files)[FILES_MAX:]:
             self._texts[key] = _failure(f"No more than {FILES_MAX} files are read as text.")
-        await _together(read(key, file) for key, file in rows[:FILES_MAX])
+        await _together(read(key, file) for key, file in kept)
 
     def _media(self) -> Iterable[Media]:
         return (item.media for item in self._items)
@@ -220,6 +227,12 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for one in work:
             group.create_task(one)
+
+
+def _told(item: Item, text: str) -> str:
+    """A file's text as the model reads it. Its name is text too now, and the caller's to choose."""
+    name = escape((_name(item.media) or "file")[:NAME_CHARS_MAX])
+    return f'<file name="{name}">\n{text}\n</file>'
 
 
 def _key(media: Media) -> str:

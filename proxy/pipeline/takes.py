@@ -30,44 +30,56 @@ class Item(NamedTuple):
 
 class Takes(NamedTuple):
     """What an endpoint takes: kinds of attachments, those of which it fetches URLs itself, and
-    whether it reads files.
+    whether it reads files and fetches without TLS. `storage` are beginnings of URLs that it reads
+    with our rights.
     """
 
     kinds: frozenset[str] | None  # None is any
     fetches: frozenset[str]
     reads_files: bool
     takes_url: Callable[[str], bool] = lambda url: False
+    fetches_http: bool = True
+    storage: tuple[str, ...] = ()
 
     def as_is(self, media: Media) -> bool:
         """Whether it is sent that attachment as the caller gave it. What it takes in no way is left
-        for its dialect to say so, and a URL that is not of the web for its provider to know.
+        for its dialect to say so. A URL that is not of the web (`file:`, a cloud's storage) names
+        what is ours, not the caller's: it is for nobody who was not told to take it.
         """
         if media.url is None:
             unread = media.kind == "file" and not self.reads_files
             return not (unread and media.data is not None and readable(mime_of(media)))
-        web = media.url[:8].lower().startswith(("http://", "https://"))
-        if not web or self.takes_url(media.url):
+        if media.url.startswith(self.storage) or self.takes_url(media.url):
             return True
+        scheme = media.url[:8].lower()
+        web = scheme == "https://" or scheme.startswith("http://")
+        fetched = media.kind in self.fetches and web
+        if not self.fetches_http:
+            fetched = fetched and scheme == "https://"
         if media.kind != "file":
-            unfit = self.kinds is not None and media.kind not in self.kinds
-            return unfit or media.kind in self.fetches
+            return fetched or (self.kinds is not None and media.kind not in self.kinds)
         if not self.reads_files:  # of which it may be none is found out by a look at it
-            return media.mime is not None and not readable(media.mime)
-        return "file" in self.fetches and media.mime in (None, PDF)
+            return web and media.mime is not None and not readable(media.mime)
+        return fetched and media.mime in (None, PDF)
 
 
 def takes(model: Model, endpoint: Endpoint, ask: Ask) -> Takes:
-    """What it takes as it is. Files are read by models that see: providers show them the pages."""
+    """What it takes as it is. Files are read by models that see: providers show them the pages. One
+    on our own machines would fetch from inside our net: it does so only where its row says it.
+    """
     dialect = outbound(endpoint.provider, endpoint.model, ask)
     quirks = endpoint.provider.quirks
     kinds = None if quirks.attachments is None else frozenset(quirks.attachments)
     reads = dialect.reads_pdf if quirks.reads_pdf is None else quirks.reads_pdf
+    usual = frozenset() if endpoint.provider.local else dialect.fetches
     sees = not {"file", "image"}.isdisjoint(model.input_modalities)
     return Takes(
         kinds=kinds,
-        fetches=frozenset(dialect.fetches if quirks.fetches is None else quirks.fetches),
+        fetches=usual if quirks.fetches is None else frozenset(quirks.fetches),
         reads_files=reads and sees and (kinds is None or "file" in kinds),
         takes_url=dialect.takes_url,
+        fetches_http=dialect.fetches_http,
+        storage=quirks.storage,
     )
 
 

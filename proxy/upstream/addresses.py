@@ -79,13 +79,19 @@ def public(address: Address) -> bool:
     """Whether anybody on the Internet could reach it as well."""
     if isinstance(address, IPv4Address):
         return not any(address in block for block in _CLOSED_4)
-    value = int(address)
-    hidden = IPv4Address(value & 0xFFFFFFFF)
-    if address in _NAT64:
-        return public(hidden)
-    if address not in _OPEN_6 or any(address in block for block in _CLOSED_6):
+    hidden = _hidden(address)
+    if hidden is not None and not public(hidden):
         return False
-    return (value >> 32) & 0xFFFFFFFF not in _ISATAP or public(hidden)
+    assigned = address in _OPEN_6 and not any(address in block for block in _CLOSED_6)
+    return assigned or address in _NAT64
+
+
+def _hidden(address: Address) -> IPv4Address | None:
+    """The IPv4 address to which an IPv6 address leads by its form."""
+    value = int(address)
+    if address in _NAT64 or (address.version == 6 and (value >> 32) & 0xFFFFFFFF in _ISATAP):
+        return IPv4Address(value & 0xFFFFFFFF)
+    return None
 
 
 class Allowed:
@@ -104,7 +110,7 @@ class Allowed:
 
     def has(self, host: str, address: Address) -> bool:
         """Whether `address`, to which the name `host` leads, is among it."""
-        if address in _NEVER:
+        if address in _NEVER or _hidden(address) in _NEVER:
             return False
         return _name(host) in self._names or any(address in one for one in self._networks)
 

@@ -26,7 +26,9 @@ from proxy.upstream.magic import mime_of
 REDIRECTS_MAX: Final = 5
 URL_CHARS_MAX: Final = 8192
 FETCHES_MAX: Final = 32  # at the same time in one process
-RESOLVERS: Final = 4  # threads of its own: names that answer slowly delay nobody else's
+RESOLVERS: Final = FETCHES_MAX
+"""Threads of its own: a name that nobody answers for holds one for longer than its fetch, and must
+delay nobody else's."""
 LINE_BYTES_MAX: Final = 8190
 READ_BYTES: Final = 64 * 1024
 

@@ -1,5 +1,6 @@
 """What a file is, told by its first bytes where its sender does not say or says it wrongly."""
 
+import re
 from typing import Final
 
 _AT_ONCE: Final = (
@@ -39,6 +40,7 @@ _VAGUE: Final = frozenset(
         "application/force-download",
     )
 )
+_MIME: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")  # RFC 6838, 4.2
 _PDF_WITHIN_BYTES: Final = 1024  # readers take as much before the mark
 _TEXT_BYTES: Final = 1024
 
@@ -65,8 +67,10 @@ def mime_of(said: str | None, data: bytes) -> str | None:
     """
     told = (said or "").partition(";")[0].strip().lower()
     found = sniff(data)
+    if found is None and (told in _VAGUE or not _MIME.fullmatch(told)):
+        return "text/plain" if _is_text(data) else None
     if found is None:
-        return ("text/plain" if _is_text(data) else None) if told in _VAGUE else told
+        return told
     main = told.partition("/")[0]
     film = found.partition("/")[0] in ("audio", "video")
     return told if film and main in ("audio", "video") else found

@@ -10,6 +10,7 @@ A call is signed without waiting. Some keys sign with something that they are le
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -155,6 +156,7 @@ class Signing:
             for slug, values in keys.items()
         }
         self._turns = dict.fromkeys(keys, 0)
+        self._lent = {slug for slug, found in self._keys.items() if any(map(_is_lent, found))}
 
     def credentials(self, slug: str, now: float) -> Iterator[Credential]:
         """What to try for one request: the ready keys, beginning with the one whose turn it is.
@@ -184,7 +186,10 @@ class Signing:
 
     def unready(self, slugs: Iterable[str], now: float) -> tuple[str, ...]:
         """Those providers that could be asked after a wait for a token, and not before."""
-        return tuple(slug for slug in dict.fromkeys(slugs) if self._wanting(slug, now))
+        if not self._lent:
+            return ()
+        lent = (slug for slug in dict.fromkeys(slugs) if slug in self._lent)
+        return tuple(slug for slug in lent if self._wanting(slug, now))
 
     def _wanting(self, slug: str, now: float) -> list[Kept[Any]]:
         """The tokens to wait for, none where a key can sign without."""
@@ -197,15 +202,17 @@ class Signing:
                 wanting.append(kept)
         return wanting
 
-    async def prepare(self, slugs: Iterable[str], now: float) -> None:
+    async def prepare(
+        self, slugs: Iterable[str], now: float, *, within_s: float = PREPARE_S
+    ) -> None:
         """Waits until each provider that is `unready` has a token, or will have none for now; for
-        `PREPARE_S` at most. A named exception of the rule that nothing is awaited before the call.
+        `within_s` at most. A named exception of the rule that nothing is awaited before the call.
         """
         wanting = [
             kept.renew() for slug in dict.fromkeys(slugs) for kept in self._wanting(slug, now)
         ]
         if wanting:
-            await asyncio.wait(wanting, timeout=PREPARE_S)
+            await asyncio.wait(wanting, timeout=within_s)
 
     async def close(self, *, give_up: bool = True) -> None:
         """Ends all that is under way; without `give_up` it waits, as requests may that began before
@@ -225,16 +232,20 @@ class Signing:
             rest_s = min(max(rules.limited_s_min, said_s), rules.limited_s_max)
             key.limited_until = max(key.limited_until, now + rest_s)
 
-    def refused(self, slug: str, number: int, now: float) -> None:
+    def refused(self, slug: str, number: int, now: float, *, asked_at: float = inf) -> None:
         """The provider does not know that key, or lets it do nothing. What it was lent is no good
-        either; a key without has not been shown to anybody, and rests for that alone.
+        either, unless that came after `asked_at`: it was another that was refused. A key without
+        has not been shown to anybody, and rests for that alone.
         """
         key = self._key(slug, number)
         if key is None or key.lacking(now):
             return
+        kept = key.signer.kept
+        if kept is not None:
+            if kept.since > asked_at:
+                return
+            kept.drop(now)
         key.refused_until = now + REFUSED_S
-        if key.signer.kept is not None:
-            key.signer.kept.drop(now)
 
     def accepted(self, slug: str, number: int) -> None:
         """That key works. A pause it has to keep goes on: this answer may be older than the 429."""
@@ -268,6 +279,10 @@ class Signing:
     def _key(self, slug: str, number: int) -> _Key | None:
         keys = self._keys.get(slug, ())
         return keys[number] if number < len(keys) else None
+
+
+def _is_lent(key: _Key) -> bool:
+    return key.signer.kept is not None
 
 
 def _hosts_of(urls: str | Iterable[str]) -> tuple[str, ...]:

@@ -53,14 +53,16 @@ class TokenError(Exception):
 
 
 class Kept(Generic[T]):
-    """What `fetch` gives, for the provider `name`. `now` is seconds of the loop's clock."""
+    """What `fetch` gives, for the provider `name`. `now` is seconds of the loop's clock, `since`
+    when what is there came.
+    """
 
     def __init__(self, fetch: Callable[[], Awaitable[Lent[T]]], *, name: str) -> None:
         self._fetch = fetch
         self._name = name
         self._task: asyncio.Task[None] | None = None
         self._value: T | None = None
-        self._renew_at = self._good_until = _NEVER
+        self._renew_at = self._good_until = self.since = _NEVER
         self._failures = 0
         self.rests_until = _NEVER
         self.recent: tuple[T, ...] = ()
@@ -112,6 +114,7 @@ class Kept(Generic[T]):
         self._value = lent.value
         self.recent = (lent.value, *self.recent[:1])
         life_s = min(lent.life_s, _LIFE_S_MAX)
+        self.since = clock()
         self._renew_at = began_at + _RENEW_AT * life_s
         self._good_until = began_at + life_s - min(_SPARE_S, life_s / 10)
         self._failures, self.rests_until = 0, _NEVER

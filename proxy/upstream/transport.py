@@ -39,6 +39,9 @@ class Call(NamedTuple):
     body: bytes | None
     connect_s: float
 
+    def __repr__(self) -> str:
+        return "Call(…)"  # its headers hold a key, its body a prompt
+
 
 class Sink(Protocol):
     """Who is told what a provider answers. Calls come in order; `end` is last and comes once,

@@ -1,6 +1,9 @@
 """What providers answer when something is wrong, and what of it a caller may see."""
 
+import base64
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -141,6 +144,25 @@ def test_no_secret_passes(secret: str, text: str) -> None:
         assert secret.encode() not in encode_error(error_of(status, body))
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda key: key.replace("/", "\\/"),
+        lambda key: quote(key, safe=""),
+        lambda key: key.replace("=", "\\u003d").replace("+", "\\u002B"),
+        lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
+    ],
+)
+def test_our_own_key_passes_in_no_spelling(write: Callable[[str], str]) -> None:
+    key = "0f/S3cr3t+with//everything=="
+    body = {"error": {"message": f"You sent {write(key)}.", "code": write(key)}}
+    failed = decode_refusal(500, orjson.dumps(body), {})
+    said = encode_error(provider_error(failed, provider="Acme", secrets=(key,))).decode()
+    assert write(key) not in said
+    assert "S3cr3t" not in said
+    assert "[hidden]" in said
+
+
 def test_harmless_text_stays() -> None:
     text = 'The model "gpt-5.1" does not exist; use max_tokens <= 4096 (see docs/keys).'
     assert scrub(text) == text
@@ -201,14 +223,29 @@ def test_a_redirect_is_not_followed(status: int) -> None:
     )
 
 
-BAD_KEY = ["Incorrect API key provided: x", "Invalid api_key", "API key not valid"]
+OURS = [
+    "Incorrect API key provided: x",
+    "Invalid api_key",
+    "API key not valid",
+    "API key expired. Please renew the API key.",
+    "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.",
+    "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+    "You have reached your specified workspace API usage limits.",
+    "This organization has been disabled.",
+]
 
 
-@pytest.mark.parametrize("message", BAD_KEY)
-def test_a_bad_key_by_any_status(message: str) -> None:
+@pytest.mark.parametrize("message", OURS)
+def test_our_key_and_our_account_are_nobodys_business(message: str) -> None:
     error = error_of(400, {"error": message})
     assert (error.kind, error.status) == ("provider_credential", 502)
     assert message not in encode_error(error).decode()
+
+
+@pytest.mark.parametrize("said", OURS)
+def test_what_a_caller_wrote_does_not_speak_of_our_key(said: str) -> None:
+    error = error_of(400, {"error": {"message": f"Invalid value: '{said}'."}})
+    assert error.kind == "provider_rejected"
 
 
 def test_control_characters_and_novels() -> None:
@@ -269,7 +306,19 @@ def test_google_says_how_long_to_wait(delay: object, seconds: str | None) -> Non
 @pytest.mark.parametrize(
     ("status", "message", "kind"),
     [
+        (400, "The provided model identifier is invalid.", "provider_lacks_model"),
+        (
+            400,
+            "Invocation of model ID anthropic.x with on-demand throughput.",
+            "provider_lacks_model",
+        ),
+        (400, "bad name: the provided model identifier is invalid", "provider_rejected"),
         (400, "prompt is too long: 210000 tokens > 200000 maximum", "provider_context_length"),
+        (
+            400,
+            "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+            "provider_context_length",
+        ),
         (413, "This model's maximum context length is 8192 tokens", "provider_context_length"),
         (400, "Output blocked by content policy", "provider_moderated"),
         (400, "temperature: must be below 1", "provider_rejected"),

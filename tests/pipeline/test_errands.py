@@ -10,11 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.errors import GatewayError
+from proxy.pipeline.errands import SPARE_S
 from proxy.pipeline.provision import Provisioner
 from proxy.routing.catalogue import Endpoint
 from proxy.upstream.egress import Egress, Fetched
 from proxy.upstream.pdf import Reader
-from proxy.upstream.signing import Signing
+from proxy.upstream.signing import PREPARE_S, Signing
 from tests.clock import play
 from tests.stage import (
     DONE,
@@ -73,8 +74,17 @@ class Tokens(Signing):
     def unready(self, slugs: Iterable[str], now: float) -> tuple[str, ...]:
         return tuple(sorted(slugs))
 
-    async def prepare(self, slugs: Iterable[str], now: float) -> None:
-        await asyncio.sleep(3.0)
+    async def prepare(
+        self, slugs: Iterable[str], now: float, *, within_s: float = PREPARE_S
+    ) -> None:
+        await asyncio.sleep(min(3.0, within_s))
+
+
+class Lacking(Tokens):
+    """Only one that is asked after another lacks a token."""
+
+    def unready(self, slugs: Iterable[str], now: float) -> tuple[str, ...]:
+        return tuple(slug for slug in slugs if slug == "p1")
 
 
 def needy(slug: str) -> Endpoint:
@@ -148,6 +158,14 @@ def test_tokens_and_attachments_are_waited_for_together() -> None:
     client, _ = told(IMAGE, signing=Tokens({}))
     assert client.ended_at == 10.2
     client, _ = told(signing=Tokens({}))
+    assert client.ended_at == 3.2
+
+
+def test_who_is_asked_later_is_not_waited_for_as_long() -> None:
+    ends = [endpoint("p0"), endpoint("p1")]
+    client, _ = told(ends=ends, signing=Lacking({}))
+    assert client.ended_at == SPARE_S + 0.2
+    client, _ = told(ends=ends[::-1], signing=Lacking({}))
     assert client.ended_at == 3.2
 
 

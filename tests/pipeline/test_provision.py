@@ -209,7 +209,29 @@ async def test_only_so_many_and_so_much(monkeypatch: pytest.MonkeyPatch) -> None
     assert errors[f"{HOST}/c"] == "No more than 2 URLs are fetched."
 
 
+async def test_what_is_repeated_counts_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else some bytes of a URL, a thousand times, are a thousand images to be sent."""
+    monkeypatch.setattr(module, "FETCH_BYTES_MAX", 3 * len(PNG))
+    shelf = Shelf(a=("image/png", PNG))
+    thrice = asks(*[image(f"{HOST}/a")] * 3)
+    made = await make(thrice, NOTHING, shelf=shelf)
+    assert parts(made, thrice, NOTHING) == [image(coded(PNG, "image/png"))] * 3
+    often = asks(*[image(f"{HOST}/a")] * 4)
+    made = await make(often, NOTHING, shelf=shelf)
+    assert "all attachments together are too large" in fault(made, often, NOTHING)
+
+
 # Files as text.
+
+
+async def test_a_name_is_text_too_and_counts() -> None:
+    """A hold knows the body's text only; the names in it are no text until a file becomes some."""
+    ask = asks(paper(coded(b"%PDF-a", "application/pdf"), filename="<" * 100_000))
+    made = await make(ask, NOTHING, words=Words(a="x"))
+    (part,) = parts(made, ask, NOTHING)
+    name = "&lt;" * module.NAME_CHARS_MAX
+    assert part["text"] == f'<file name="{name}">\nx\n</file>'
+    assert made.read_bytes == len(part["text"])
 
 
 async def test_a_pdf_becomes_text_for_who_reads_none() -> None:
@@ -221,14 +243,14 @@ async def test_a_pdf_becomes_text_for_who_reads_none() -> None:
         image(coded(PNG, "image/png")),
     )
     made = await make(ask, EVERY, NOTHING, words=words)
-    assert words.read == [(b"%PDF-a", module.TEXT_BYTES_MAX)]
+    assert words.read == [(b"%PDF-a", module.TEXT_BYTES_MAX // 2)]  # it stands there twice
     assert made.ask_of(ask, SEES, EVERY) is ask
     first, second, third = parts(made, ask, NOTHING)
     name = "a &quot;&lt;b&gt;.pdf"
     assert first == {"type": "text", "text": f'<file name="{name}">\nGrüße\n</file>'} | mark
     assert second == {"type": "text", "text": '<file name="file">\nGrüße\n</file>'}
     assert third is ask.body["messages"][1]["content"][2]
-    assert made.read_bytes == 2 * len("Grüße".encode())
+    assert made.read_bytes == sum(len(one["text"].encode()) for one in (first, second))
 
 
 async def test_a_pdf_is_text_for_a_model_that_does_not_see() -> None:

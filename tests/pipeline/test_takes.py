@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from proxy.dialects.parts import Media
 from proxy.pipeline.takes import PDF, Takes, items, mime_of, takes
+from proxy.providers import known
 from proxy.routing.catalogue import Endpoint
 from proxy.wire.request import Ask
 from tests.stage import endpoint, model
@@ -25,9 +26,12 @@ IMAGES_ONLY = Takes(frozenset(("image",)), frozenset(), reads_files=False)
         (Media("image", "image/png", data="aa"), "1111"),
         (Media("image", None, url=URL), "1010"),
         (Media("image", None, url="HTTPS://h.test/a"), "1010"),
-        (Media("image", None, url="gs://b/a"), "1111"),
+        (Media("image", None, url="gs://b/a"), "0000"),
         (Media("video", None, url=URL), "0001"),
-        (Media("video", None, url="s3://b/a"), "1111"),
+        (Media("video", None, url="s3://b/a"), "0001"),
+        (Media("image", None, url="file:///etc/passwd"), "0000"),
+        (Media("file", PDF, url="gs://b/a.pdf"), "0000"),
+        (Media("file", "application/zip", url="s3://b/a.zip"), "0000"),
         (Media("audio", "audio/wav", data="aa"), "1111"),
         (Media("file", PDF, data="aa"), "1100"),
         (Media("file", None, data="JVBERi0x"), "1100"),
@@ -49,6 +53,43 @@ def test_a_dialect_may_take_some_urls_of_the_web() -> None:
     end = Takes(None, frozenset(), reads_files=True, takes_url=lambda url: "youtu.be" in url)
     assert end.as_is(Media("video", None, url="https://youtu.be/x"))
     assert not end.as_is(Media("video", None, url="https://h.test/x"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "as_is"),
+    [
+        ("image", "http://h.test/a", False),
+        ("image", "HTTP://h.test/a", False),
+        ("image", "https://h.test/a", True),
+        ("file", "http://h.test/a", False),
+        ("file", "https://h.test/a", True),
+        ("image", "gs://b/a", False),
+    ],
+)
+def test_a_dialect_may_take_no_url_without_tls(kind: Any, url: str, as_is: bool) -> None:
+    assert EVERY._replace(fetches_http=False).as_is(Media(kind, None, url=url)) is as_is
+
+
+def test_storage_that_callers_may_name() -> None:
+    end = EVERY._replace(storage=("gs://shared/",))
+    assert end.as_is(Media("video", None, url="gs://shared/a.mp4"))
+    assert not end.as_is(Media("video", None, url="gs://shared-not/a.mp4"))
+    assert takes(
+        model("test/one"), _with(storage=("s3://b/",)), Ask(models=("m",), body={"messages": []})
+    ).storage == ("s3://b/",)
+
+
+def test_a_local_one_fetches_only_where_that_is_said() -> None:
+    """It would fetch from inside our net, and nobody guards it there."""
+    ask = Ask(models=("m",), body={"messages": []})
+    plain = endpoint("p0")
+    local = replace(plain, provider=replace(plain.provider, local=True))
+    assert takes(model("test/one"), local, ask).fetches == frozenset()
+    asked = _with(fetches=("image",))
+    asked = replace(asked, provider=replace(asked.provider, local=True))
+    assert takes(model("test/one"), asked, ask).fetches == {"image"}
+    for row in known().values():
+        assert not (row.local and row.quirks.fetches)
 
 
 def _with(**quirks: Any) -> Endpoint:

@@ -61,7 +61,9 @@ def test_no_address(address: str) -> None:
 
 
 def test_what_an_operator_allows() -> None:
-    allowed = Allowed(["10.0.0.0/8", "fd00::/8", "192.168.1.7", "Files.Internal", "::1"])
+    allowed = Allowed(
+        ["10.0.0.0/8", "fd00::/8", "192.168.1.7", "Files.Internal", "::1", "64:ff9b::/96"]
+    )
     for host, address, has in (
         ("any", "10.1.2.3", True),
         ("any", "::ffff:10.1.2.3", True),
@@ -75,5 +77,8 @@ def test_what_an_operator_allows() -> None:
         ("x.files.internal", "127.0.0.1", False),
         ("files.internal", "169.254.169.254", False),
         ("any", "fd00:ec2::254", False),
+        ("any", "64:ff9b::10.0.0.1", True),
+        ("any", "64:ff9b::169.254.169.254", False),
+        ("files.internal", "fe80::5efe:169.254.169.254", False),
     ):
         assert allowed.has(host, plain(address)) is has, (host, address)

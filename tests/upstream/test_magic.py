@@ -55,6 +55,8 @@ def test_some_bytes_tell_nothing(data: bytes) -> None:
         ("image/png", MP4, "video/mp4"),
         ("binary/octet-stream", "straße".encode(), "text/plain"),
         (None, b"x" * 1023 + "ß".encode(), "text/plain"),
+        ('image/png,x"', b"hello", "text/plain"),
+        ("image", b"\x80\x81\x82\x83\x84", None),
         ("", b"\x80\x81\x82\x83\x84", None),
         ("", b"a\0b", None),
         ("", b"", None),

@@ -96,6 +96,7 @@ def test_every_price_has_openrouters_name_and_unit(table: list[ModelInfo]) -> No
             prices=flat(
                 cache_read_mtok=Decimal("0.1"),
                 cache_write_mtok=Decimal("1.25"),
+                cache_write_1h_mtok=Decimal(2),
                 input_audio_mtok=Decimal(3),
                 output_audio_mtok=Decimal(4),
                 output_image_mtok=Decimal(5),
@@ -110,6 +111,7 @@ def test_every_price_has_openrouters_name_and_unit(table: list[ModelInfo]) -> No
         completion=Decimal("0.000002"),
         input_cache_read=Decimal("0.0000001"),
         input_cache_write=Decimal("0.00000125"),
+        input_cache_write_1h=Decimal("0.000002"),
         audio=Decimal("0.000003"),
         audio_output=Decimal("0.000004"),
         image_output=Decimal("0.000005"),

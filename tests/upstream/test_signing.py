@@ -322,6 +322,24 @@ def test_a_refused_token_is_not_shown_again() -> None:
     play(story())
 
 
+def test_a_late_refusal_of_an_old_token_does_not_cost_the_new_one() -> None:
+    async def story() -> None:
+        signing = Signing({"p0": [Borrower("one", "two")]})
+        await signing.prepare(["p0"], clock())
+        asked_at = clock()  # two requests, of which one hears of it much later
+        signing.refused("p0", 0, clock(), asked_at=asked_at)
+        await asyncio.sleep(10)
+        await signing.prepare(["p0"], clock())
+        signing.accepted("p0", 0)
+        signing.refused("p0", 0, clock(), asked_at=asked_at)
+        assert tried(signing, "p0", clock()) == ["two"]
+        assert signing.ready("p0", clock())
+        signing.refused("p0", 0, clock(), asked_at=clock())
+        assert not signing.ready("p0", clock())
+
+    play(story())
+
+
 def test_closing_gives_up_what_is_under_way() -> None:
     async def story() -> None:
         one = Borrower("one", "two")

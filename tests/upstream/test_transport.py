@@ -131,6 +131,11 @@ async def ask(transport: AiohttpTransport, url: str, body: bytes | None = b"{}")
     return told
 
 
+def test_a_call_shows_neither_key_nor_prompt() -> None:
+    call = Call("https://acme.test/v1", {"Authorization": "Bearer secret"}, b"prompt", 1.0)
+    assert repr(call) == f"{[call]}"[1:-1] == "Call(…)"
+
+
 async def test_what_is_sent_is_what_the_call_says(transport: AiohttpTransport) -> None:
     heard: list[bytes] = []
 
