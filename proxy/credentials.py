@@ -134,7 +134,20 @@ def _completed(row: ProviderRow, *, given: Mapping[str, Any], path: str) -> Prov
     }
     merged = {**told, **given, **tables}
     merged.pop("api_key", None)
-    return msgspec.convert(merged, Provider)
+    provider = msgspec.convert(merged, Provider)
+    _check_patterns(provider, path)
+    return provider
+
+
+def _check_patterns(provider: Provider, path: str) -> None:
+    quirks = provider.quirks
+    patterns = {"responses": provider.responses, "quirks.thinkers": quirks.thinkers}
+    patterns |= {f'quirks.efforts_of."{pattern}"': pattern for pattern in quirks.efforts_of}
+    for name, pattern in patterns.items():
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ConfigError(f"{path}.{name}", f"no regular expression: {error}") from None
 
 
 class _Keys(NamedTuple):

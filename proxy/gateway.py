@@ -27,7 +27,6 @@ from proxy.office import Office
 from proxy.pipeline.exchange import Snapshot, generation_id
 from proxy.pipeline.flow import Flow
 from proxy.pipeline.lag import Lag
-from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue
 from proxy.routing.health import Pool
 from proxy.serving.caller import Caller
@@ -38,10 +37,7 @@ from proxy.stores.writer import Writer
 from proxy.supply import (
     AGENT,
     build_catalogue,
-    decode_listing,
-    fallback_listing,
-    fetch_listing,
-    lists,
+    new_listings,
     new_provisioner,
     new_signing,
 )
@@ -78,11 +74,11 @@ class Gateway:
         )
         self.pool = Pool(rng=random.random)
         self._lag = Lag()
+        self._stale = asyncio.Event()
         self.listings = self._new_listings(config)
         self._signing = new_signing(config, self._transport)
         self._provisioner = new_provisioner(config)
         self.snapshot = self._new_snapshot(config, Catalogue(()))
-        self._stale = asyncio.Event()
         self._rebuilder: asyncio.Task[None] | None = None
         self._flow = Flow(
             snapshot=lambda: self.snapshot,
@@ -222,25 +218,12 @@ class Gateway:
         )
 
     def _new_listings(self, config: Config) -> Listings:
-        return Listings(
-            [one.provider for one in config.resolved],
-            fetch=self._fetch_listing,
-            decode=decode_listing,
-            fallback=fallback_listing,
+        return new_listings(
+            config,
+            transport=self._transport,
+            signing=lambda: self.snapshot.signing,
             put=self._put_listing,
-            on_change=lambda _: self._stale.set(),
-            clock=time.time,
-            jitter=lambda: random.uniform(0.9, 1.0),
-            refresh_s=config.catalogue.refresh_s,
-            lists=lists,
-        )
-
-    async def _fetch_listing(self, provider: Provider) -> bytes:
-        return await fetch_listing(
-            self._transport,
-            provider,
-            self.snapshot.signing,
-            connect_s=self.config.timeouts.connect_s,
+            on_change=self._stale.set,
         )
 
     async def _put_listing(self, slug: str, rows: Sequence[Listing], fetched_at: float) -> None:

@@ -29,11 +29,13 @@ class PriceOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     completion: Decimal | None = None
     input_cache_read: Decimal | None = None
     input_cache_write: Decimal | None = None
+    input_cache_write_1h: Decimal | None = None
 
 
 class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The prices of one endpoint in USD. A key left out is charged like its general neighbour:
-    cached and written tokens as prompt, reasoning as completion, audio like text.
+    cached and written tokens as prompt, those written for an hour as written, reasoning as
+    completion, audio like text.
     """
 
     prompt: Decimal
@@ -46,6 +48,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     internal_reasoning: Decimal | None = None
     input_cache_read: Decimal | None = None
     input_cache_write: Decimal | None = None
+    input_cache_write_1h: Decimal | None = None
     overrides: tuple[PriceOverride, ...] = ()
 
 
@@ -74,6 +77,7 @@ class _Level(NamedTuple):
     completion: int
     cache_read: int | None
     cache_write: int | None
+    cache_write_1h: int | None
     audio: int | None
     reasoning: int | None
     audio_output: int | None
@@ -119,10 +123,14 @@ class Tariff:
 
         prompt, completion = self._whole(base["prompt"]), self._whole(base["completion"])
         cache_read, cache_write = price("input_cache_read"), price("input_cache_write")
+        cache_write_1h = price("input_cache_write_1h")
+        if cache_write_1h is None:
+            cache_write_1h = cache_write
         audio, reasoning = price("audio"), price("internal_reasoning")
         audio_output, image_output = price("audio_output"), price("image_output")
         below = self._levels[-1] if self._levels else None
-        ins = (prompt, cache_read, cache_write, audio, below and below.dearest_prompt)
+        parts_in = (cache_read, cache_write, cache_write_1h, audio)
+        ins = (prompt, *parts_in, below and below.dearest_prompt)
         most = below and below.dearest_completion
         outs = (completion, reasoning, audio_output, image_output, most)
         return _Level(
@@ -130,13 +138,14 @@ class Tariff:
             completion,
             cache_read,
             cache_write,
+            cache_write_1h,
             audio,
             reasoning,
             audio_output,
             image_output,
             max(one or 0 for one in ins),
             max(one or 0 for one in outs),
-            (cache_read, cache_write, audio) != (None, None, None),
+            any(one is not None for one in parts_in),
             (reasoning, audio_output, image_output) != (None, None, None),
         )
 
@@ -145,11 +154,13 @@ class Tariff:
         level = self._levels[bisect_left(self._thresholds, usage.prompt_tokens)]
         spent_in = usage.prompt_tokens * level.prompt
         if level.parts_in:
+            lasting = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
             spent_in = _priced(
                 usage.prompt_tokens,
                 level.prompt,
                 (usage.cached_tokens, level.cache_read),
-                (usage.cache_write_tokens, level.cache_write),
+                (lasting, level.cache_write_1h),
+                (usage.cache_write_tokens - lasting, level.cache_write),
                 (usage.prompt_audio_tokens, level.audio),
             )
         spent_out = usage.completion_tokens * level.completion

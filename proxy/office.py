@@ -1,6 +1,6 @@
 """The books of a running gateway: who may call, what they spent, and every trace a request leaves.
 
-The story of a request is given this as `pipeline.flow.Books`, the account's routes ask it, and it
+The story of a request is given this as `pipeline.till.Books`, the account's routes ask it, and it
 alone speaks with the store's writer for both.
 """
 

@@ -57,6 +57,16 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     efforts: tuple[Effort, ...] = get_args(Effort)
     """The efforts that it knows; the nearest of them is said. One of its models may know fewer."""
 
+    efforts_of: dict[str, tuple[Effort, ...]] = {}
+    """The same for models whose names begin with a regular expression; the first that fits holds.
+    A model with no efforts is not told how much to think."""
+
+    thinkers: str | None = None
+    """Which of its models think without being told to, as such a regular expression."""
+
+    thinking_omits: tuple[str, ...] = ()
+    """Parameters that a model refuses while it thinks, which are left out then."""
+
     reasoning_switch: Literal["none", "thinking", "template", "reasoning"] = "none"
     """How thinking is switched on and off, beside the effort: by `thinking {type}`, by
     `chat_template_kwargs {enable_thinking, thinking}`, by `reasoning {enabled}`, or not at all."""
@@ -90,6 +100,12 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     names: bool = True
     """Takes the `name` of who speaks; otherwise it stands before the text."""
 
+    alternates: bool = False
+    """Refuses two messages of the user, or of the model, one after the other: they are joined."""
+
+    call_ids: Literal["any", "nine"] = "any"
+    """`nine`: refuses the id of a call that has not nine letters and digits (Mistral)."""
+
     cache_marks: bool = False
     """Takes `cache_control` on parts of the content; most refuse it."""
 
@@ -103,7 +119,12 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Takes attachments in the results of tools; otherwise the user shows them after the last."""
 
     fetches: tuple[Attachment, ...] | None = None
-    """The kinds of attachments whose URL it fetches itself; None where as its dialect says."""
+    """The kinds of attachments whose URL it fetches itself; None where as its dialect says, and
+    none where it is local: it would reach what callers must not."""
+
+    storage: tuple[str, ...] = ()
+    """Beginnings of URLs of its cloud's storage (`gs://bucket/`, `s3://bucket/`) that callers may
+    name; it reads them with the gateway's rights."""
 
     reads_pdf: bool | None = None
     """Whether it reads PDFs; None where as its dialect says."""
@@ -123,6 +144,19 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     omits: tuple[str, ...] = ()
     """Parameters that it refuses, which are left out."""
+
+    def efforts_for(self, model: str) -> tuple[Effort, ...]:
+        """The efforts that `model` knows; none where it is not to be told of any."""
+        found = (known for name, known in self.efforts_of.items() if re.match(name, model))
+        return next(found, self.efforts)
+
+    def refused(self, model: str, effort: Effort | None) -> tuple[str, ...]:
+        """The parameters that `model` refuses when it is told to think with `effort`, or is told
+        nothing of it.
+        """
+        unasked = self.thinkers is not None and re.match(self.thinkers, model) is not None
+        thinks = unasked if effort is None else effort != "none"
+        return self.omits + (self.thinking_omits if thinks else ())
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,15 +1,16 @@
 """Where the catalogue comes from: what providers list, the price table, and the configuration."""
 
 import asyncio
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from proxy import __version__, logs
 from proxy.config import Config
-from proxy.dialects import OUTBOUND, outbound
+from proxy.dialects import OUTBOUND, expressible
 from proxy.dialects.asking import NO_HEADERS
 from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
@@ -22,6 +23,7 @@ from proxy.upstream import prices
 from proxy.upstream.egress import Egress
 from proxy.upstream.fetch import fetch
 from proxy.upstream.keyring import keyring
+from proxy.upstream.listing import Listings, Put
 from proxy.upstream.pdf import Reader
 from proxy.upstream.signing import Credential, Signing
 from proxy.upstream.transport import Call, Transport
@@ -62,7 +64,35 @@ def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]])
         timeouts=Timeouts(**{name: waits[name] for name in Timeouts.__struct_fields__}),
         timeouts_set=config.timeouts_set,
         price_of=price_of,
-        expresses=lambda provider, model: outbound(provider, model).expresses,
+        expresses=expressible,
+    )
+
+
+def new_listings(
+    config: Config,
+    *,
+    transport: Transport,
+    signing: Callable[[], Signing],
+    put: Put,
+    on_change: Callable[[], None],
+) -> Listings:
+    """The lists of the providers of `config`, to be asked with the keys that `signing` has then."""
+
+    async def ask(provider: Provider) -> bytes:
+        connect_s = config.timeouts.connect_s
+        return await fetch_listing(transport, provider, signing(), connect_s=connect_s)
+
+    return Listings(
+        [one.provider for one in config.resolved],
+        fetch=ask,
+        decode=decode_listing,
+        fallback=fallback_listing,
+        put=put,
+        on_change=lambda _: on_change(),
+        clock=time.time,
+        jitter=lambda: random.uniform(0.9, 1.0),
+        refresh_s=config.catalogue.refresh_s,
+        lists=lists,
     )
 
 

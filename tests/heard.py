@@ -121,7 +121,9 @@ def check_error(body: bytes, status: int, recording: Recording, provider: str) -
     """The error object of the contract, for what the provider refused."""
     error = json.loads(body)["error"]
     bad_key = recording.status == 400 and b"api key" in recording.body.lower()
-    assert status == error["code"] == (502 if bad_key else STATUS[recording.status])
+    lacking = recording.status == 400 and b"model identifier is invalid" in recording.body
+    wanted = 502 if bad_key else 404 if lacking else STATUS[recording.status]
+    assert status == error["code"] == wanted
     assert isinstance(error["message"], str)
     metadata = error["metadata"]
     assert metadata["provider_name"] == provider

@@ -466,3 +466,18 @@ def test_who_says_how_keys_are_shown_is_taken_at_their_word() -> None:
     given = {**BEDROCK, "api_key": "odd:but:a:key", "auth": "bearer"}
     provider = in_cloud(given, PLACES).provider
     assert (provider.auth, provider.auth_also) == ("bearer", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"responses": "("}, "responses"),
+        ({"quirks": {"thinkers": "["}}, "quirks.thinkers"),
+        ({"quirks": {"efforts_of": {"o": ["low"], "*": []}}}, 'quirks.efforts_of."*"'),
+    ],
+)
+def test_a_pattern_that_is_none_is_told_at_once(given: dict[str, Any], path: str) -> None:
+    acme = {"slug": "acme", "base_url": "http://127.0.0.1:1/v1", "api_key": "k"}
+    with pytest.raises(ConfigError) as caught:
+        resolved(acme | given)
+    assert str(caught.value).startswith(f"$.providers[2].{path}: no regular expression: ")

@@ -24,6 +24,7 @@ OVERRIDES = st.lists(
         completion=OPTIONAL,
         input_cache_read=OPTIONAL,
         input_cache_write=OPTIONAL,
+        input_cache_write_1h=OPTIONAL,
     ),
     max_size=3,
 ).map(tuple)
@@ -39,6 +40,7 @@ PRICINGS = st.builds(
     internal_reasoning=OPTIONAL,
     input_cache_read=OPTIONAL,
     input_cache_write=OPTIONAL,
+    input_cache_write_1h=OPTIONAL,
     overrides=OVERRIDES,
 )
 USAGES = st.builds(
@@ -47,6 +49,7 @@ USAGES = st.builds(
     completion_tokens=TOKENS,
     cached_tokens=TOKENS,
     cache_write_tokens=TOKENS,
+    cache_write_1h_tokens=TOKENS,
     prompt_audio_tokens=TOKENS,
     prompt_video_tokens=TOKENS,
     reasoning_tokens=TOKENS,
@@ -120,6 +123,27 @@ TABLE: dict[str, tuple[int, int]] = {
     ),
     "written by its own price": (
         nano("1", **COUNTS, cache_write_tokens=40, more={"input_cache_write": "1.25"}), 110_000
+    ),
+    "written for an hour by its own price": (
+        nano(
+            "1", **COUNTS, cache_write_tokens=40, cache_write_1h_tokens=10,
+            more={"input_cache_write": "1.25", "input_cache_write_1h": "2"},
+        ),
+        117_500,
+    ),
+    "written for an hour as written where unpriced": (
+        nano(
+            "1", **COUNTS, cache_write_tokens=40, cache_write_1h_tokens=10,
+            more={"input_cache_write": "1.25"},
+        ),
+        110_000,
+    ),
+    "no more written for an hour than written": (
+        nano(
+            "1", **COUNTS, cache_write_tokens=40, cache_write_1h_tokens=90,
+            more={"input_cache_write_1h": "2"},
+        ),
+        140_000,
     ),
     "audio in": (nano("1", **COUNTS, prompt_audio_tokens=10, more={"audio": "10"}), 190_000),
     "reasoning as completion where unpriced": (

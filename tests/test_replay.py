@@ -115,10 +115,8 @@ def configuration(folder: Path, url: str, recordings: list[Recording]) -> str:
             quirks = msgspec.to_builtins(providers.known()[known].quirks)
             for key in ("attachments", "reads_pdf"):
                 del quirks[key]  # recorded refusals are of attachments that are not sent any more
-            told = (
-                f"{key} = {json.dumps(value)}" for key, value in quirks.items() if value is not None
-            )
-            rows.append(f"quirks = {{ {', '.join(told)} }}")
+            said = {key: value for key, value in quirks.items() if value is not None}
+            rows.append(f"quirks = {inline(said)}")
     for number, recording in enumerate(recordings):
         slug = slug_of(recording.row["api"], recording.row["provider"])
         rows += [
@@ -126,6 +124,14 @@ def configuration(folder: Path, url: str, recordings: list[Recording]) -> str:
             for form in "sw"  # streamed and whole: one may be told to pause, the other not yet
         ]
     return "\n".join(rows)
+
+
+def inline(value: Any) -> str:
+    """A value of JSON as TOML writes it on one line."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {inline(one)}" for key, one in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    return json.dumps(value)
 
 
 def slug_of(api: str, provider: str) -> str:

@@ -80,6 +80,33 @@ def test_configuration_lists_and_prices_make_the_catalogue() -> None:
     assert models["acme/small"].endpoints[0].pricing is None, "nobody knows it"
 
 
+def test_what_a_provider_is_not_told_its_endpoints_do_not_support() -> None:
+    config = configured(
+        """
+        [[providers]]
+        slug = "acme"
+        base_url = "http://127.0.0.1:1/v1"
+        api_key = "k"
+        quirks = { omits = ["stop"], json_schema = false }
+        [[providers]]
+        slug = "plain"
+        base_url = "http://127.0.0.1:2/v1"
+        api_key = "k"
+        """
+    )
+    listed = (Listing(model="m", supported_parameters=("stop", "tools", "structured_outputs")),)
+    listings = {"acme": (*listed, Listing(model="o")), "plain": listed}
+    models = build_catalogue(config, listings).models
+    listed_by_acme, unlisted, by_plain = (
+        models[slug].endpoints[0].supported_parameters for slug in ("acme/m", "acme/o", "plain/m")
+    )
+    assert listed_by_acme == ("tools",)
+    assert unlisted is not None
+    assert "seed" in unlisted
+    assert {"stop", "structured_outputs"}.isdisjoint(unlisted)
+    assert by_plain == ("stop", "tools", "structured_outputs")
+
+
 def asked(base_url: str) -> tuple[Provider, Signing]:
     return replace(ACME, base_url=base_url), Signing({"acme": ["sk-the-provider-key"]})
 

@@ -35,7 +35,7 @@ from proxy.errors import GatewayError
 from proxy.money import Cost
 from proxy.providers import Provider, Quirks
 from proxy.wire.events import Event, Usage
-from proxy.wire.listing import Listing
+from proxy.wire.listing import PARAMETERS, Listing
 from proxy.wire.request import Ask, Head
 
 
@@ -74,8 +74,9 @@ class Outbound(NamedTuple):
     provider lists no models, `models_path` is None; `models_headers` belong to the asking.
 
     `expresses` are the parameters of a chat request that it has words for, None where that is all
-    of them; `fetches` the attachments whose URL the provider takes as it is, `takes_url` says which
-    other URLs it does; `reads_pdf` whether it takes PDFs.
+    of them; `fetches` the attachments whose URL the provider takes as it is, where `fetches_http`
+    even one without TLS, `takes_url` says which other URLs it does; `reads_pdf` whether it takes
+    PDFs.
     """
 
     path: Callable[[Target, bool], str]
@@ -86,6 +87,7 @@ class Outbound(NamedTuple):
     decode_listing: Callable[[bytes], tuple[Listing, ...]]
     expresses: frozenset[str] | None = None
     fetches: frozenset[Kind] = frozenset()
+    fetches_http: bool = True
     takes_url: Callable[[str], bool] = lambda url: False
     reads_pdf: bool = True
     models_headers: Mapping[str, str] = NO_HEADERS
@@ -113,6 +115,7 @@ _CLAUDE = Outbound(
     decode_listing=messages_listing.decode_listing,
     expresses=messages_request.EXPRESSES,
     fetches=frozenset(("image", "file")),
+    fetches_http=False,
 )
 _GEMINI = Outbound(
     path=gemini_request.path,
@@ -186,10 +189,12 @@ _VERTEX_CLAUDE = _CLAUDE._replace(
     fetches=frozenset(),
 )
 _CHAT_ONLY = frozenset((
-    "audio", "frequency_penalty", "functions", "function_call", "logit_bias", "modalities",
-    "prediction", "presence_penalty", "seed", "stop", "web_search_options",
+    "audio", "functions", "function_call", "modalities", "prediction", "seed",
+    "web_search_options",
 ))  # fmt: skip
-"""What OpenAI's chat completions have words for, and its Responses have not."""
+"""What OpenAI's chat completions have words for, and its Responses have not. Penalties, biases and
+stop sequences are not among it: models that reason refuse them over both.
+"""
 
 
 def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound:
@@ -204,3 +209,16 @@ def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound
     if sayable and provider.responses and re.match(provider.responses, model):
         return OUTBOUND["responses"]
     return OUTBOUND[provider.dialect]
+
+
+def expressible(provider: Provider, model: str) -> frozenset[str] | None:
+    """The parameters of a chat that the provider's `model` can be told of; None where that is all
+    of them. What the provider would refuse, and is not sent therefore, is not among them.
+    """
+    said, quirks = outbound(provider, model).expresses, provider.quirks
+    if said is not None and OUTBOUND[provider.dialect].expresses is None:
+        said |= _CHAT_ONLY
+    lacks = {*quirks.omits, *(() if quirks.json_schema else ("structured_outputs",))}
+    if not lacks.intersection(PARAMETERS):
+        return said
+    return frozenset(PARAMETERS if said is None else said) - lacks

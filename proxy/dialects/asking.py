@@ -25,7 +25,16 @@ class Target(NamedTuple):
     @property
     def path_name(self) -> str:
         """The model's name as one segment of a path."""
-        return quote(self.model, safe="@")  # Vertex has it in the names of versions
+        return segment(self.model)
+
+
+def segment(text: str) -> str:
+    """`text` as one segment of a path. Raises GatewayError `provider_unfit` for dots alone, which
+    lead elsewhere however they are escaped.
+    """
+    if text in (".", ".."):
+        raise GatewayError("provider_unfit", "A model's name can not be a path.")
+    return quote(text, safe="@")  # Vertex has it in the names of versions
 
 
 class Encoded(NamedTuple):

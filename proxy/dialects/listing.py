@@ -67,8 +67,11 @@ _OPTIONAL_PRICES = (
     "internal_reasoning",
     "input_cache_read",
     "input_cache_write",
+    "input_cache_write_1h",
 )
-_OVERRIDDEN_PRICES = ("prompt", "completion", "input_cache_read", "input_cache_write")
+_OVERRIDDEN_PRICES = (
+    "prompt", "completion", "input_cache_read", "input_cache_write", "input_cache_write_1h"
+)  # fmt: skip
 _PER_MILLION: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt": ("input", "input_tokens"),
     "completion": ("output", "output_tokens"),

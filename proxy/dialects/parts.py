@@ -1,6 +1,7 @@
 """What messages are made of: OpenRouter's content parts and tool calls, read for other dialects."""
 
 import re
+from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -72,6 +73,15 @@ def arguments_of(call: dict[str, Any]) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return _object(value)
+
+
+def short_id(id_: str, chars_max: int) -> str:
+    """A call's id in a length that a provider takes: those of other providers may be of any. One
+    that is too long is always replaced by the same, of 37 characters.
+    """
+    if len(id_) <= chars_max:
+        return id_
+    return f"call_{sha256(id_.encode(errors='replace')).hexdigest()[:32]}"
 
 
 def mime_of(name: str) -> str | None:

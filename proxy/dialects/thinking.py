@@ -7,7 +7,9 @@ completion, a budget has at least 1,024 and at most 128,000 tokens.
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.wire.request import Effort, Thinking
+from msgspec.structs import replace
+
+from proxy.wire.request import Ask, Effort, Thinking
 
 EFFORT_RATIOS: Final[dict[Effort, float]] = {
     "max": 0.95,
@@ -23,6 +25,16 @@ BUDGET_MIN: Final = 1024
 BUDGET_MAX: Final = 128_000
 EFFORTS: Final[tuple[Effort, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _USUAL: Final[tuple[Effort, ...]] = ("high", "medium", "low", "minimal")
+
+
+def wish_of(ask: Ask) -> Thinking | None:
+    """What the caller wishes of the reasoning; OpenAI's `reasoning_effort` counts where nothing
+    else says how much.
+    """
+    wish, said = ask.thinking, ask.body.get("reasoning_effort")
+    if said not in EFFORTS or (wish is not None and (wish.effort or wish.max_tokens)):
+        return wish
+    return replace(wish or Thinking(wish={}), effort=said)
 
 
 def budget_of(thinking: Thinking, completion_max: int) -> int | None:
@@ -41,16 +53,17 @@ def budget_of(thinking: Thinking, completion_max: int) -> int | None:
 def effort_of(
     thinking: Thinking, completion_max: int | None, *, known: Sequence[Effort] = EFFORTS
 ) -> Effort | None:
-    """The effort among `known` that comes nearest to what `thinking` says; None where it says
-    nothing. A budget without a limit on the completion counts as `medium`.
+    """The effort among `known` that comes nearest to what `thinking` says, though never `none` for
+    another; None where it says nothing, or no other is known. A budget without a limit on the
+    completion counts as `medium`.
     """
     effort = thinking.effort
     if effort is None and thinking.max_tokens is not None:
         effort = _nearest(thinking.max_tokens, completion_max)
     if effort is None or effort in known:
         return effort
-    place = EFFORTS.index(effort)
-    return min(known, key=lambda one: abs(EFFORTS.index(one) - place))
+    place, levels = EFFORTS.index(effort), [one for one in known if one != "none"]
+    return min(levels, key=lambda one: abs(EFFORTS.index(one) - place), default=None)
 
 
 def _nearest(budget: int, completion_max: int | None) -> Effort:

@@ -8,11 +8,9 @@ called but the caller's own body: all else is dictionary work in memory, or is i
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
 
 from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
-from proxy.accounts.ledger import Settlement
 from proxy.dialects import Inbound
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.admit import Gate
@@ -20,40 +18,17 @@ from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.errands import CLOSING, Errands
 from proxy.pipeline.exchange import Exchange, Snapshot, origin
-from proxy.pipeline.notes import log_refusal, log_request
 from proxy.pipeline.relay import Relay, stream_head
-from proxy.pipeline.settle import estimate, outlook, reckon, settle
+from proxy.pipeline.settle import estimate, reckon
+from proxy.pipeline.till import Books, Till
 from proxy.routing.health import Pool
 from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
 from proxy.wire.events import Usage
-from proxy.wire.record import Try
 from proxy.wire.request import Ask
 
 log = logging.getLogger(__name__)
-
-DURABLE_S: Final = 5.0  # for a charge to be written, before the caller is told that it was not
-CHECKPOINT_S: Final = 1.0
-
-
-class Books(Protocol):
-    """What a flow is given to know callers by and to leave its traces in; none of it waits.
-    `settled` is `finished` with a future that is done once the charge is durable. `noted` is what a
-    running request would be charged if the process died.
-    """
-
-    def key(self, hash: str) -> Key | None: ...
-
-    def tried(self, note: Try) -> None: ...
-
-    def noted(self, settlement: Settlement) -> None: ...
-
-    def finished(self, settlement: Settlement) -> None: ...
-
-    def settled(self, settlement: Settlement) -> asyncio.Future[None]: ...
-
-    def refused(self, kind: str) -> None: ...
 
 
 class Flow:
@@ -81,6 +56,7 @@ class Flow:
         self._gate = gate
         self._pool = pool
         self._lag_s = lag_s
+        self._till = Till(books, gate, clock)
         self._drains = Drains()
         self._errands = Errands(gate, clock)
         self._rng = rng
@@ -132,7 +108,7 @@ class Flow:
         finally:
             self.under_way -= 1
             if not exchange.drained:
-                self._finish(exchange)
+                self._till.finish(exchange)
             await caller.close()
 
     def _refuse_new(self) -> None:
@@ -176,7 +152,7 @@ class Flow:
         )
         exchange.on_gone = relay.hang_up
         self._relays.add(relay)
-        self._note_later(exchange)
+        self._till.note_later(exchange)
         try:
             return await relay.run()
         except (CallerGone, asyncio.CancelledError):
@@ -194,22 +170,9 @@ class Flow:
 
         def settled() -> None:
             exchange.error = attempt.error
-            self._finish(exchange)
+            self._till.finish(exchange)
 
         self._drains.take(attempt, then=settled)
-
-    def _note_later(self, exchange: Exchange) -> None:
-        """Every second of a stream, what it has cost so far: its process may die."""
-        if exchange.hold is not None and exchange.ask is not None and exchange.ask.stream:
-            loop = asyncio.get_running_loop()
-            exchange.timer = loop.call_later(CHECKPOINT_S, self._note, exchange)
-
-    def _note(self, exchange: Exchange) -> None:
-        noted = outlook(exchange, now=self._clock())
-        if noted is not None:
-            exchange.noted = True
-            self._books.noted(noted)
-        self._note_later(exchange)
 
     async def _answer(
         self, exchange: Exchange, caller: Caller, dialect: Inbound, attempt: Attempt
@@ -217,7 +180,7 @@ class Flow:
         """Settles, and only then says the end: many clients stop reading at a finish reason."""
         assert exchange.ask is not None
         await self._gate.top_up(exchange, reckon(exchange))
-        await self._settle(exchange)
+        await self._till.settle(exchange)
         usage = dialect.encode_usage(exchange.usage or Usage(), exchange.cost)
         if exchange.ask.stream:
             if not caller.started:
@@ -235,7 +198,7 @@ class Flow:
         """Tells the caller: by a status, or by an event once the head is out."""
         exchange.error = error
         try:
-            await self._withdraw(exchange)
+            await self._till.withdraw(exchange)
             if caller.finished:
                 return
             if caller.started:
@@ -247,47 +210,6 @@ class Flow:
             await caller.answer(error.status, headers, dialect.encode_error(error))
         except CallerGone:
             exchange.cancelled = True
-
-    async def _withdraw(self, exchange: Exchange) -> None:
-        """Who is told of an error is not charged, even if the process dies at once."""
-        if exchange.noted and not exchange.settled:
-            durable = self._books.settled(self._end(exchange))
-            await asyncio.wait([durable], timeout=DURABLE_S)
-
-    async def _settle(self, exchange: Exchange) -> None:
-        """Settles, and waits until a charge to somebody's credit is durable. Raises GatewayError
-        `store_unavailable` where it takes too long: it is written all the same, as soon as the
-        store takes it.
-        """
-        settlement = self._end(exchange)
-        if not (settlement.charge_nano and settlement.pots):
-            self._books.finished(settlement)
-            return
-        durable = self._books.settled(settlement)
-        await asyncio.wait([durable], timeout=DURABLE_S)
-        if not durable.done() or durable.exception() is not None:
-            raise GatewayError("store_unavailable", "The charge could not be written.")
-
-    def _finish(self, exchange: Exchange) -> None:
-        """What is left to do on any way out; what was never admitted is counted, and has no row."""
-        if exchange.admitted and not exchange.settled:
-            self._books.finished(self._end(exchange))
-        elif not exchange.admitted:
-            if exchange.hold is not None:
-                exchange.hold.void()
-            self._gate.leave(exchange, None)
-            if exchange.error is not None:
-                self._books.refused(exchange.error.kind)
-                log_refusal(exchange.error, exchange.key)
-
-    def _end(self, exchange: Exchange) -> Settlement:
-        """Fixes what is owed and ends hold and limits: exactly once, and without waiting."""
-        if exchange.timer is not None:
-            exchange.timer.cancel()
-        settlement = settle(exchange, now=self._clock(), owner=self._gate.owner)
-        self._gate.leave(exchange, exchange.usage)
-        log_request(settlement.generation, exchange.key)
-        return settlement
 
     def stop(self) -> None:
         """Ends every answer under way with an error; the drain has waited long enough."""

@@ -3,13 +3,11 @@
 import logging
 from typing import Final
 
-import msgspec
-
 from proxy.accounts.keys import Key
 from proxy.errors import GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.settle import BYTES_PER_TOKEN, estimate
+from proxy.pipeline.settle import estimate
 from proxy.wire.events import Usage
 from proxy.wire.record import Generation, Try
 
@@ -79,8 +77,7 @@ def used(exchange: Exchange, attempt: Attempt) -> Usage:
     """
     if attempt.heard.usage is not None:
         return attempt.heard.usage
-    said = -(-attempt.heard.said_bytes // BYTES_PER_TOKEN)
-    return msgspec.structs.replace(estimate(exchange), completion_tokens=said)
+    return estimate(exchange, attempt.heard)
 
 
 def log_request(row: Generation, key: Key | None) -> None:

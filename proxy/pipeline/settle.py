@@ -13,6 +13,7 @@ from proxy.accounts.ledger import Settlement
 from proxy.money import cost_of
 from proxy.pipeline.admit import account_of, prompt_bound
 from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.heard import Heard
 from proxy.wire.events import Audio, Event, Reasoning, Refusal, Text, ToolCall, Usage
 from proxy.wire.record import Candidate, Generation
 
@@ -146,15 +147,19 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
     )
 
 
-def estimate(exchange: Exchange) -> Usage:
-    """Usage guessed from the bytes of text, marked as such."""
-    ask = exchange.ask
+def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
+    """Usage guessed from the bytes of text, marked as such; the prompt as the provider counted it,
+    where it did so before it was cut. `heard` is of an attempt other than the exchange's.
+    """
+    ask, heard = exchange.ask, heard or exchange.heard
     assert ask is not None
+    completion = -(-heard.said_bytes // BYTES_PER_TOKEN)
+    if (counted := heard.opened.prompt) is not None:
+        return replace(counted, completion_tokens=completion, estimated=True)
     messages = ask.body["messages"]
     size = sum(_text_bytes(message.get("content")) for message in messages) + exchange.read_bytes
     prompt = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
     prompt += TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
-    completion = -(-exchange.said_bytes // BYTES_PER_TOKEN)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
 
 

@@ -42,6 +42,7 @@ class Visit:
         self._pool = pool
         self._signing = signing
         self._ticket = ticket
+        self._asked_at = now
         self._keys = iter(signing.credentials(endpoint.provider.slug, now))
         self.credential: Credential = next(self._keys)
 
@@ -50,15 +51,17 @@ class Visit:
         if not self._blame(error, now):
             return False
         credential = next(self._keys, None)
-        self.credential = credential or self.credential
-        return credential is not None
+        if credential is None:
+            return False
+        self.credential, self._asked_at = credential, now
+        return True
 
     def _blame(self, error: GatewayError, now: float) -> bool:
         slug, number = self.endpoint.provider.slug, self.credential.number
         if error.kind == "provider_rate_limited":
             self._signing.limited(slug, number, now, retry_after_s(error))
         elif error.kind == "provider_credential":
-            self._signing.refused(slug, number, now)
+            self._signing.refused(slug, number, now, asked_at=self._asked_at)
         else:
             return False
         return True

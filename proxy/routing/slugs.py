@@ -2,8 +2,8 @@
 
 Ten providers have ten spellings for one open model; the tables below bring them to the one that
 OpenRouter uses, so that one model has several endpoints. They never join two models into one: a
-date, a size or a variant stays in the name, but for Claude's dates, which tell none apart. A spelling
-nobody thought of still gives a slug, only not a shared one.
+date, a size or a variant stays in the name, but for Claude's dates, which tell none apart. A
+spelling nobody thought of still gives a slug, only not a shared one.
 """
 
 import re

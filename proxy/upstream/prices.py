@@ -23,6 +23,7 @@ _PER_MILLION: Final[Mapping[str, str]] = {
     "output_mtok": "completion",
     "cache_read_mtok": "input_cache_read",
     "cache_write_mtok": "input_cache_write",
+    "cache_write_1h_mtok": "input_cache_write_1h",
     "input_audio_mtok": "audio",
     "output_audio_mtok": "audio_output",
     "output_image_mtok": "image_output",
@@ -30,7 +31,9 @@ _PER_MILLION: Final[Mapping[str, str]] = {
 }
 _PER_THOUSAND: Final[Mapping[str, str]] = {"requests_kcount": "request"}
 _SCALES: Final = ((_PER_MILLION, -6), (_PER_THOUSAND, -3))
-_TIERED: Final = ("prompt", "completion", "input_cache_read", "input_cache_write")
+_TIERED: Final = (
+    "prompt", "completion", "input_cache_read", "input_cache_write", "input_cache_write_1h"
+)  # fmt: skip
 
 
 def rows(price_id: str, *, now: datetime) -> tuple[Listing, ...]:

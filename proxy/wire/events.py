@@ -12,13 +12,15 @@ import msgspec
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Token counts in OpenRouter's counting: cached and written tokens are part of the prompt,
-    reasoning tokens are part of the completion. All are counts of the model's own tokenizer.
+    those written for an hour part of the written, reasoning tokens part of the completion. All are
+    counts of the model's own tokenizer.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     prompt_audio_tokens: int = 0
     prompt_video_tokens: int = 0
     reasoning_tokens: int = 0
@@ -32,11 +34,14 @@ class Event(msgspec.Struct, frozen=True, tag=True):
 
 
 class Started(Event, frozen=True):
-    """The provider began to answer. Any field may be missing from what it sent."""
+    """The provider began to answer. Any field may be missing from what it sent; `prompt` is what
+    it counted of the prompt by then, which is all that is known of an answer that is cut.
+    """
 
     upstream_id: str | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
+    prompt: Usage | None = None
 
 
 class Text(Event, frozen=True):

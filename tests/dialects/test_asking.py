@@ -25,6 +25,13 @@ def test_a_model_is_one_segment_of_a_path(model: str, path_name: str) -> None:
     assert Target(PROVIDER, model).path_name == path_name
 
 
+@pytest.mark.parametrize("model", [".", ".."])
+def test_dots_are_no_segment(model: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        _ = Target(PROVIDER, model).path_name
+    assert caught.value.kind == "provider_unfit"
+
+
 def test_json_is_compact_and_exact() -> None:
     assert encode_json({"a": [1, "é"], "big": 2**80}) == json.dumps(
         {"a": [1, "é"], "big": 2**80}, ensure_ascii=False, separators=(",", ":")

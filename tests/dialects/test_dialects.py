@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects import OUTBOUND, outbound
+from proxy.dialects import OUTBOUND, expressible, outbound
 from proxy.dialects.asking import Target
-from proxy.providers import DIALECTS, Provider, known
+from proxy.providers import DIALECTS, Provider, Quirks, known
 from proxy.wire.listing import PARAMETERS
 from proxy.wire.request import Ask
 
@@ -65,7 +65,8 @@ def test_parameters_have_openrouters_names(dialect: str) -> None:
     [
         ("o3-mini", {}, "/responses"),
         ("gpt-5.2", {"tools": []}, "/responses"),
-        ("gpt-5.2", {"stop": ["x"]}, "/chat/completions"),
+        ("gpt-5.2", {"stop": ["x"], "presence_penalty": 1}, "/responses"),
+        ("gpt-5.2", {"seed": 1}, "/chat/completions"),
         ("gpt-5.2", {"n": 2}, "/chat/completions"),
         ("gpt-4o", {}, "/chat/completions"),
         ("a-gpt-5", {}, "/chat/completions"),
@@ -78,3 +79,28 @@ def test_reasoning_models_are_asked_over_responses(
     words = outbound(openai, model, ask(**body))
     assert words.path(Target(openai, model), True) == path
     assert outbound(openai, "o3").path(Target(openai, "o3"), True) == "/responses"
+
+
+def test_what_a_provider_refuses_it_can_not_be_told_of() -> None:
+    assert expressible(provider("openai"), "m") is None
+    assert expressible(provider("openai", quirks=Quirks(omits=("user",))), "m") is None
+
+    few = provider("openai", quirks=Quirks(omits=("stop", "user"), json_schema=False))
+    assert expressible(few, "m") == frozenset(PARAMETERS) - {"stop", "structured_outputs"}
+
+    cohere = provider("cohere", quirks=Quirks(omits=("seed",)))
+    everything = OUTBOUND["cohere"].expresses
+    assert everything is not None
+    assert expressible(cohere, "m") == everything - {"seed"}
+
+
+def test_what_a_reasoning_model_is_told_over_chat_it_can_be_told_of() -> None:
+    openai = known()["openai"]
+    told = expressible(openai, "o3")
+    assert told is not None
+    assert {"seed", "prediction", "tools", "reasoning"} < told
+    assert told.isdisjoint({"stop", "top_k", "logit_bias"})
+    plain = expressible(openai, "gpt-4o")
+    assert plain is not None
+    assert "stop" in plain
+    assert "top_k" not in plain

@@ -131,6 +131,7 @@ def test_a_recorded_row_of_openrouter() -> None:
         "0.000015",
         input_cache_read="0.0000003",
         input_cache_write="0.00000375",
+        input_cache_write_1h="0.000006",
         overrides=(
             PriceOverride(
                 min_prompt_tokens=200_000,
@@ -138,6 +139,7 @@ def test_a_recorded_row_of_openrouter() -> None:
                 completion=Decimal("0.0000225"),
                 input_cache_read=Decimal("0.0000006"),
                 input_cache_write=Decimal("0.0000075"),
+                input_cache_write_1h=Decimal("0.000012"),
             ),
         ),
     )

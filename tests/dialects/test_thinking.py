@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.thinking import budget_of, effort_of
-from proxy.wire.request import Effort, Thinking
+from proxy.dialects.thinking import budget_of, effort_of, wish_of
+from proxy.wire.request import Ask, Effort, Thinking
 
 
 def thinking(**wish: Any) -> Thinking:
@@ -50,3 +50,33 @@ def test_efforts(wish: dict[str, Any], completion_max: int | None, effort: Effor
 )
 def test_an_effort_that_is_not_known_becomes_the_nearest(effort: Effort, nearest: Effort) -> None:
     assert effort_of(thinking(effort=effort), None, known=("low", "high")) == nearest
+
+
+WISHES: list[tuple[Thinking | None, object, Thinking | None]] = [
+    (None, None, None),
+    (None, "low", thinking(effort="low")),
+    (None, "much", None),
+    (None, ["low"], None),
+    (thinking(effort="none"), "high", thinking(effort="none")),
+    (thinking(max_tokens=2000), "high", thinking(max_tokens=2000)),
+]
+
+
+@pytest.mark.parametrize(("said", "effort", "wish"), WISHES, ids=str)
+def test_an_effort_beside_the_wish_counts_where_nothing_else_says_how_much(
+    said: Thinking | None, effort: object, wish: Thinking | None
+) -> None:
+    found = wish_of(Ask(models=("m",), body={"reasoning_effort": effort}, thinking=said))
+    assert (found and (found.effort, found.max_tokens)) == (wish and (wish.effort, wish.max_tokens))
+
+
+def test_a_wish_that_says_not_how_much_keeps_what_it_says() -> None:
+    said = Thinking(wish={"exclude": True}, hidden=True)
+    found = wish_of(Ask(models=("m",), body={"reasoning_effort": "low"}, thinking=said))
+    assert found == Thinking(wish={"exclude": True}, effort="low", hidden=True)
+
+
+def test_a_wish_to_think_never_becomes_none() -> None:
+    known: tuple[Effort, ...] = ("none", "high")
+    assert effort_of(thinking(effort="minimal"), None, known=known) == "high"
+    assert effort_of(thinking(effort="minimal"), None, known=("none",)) is None

@@ -12,6 +12,7 @@ from proxy.accounts.keys import fingerprint
 from proxy.dialects import INBOUND
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline import flow as module
+from proxy.pipeline import till
 from proxy.pipeline.exchange import TEXT_CHARS_MAX
 from proxy.pipeline.settle import settle
 from proxy.routing.catalogue import Endpoint
@@ -225,7 +226,7 @@ def test_a_bug_is_logged_and_answered(
 
 def test_a_bug_after_the_head_is_the_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
     def act(client: Client, stage: Stage) -> None:
-        client.later(0.25, lambda: monkeypatch.setattr(module, "settle", _failing_once()))
+        client.later(0.25, lambda: monkeypatch.setattr(till, "settle", _failing_once()))
 
     script: Script = [(0.1, HEAD), (0.2, chunk("hel")), (0.3, GOOD), (0.4, END)]
     client, stage = tell(script, act=act)

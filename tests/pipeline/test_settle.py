@@ -327,6 +327,14 @@ def test_the_estimate_of_a_prompt(messages: list[Any], tokens: int) -> None:
     assert usage.estimated
 
 
+def test_a_prompt_that_was_counted_before_the_cut_is_not_guessed() -> None:
+    exchange = _exchange(usage=None)
+    exchange.said_bytes = 40
+    exchange.opened = Started(prompt=Usage(prompt_tokens=9000, cached_tokens=8000))
+    known = Usage(prompt_tokens=9000, cached_tokens=8000, completion_tokens=10, estimated=True)
+    assert estimate(exchange) == known
+
+
 @given(st.integers(0, 10_000))
 def test_the_estimate_of_an_answer(size: int) -> None:
     exchange = _exchange(usage=None)

@@ -13,7 +13,7 @@ from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.flow import Flow
+from proxy.pipeline.till import Till
 from proxy.simulation import vault
 from proxy.simulation.campaign import Failure, replay
 from proxy.simulation.vault import ModelVault
@@ -120,10 +120,10 @@ def lease_returned_twice(patch: pytest.MonkeyPatch) -> None:
 def early_end(patch: pytest.MonkeyPatch) -> None:
     """The end of an answer is sent before its charge is written."""
 
-    async def settle(self: Flow, exchange: Exchange) -> None:
+    async def settle(self: Till, exchange: Exchange) -> None:
         self._books.finished(self._end(exchange))
 
-    patch.setattr(Flow, "_settle", settle)
+    patch.setattr(Till, "settle", settle)
 
 
 def forgotten_slot(patch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ class Writing:
         for kind, told in content.items():
             if kind == "toolUse":
                 block.begin(kind, _object(told), events)
-                block.add(kind, {"input": _json(_object(told).get("input"))}, events)
+                given = _object(_object(told).get("input"))
+                block.add(kind, {"input": json_text(given)}, events)
             elif kind == "toolResult":
                 block.begin(kind, _object(told), events)
                 block.add(kind, _object(told).get("content"), events)
@@ -173,7 +174,7 @@ class Block:
     def _give(self, result: _Object, events: list[Event]) -> None:
         use = self._writing.used.pop(string(result.get("toolUseId")) or "", None)
         if use is not None:
-            use["result"] = _json(result)
+            use["result"] = json_text(result)
             events.append(Reasoning(0, "", (use,)))
 
     def _think(self, told: _Object, events: list[Event]) -> None:
@@ -246,9 +247,10 @@ def _joined(pieces: list[str]) -> str:
         raise GatewayError("provider_malformed", "A picture of the answer is broken.") from None
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
+    """`value` as JSON. Raises GatewayError `provider_malformed` where it is too deep."""
     try:
-        return orjson.dumps(_object(value)).decode()
+        return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # too deep
         raise GatewayError("provider_malformed", "The answer can not be written as JSON.") from None
 

@@ -3,7 +3,8 @@
 Counts of the cache come under two names (recorded), of which older models know only one.
 """
 
-from proxy.dialects.chat.compat import COUNT_MAX
+from proxy.dialects.chat.compat import objects
+from proxy.dialects.counts import count, usable
 from proxy.wire.events import Usage
 
 
@@ -12,11 +13,11 @@ def decode_usage(said: object) -> Usage | None:
     prompt nor the completion was counted.
     """
     usage = said if isinstance(said, dict) else {}
-    sent, answered = _usable(usage.get("inputTokens")), _usable(usage.get("outputTokens"))
+    sent, answered = usable(usage.get("inputTokens")), usable(usage.get("outputTokens"))
     if sent is answered is None:
         return None
     read, written = (
-        _usable(usage.get(f"{name}Tokens")) or _usable(usage.get(f"{name}TokenCount")) or 0
+        usable(usage.get(f"{name}Tokens")) or usable(usage.get(f"{name}TokenCount")) or 0
         for name in ("cacheReadInput", "cacheWriteInput")
     )
     return Usage(
@@ -24,10 +25,9 @@ def decode_usage(said: object) -> Usage | None:
         completion_tokens=answered or 0,
         cached_tokens=read,
         cache_write_tokens=written,
+        cache_write_1h_tokens=sum(
+            count(one.get("inputTokens"))
+            for one in objects(usage.get("cacheDetails"))
+            if one.get("ttl") == "1h"
+        ),
     )
-
-
-def _usable(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= COUNT_MAX else None

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.bedrock.blocks import Block, Writing
+from proxy.dialects.bedrock.blocks import Block, Writing, json_text
 from proxy.dialects.bedrock.counting import decode_usage
 from proxy.dialects.bedrock.frames import Broken, Message, Splitter
 from proxy.dialects.chat.compat import objects, string
@@ -124,7 +124,7 @@ def _read_message(reader: "Reader", message: Message, events: list[Event]) -> No
         reader.ended = True
         events.append(_failed(message))
     elif (kind := headers.get(":event-type")) in reader.kinds:
-        reader.read(str(kind), parse(payload), events)
+        reader.read(str(kind), parse(payload, reader.halves), events)
 
 
 def _failed(message: Message) -> Failed:
@@ -145,6 +145,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.ended = False
+        self.halves: list[bytes] = []  # of characters that were cut in two
         self.kinds: dict[str, Callable[[_Object, list[Event]], None]] = {
             "contentBlockDelta": self._delta,
             "contentBlockStart": self._begin,
@@ -176,7 +177,7 @@ class Reader:
             if kind in self.kinds and isinstance(told, dict):
                 self.read(kind, told, events)
             elif kind.endswith("Exception"):
-                payload = orjson.dumps(told)
+                payload = json_text(told).encode()
                 events.append(_failed(Message({":exception-type": kind}, payload)))
 
     def read_whole(self, answer: _Object, events: list[Event]) -> None:

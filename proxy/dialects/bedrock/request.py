@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.asking import NO_HEADERS, Encoded, Target, encode_json
 from proxy.dialects.bedrock.families import Family, family_of
 from proxy.dialects.bedrock.thoughts import encode_thinking
 from proxy.dialects.bedrock.tools import encode_tools
@@ -20,8 +20,12 @@ EXPRESSES: Final = frozenset({
     "tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs",
     "temperature", "top_p", "top_k", "stop", "max_tokens", "max_completion_tokens", "reasoning",
     "reasoning_effort", "include_reasoning", "verbosity", "metadata", "service_tier",
+    "cache_control",
 })  # fmt: skip
 """Parameters of a chat request that have a counterpart; a model may still lack one of them."""
+
+STREAM_HEADERS: Final = {"Accept": "application/vnd.amazon.eventstream"}
+"""Of a request for a stream, which at Amazon is no `text/event-stream`."""
 
 MARKS_MAX: Final = 4
 """Cache points in one request; a fifth is a 400."""
@@ -48,7 +52,7 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     `invalid_request` for what JSON could say to us and not from here.
     """
     said, family = ask.body, family_of(target.model)
-    system, turns = conversation(said["messages"], target.provider, family)
+    system, turns = conversation(said, target.provider, family)
     tools = encode_tools(said, turns, family, target.provider)
     thinking = encode_thinking(ask, family, target, turns, forced="toolChoice" in tools)
     own = thinking.own
@@ -71,7 +75,7 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
         body["additionalModelRequestFields"] = own
     body |= _rest(ask)
     _unmark([tools.get("tools", []), system, *(turn["content"] for turn in turns)])
-    return Encoded(encode_json(body))
+    return Encoded(encode_json(body), STREAM_HEADERS if ask.stream else NO_HEADERS)
 
 
 def _stops(stop: object, family: Family) -> _Object:

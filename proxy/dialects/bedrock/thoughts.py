@@ -6,13 +6,11 @@ Claude the rules are those of the dialect of Anthropic.
 
 from typing import Any, Final, NamedTuple
 
-from msgspec.structs import replace
-
 from proxy.dialects.asking import Target
 from proxy.dialects.bedrock.families import Family
 from proxy.dialects.messages.effort import encode_effort, encode_sampling
 from proxy.dialects.messages.models import Claude
-from proxy.dialects.thinking import EFFORTS, effort_of
+from proxy.dialects.thinking import effort_of, wish_of
 from proxy.wire.request import Ask, Effort, Thinking
 
 _LEVELS: Final[tuple[Effort, ...]] = ("low", "medium", "high")
@@ -85,9 +83,7 @@ def _top_k(told: _Object, family: Family) -> _Object:
 
 def _level(ask: Ask) -> Effort | None:
     """The wish for thinking as one of three levels, or `none`; None where there is no wish."""
-    wish, said = ask.thinking or Thinking(wish={}), ask.body.get("reasoning_effort")
-    if said in EFFORTS and not (wish.effort or wish.max_tokens):
-        wish = replace(wish, effort=said)
+    wish = wish_of(ask) or Thinking(wish={})
     return "none" if wish.effort == "none" else effort_of(wish, ask.max_tokens, known=_LEVELS)
 
 

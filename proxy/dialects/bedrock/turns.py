@@ -54,8 +54,10 @@ class Turns:
             case _:
                 self._say("user", self.blocks(message))
 
-    def end(self) -> list[Block]:
-        """The finished turns: at least one, and the first the user's."""
+    def end(self, said: Block) -> list[Block]:
+        """The finished turns: at least one, and the first the user's. A caching mark of the whole
+        request, `said`, stands at their end.
+        """
         self._close()
         turns = self._turns
         if turns and turns[-1]["role"] == "assistant":
@@ -68,10 +70,18 @@ class Turns:
             told = any(block.get("text", "").strip() for block in content)
             if not told and any("document" in block for block in content):
                 content.append({"text": NOTHING})
+        self._mark(turns[-1]["content"], said)
         return turns
 
     def blocks(self, message: Block) -> list[Block]:
-        """The content of a message, the first text with the name of who said it before it."""
+        """The content of a message, the first text with the name of who said it before it, and its
+        caching mark.
+        """
+        blocks = self._content(message)
+        self._mark(blocks, message)
+        return blocks
+
+    def _content(self, message: Block) -> list[Block]:
         blocks: list[Block] = []
         for part in parts_of(message.get("content")):
             text = part.get("refusal" if part.get("type") == "refusal" else "text")
@@ -80,7 +90,6 @@ class Turns:
             elif part.get("type") not in ("text", "refusal"):
                 blocks.append(attachment(part, self._names, self._provider))
             self._mark(blocks, part)
-        self._mark(blocks, message)
         name = message.get("name")
         if isinstance(name, str) and name:
             first = next((block for block in blocks if "text" in block), None)
@@ -108,7 +117,7 @@ class Turns:
     def _answered(self, message: Block) -> list[Block]:
         """What the model said: its thoughts first, then text, then calls."""
         blocks = reasoning(message.get("reasoning_details"), self._family)
-        blocks += self.blocks(message)
+        blocks += self._content(message)
         if isinstance(refusal := message.get("refusal"), str):
             add_text(blocks, refusal)
         for call in objects(message.get("tool_calls")):
@@ -116,6 +125,9 @@ class Turns:
             self._mark(blocks, call)
         if isinstance(legacy := message.get("function_call"), dict):
             blocks.append(self._call({"id": legacy.get("name"), "function": legacy}))
+        while blocks and "reasoningContent" in blocks[-1]:  # without a word after them, a 400
+            blocks.pop()
+        self._mark(blocks, message)
         return blocks
 
     def _call(self, call: Block) -> Block:
@@ -171,13 +183,13 @@ class Turns:
 
 
 def conversation(
-    messages: list[Block], provider: Provider, family: Family
+    said: Block, provider: Provider, family: Family
 ) -> tuple[list[Block], list[Block]]:
     """The blocks of `system` and the turns. Where there are only instructions, the user says them.
 
     Raises GatewayError `provider_unfit` for an attachment that Bedrock does not take.
     """
-    turns = Turns(provider, family)
+    turns, messages = Turns(provider, family), said["messages"]
     system: list[Block] = []
     alone = all(message["role"] in INSTRUCTING for message in messages)
     for message in messages:
@@ -186,7 +198,7 @@ def conversation(
             system += [block for block in blocks if "text" in block or "cachePoint" in block]
         else:
             turns.add(message)
-    return system, turns.end()
+    return system, turns.end(said)
 
 
 def cache_point(source: Block, family: Family) -> Block | None:

@@ -4,16 +4,13 @@ Each function takes what a provider sent, in whatever of the recorded shapes, an
 one form of `proxy.wire.events`. Nothing here is an error: what has the wrong type counts as absent.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from proxy.dialects.counts import count, usable
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
-
-COUNT_MAX: Final = 2**31
-"""No answer has more tokens; what a provider counts beyond is absurd and would not fit the books,
-whose amounts have 64 bits."""
 
 
 class Calls:
@@ -65,15 +62,15 @@ def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage | None:
     """A provider's counts in OpenRouter's counting; what is missing, negative, absurd or no number
     is 0. None where that holds for the prompt and the completion both: then nothing was counted.
     """
-    if _usable(usage.get("prompt_tokens")) is _usable(usage.get("completion_tokens")) is None:
+    if usable(usage.get("prompt_tokens")) is usable(usage.get("completion_tokens")) is None:
         return None
     prompt = _object(usage.get("prompt_tokens_details"))
     completion = _object(usage.get("completion_tokens_details"))
-    reasoning = _count(completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens"))
-    completion_tokens = _count(usage.get("completion_tokens"))
-    prompt_tokens = _count(usage.get("prompt_tokens"))
-    audio = _count(prompt.get("audio_tokens"))
-    missing = max(0, _count(usage.get("total_tokens")) - prompt_tokens - completion_tokens)
+    reasoning = count(completion.get("reasoning_tokens")) or count(usage.get("reasoning_tokens"))
+    completion_tokens = count(usage.get("completion_tokens"))
+    prompt_tokens = count(usage.get("prompt_tokens"))
+    audio = count(prompt.get("audio_tokens"))
+    missing = max(0, count(usage.get("total_tokens")) - prompt_tokens - completion_tokens)
     if quirks.reasoning_apart and missing >= reasoning:
         completion_tokens += reasoning
     if quirks.audio_apart:
@@ -81,16 +78,16 @@ def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage | None:
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        cached_tokens=_count(prompt.get("cached_tokens"))
-        or _count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
-        or _count(usage.get("cached_tokens"))  # Moonshot
-        or _count(usage.get("num_cached_tokens")),  # Mistral's older models
-        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
+        cached_tokens=count(prompt.get("cached_tokens"))
+        or count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+        or count(usage.get("cached_tokens"))  # Moonshot
+        or count(usage.get("num_cached_tokens")),  # Mistral's older models
+        cache_write_tokens=count(prompt.get("cache_write_tokens")),
         prompt_audio_tokens=audio,
-        prompt_video_tokens=_count(prompt.get("video_tokens")),
+        prompt_video_tokens=count(prompt.get("video_tokens")),
         reasoning_tokens=reasoning,
-        completion_audio_tokens=_count(completion.get("audio_tokens")),
-        completion_image_tokens=_count(completion.get("image_tokens")),
+        completion_audio_tokens=count(completion.get("audio_tokens")),
+        completion_image_tokens=count(completion.get("image_tokens")),
     )
 
 
@@ -151,13 +148,3 @@ def objects(value: object) -> list[dict[str, Any]]:
 
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _count(value: object) -> int:
-    return _usable(value) or 0
-
-
-def _usable(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= COUNT_MAX else None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from proxy.dialects.chat.messages import unmarked
-from proxy.dialects.thinking import effort_of
+from proxy.dialects.thinking import effort_of, wish_of
 from proxy.providers import Quirks
 from proxy.wire.request import Ask, Effort, Thinking
 
@@ -18,7 +18,8 @@ _Body = dict[str, Any]
 def encode_controls(body: _Body, ask: Ask, quirks: Quirks) -> None:
     """Changes `body`, which is the caller's but for its messages, to what the provider takes."""
     _limit(body, quirks)
-    _think(body, ask, quirks)
+    _tools(body)
+    effort = _think(body, ask, quirks)
     _form(body, quirks)
     _logprobs(body, quirks)
     if quirks.seed != "seed" and "seed" in body:
@@ -27,7 +28,9 @@ def encode_controls(body: _Body, ask: Ask, quirks: Quirks) -> None:
         body.pop("cache_control", None)
         if body.get("tools"):
             body["tools"] = [unmarked(tool) for tool in body["tools"]]
-    for name in quirks.omits:
+    if quirks.reasoning_control != "object":
+        _forget_ours(body)
+    for name in quirks.refused(body["model"], effort):
         body.pop(name, None)
 
 
@@ -40,30 +43,48 @@ def _limit(body: _Body, quirks: Quirks) -> None:
         body.setdefault(quirks.max_tokens, limit)
 
 
-def _think(body: _Body, ask: Ask, quirks: Quirks) -> None:
+def _tools(body: _Body) -> None:
+    """An empty list is refused, and so is a choice among no tools."""
+    if not body.get("tools"):
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
+
+
+def _forget_ours(body: _Body) -> None:
+    """Leaves out what means something to OpenRouter alone; vLLM's own `structured_outputs` is an
+    object.
+    """
+    body.pop("image_config", None)
+    if isinstance(body.get("structured_outputs"), bool):
+        del body["structured_outputs"]
+
+
+def _think(body: _Body, ask: Ask, quirks: Quirks) -> Effort | None:
+    """Says how much to think, which is the answer, if anything is to be said of it."""
     if quirks.reasoning_control == "object":
         if ask.thinking is not None:
             body["reasoning"] = ask.thinking.wish
-        return
+        return None
     if quirks.reasoning_control == quirks.reasoning_switch == "none":
-        return  # and `reasoning_effort` is the caller's own to send
-    effort = _effort(body.pop("reasoning_effort", None), ask)
+        return None  # and `reasoning_effort` is the caller's own to send
+    wish = wish_of(ask)
+    body.pop("reasoning_effort", None)
+    known = quirks.efforts_for(body["model"])
+    effort = effort_of(wish, ask.max_tokens) if wish and known else None
     if _forced(body) and not quirks.thinks_when_forced:
         effort = "none"
     if effort is None:
-        return
+        return None
     _switch(body, effort != "none", quirks)
-    levels = [one for one in quirks.efforts if (one == "none") == (effort == "none")]
-    if effort == "none" and not levels and quirks.reasoning_switch == "none":
-        levels = list(quirks.efforts)  # it can not stop, so it thinks as little as it can
-    if quirks.reasoning_control == "effort" and levels:
-        body["reasoning_effort"] = effort_of(Thinking(wish={}, effort=effort), None, known=levels)
-
-
-def _effort(said: Effort | None, ask: Ask) -> Effort | None:
-    if said is not None or ask.thinking is None:
-        return said
-    return effort_of(ask.thinking, ask.max_tokens)
+    if quirks.reasoning_control != "effort":
+        return effort
+    if effort == "none" and "none" not in known and quirks.reasoning_switch != "none":
+        return effort  # the switch has said it
+    # What can not stop thinks as little as it can.
+    level = effort_of(Thinking(wish={}, effort=effort), None, known=known)
+    if level is not None:
+        body["reasoning_effort"] = level
+    return level
 
 
 def _forced(body: _Body) -> bool:

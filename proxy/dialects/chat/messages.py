@@ -3,11 +3,13 @@
 What most of them refuse is left out or said otherwise, as the flags of the provider's row tell.
 """
 
+import re
+from hashlib import sha256
 from typing import Any, Final
 
 from proxy.dialects.asking import inexpressible
 from proxy.dialects.chat.compat import objects
-from proxy.dialects.parts import Media, media_of, parts_of
+from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.providers import Attachment, Provider, Quirks
 
 OPENROUTER_ADDITIONS: Final = (
@@ -25,6 +27,11 @@ _KINDS: Final[dict[object, Attachment]] = {
     "video_url": "video",
     "input_video": "video",
 }
+
+CALL_ID_CHARS_MAX: Final = 40
+"""OpenAI answers a longer id of a call with a 400."""
+
+_NINE: Final = re.compile(r"[A-Za-z0-9]{9}")
 
 _Message = dict[str, Any]
 
@@ -44,8 +51,31 @@ def encode_messages(messages: list[_Message], provider: Provider) -> list[_Messa
         elif shown:
             out.append({"role": "user", "content": shown})
             shown = []
-        out.append(spoken)
-    return [*out, {"role": "user", "content": shown}] if shown else out
+        if not _is_empty(spoken):
+            out.append(spoken)
+    if shown:
+        out.append({"role": "user", "content": shown})
+    return _alternating(out) if provider.quirks.alternates else out
+
+
+def _is_empty(message: _Message) -> bool:
+    """Whether it is an answer that says nothing: one that was cut off while it thought."""
+    said = message.keys() - {"role", "name", "content"}
+    return message["role"] == "assistant" and not said and not message.get("content")
+
+
+def _alternating(messages: list[_Message]) -> list[_Message]:
+    """The same with each turn as one message."""
+    out: list[_Message] = []
+    for message in messages:
+        last = out[-1] if out else message
+        plain = all(one.keys() == {"role", "content"} for one in (last, message))
+        if out and plain and last["role"] == message["role"] != "system":
+            parts = [*parts_of(last["content"]), *parts_of(message["content"])]
+            out[-1] = {"role": message["role"], "content": parts}
+        else:
+            out.append(message)
+    return out
 
 
 def unmarked(value: _Message) -> _Message:
@@ -81,8 +111,12 @@ def _spoken(message: _Message, provider: Provider) -> _Message:
     message = message | changed
     if not quirks.names and message["role"] != "tool" and "name" in message:
         message = _named(message)
-    if message["role"] == "assistant" and quirks.reasoning_replay != "details":
+    if quirks.reasoning_replay == "details":
+        return message
+    if message["role"] == "assistant":
         return _answer(message, quirks)
+    if "tool_call_id" in message:
+        return message | {"tool_call_id": _call_id(message["tool_call_id"], quirks)}
     return message
 
 
@@ -137,6 +171,29 @@ def _reasoning(message: _Message) -> str:
     return said if isinstance(said, str) and formats <= {None, "unknown"} else ""
 
 
+def _call(call: _Message, quirks: Quirks) -> _Message:
+    """An earlier call. A whole answer numbers its calls, and OpenAI-like providers refuse the
+    number, sent back; some refuse arguments that are no JSON, as those of a call without any are.
+    """
+    said = {name: value for name, value in call.items() if name != "index"}
+    if "id" in said:
+        said["id"] = _call_id(said["id"], quirks)
+    function = said.get("function")
+    if isinstance(function, dict) and function.get("arguments") == "":
+        said["function"] = function | {"arguments": "{}"}
+    return said
+
+
+def _call_id(id_: Any, quirks: Quirks) -> Any:
+    """A call's id, the same for the call and its result."""
+    if not isinstance(id_, str):
+        return id_
+    if quirks.call_ids == "nine":
+        known = _NINE.fullmatch(id_)
+        return id_ if known else sha256(id_.encode(errors="replace")).hexdigest()[:9]
+    return short_id(id_, CALL_ID_CHARS_MAX)
+
+
 def _answer(message: _Message, quirks: Quirks) -> _Message:
     """An earlier answer without OpenRouter's additions, which most providers answer with a 400."""
     reasoning = _reasoning(message)
@@ -146,9 +203,7 @@ def _answer(message: _Message, quirks: Quirks) -> _Message:
         if name not in OPENROUTER_ADDITIONS and (value is not None or name == "content")
     }
     if answer.get("tool_calls"):
-        # A whole answer numbers its calls; sent back, OpenAI-like providers refuse the number.
-        calls = [{k: v for k, v in c.items() if k != "index"} for c in answer["tool_calls"]]
-        answer["tool_calls"] = calls
+        answer["tool_calls"] = [_call(call, quirks) for call in answer["tool_calls"]]
         if quirks.replay_required:
             reasoning = reasoning or " "
     if not reasoning or quirks.reasoning_replay in ("none", "details"):

@@ -163,14 +163,16 @@ def _thinking(fields: dict[str, Any], known: Fields) -> Thinking | None:
     wish = known.reasoning
     hidden = known.include_reasoning is False or (wish is not None and wish.exclude is True)
     if wish is None:
-        return Thinking(wish={"exclude": True}, hidden=True) if hidden else None
+        if known.include_reasoning is None:
+            return None
+        return Thinking(wish={"exclude": True} if hidden else {}, hidden=hidden)
     if known.reasoning_effort and wish.effort and known.reasoning_effort != wish.effort:
         raise GatewayError("invalid_request", "reasoning_effort: differs from reasoning.effort")
     effort = wish.effort
     if effort is None and wish.enabled is False:
         effort = "none"
     elif effort is None and wish.enabled is True and wish.max_tokens is None:
-        effort = "medium"
+        effort = known.reasoning_effort or "medium"
     return Thinking(
         wish=fields["reasoning"], effort=effort, max_tokens=wish.max_tokens, hidden=hidden
     )

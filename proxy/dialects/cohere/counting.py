@@ -1,13 +1,15 @@
 """What Cohere counts and how sure it was, in OpenRouter's counting and in OpenAI's form.
 
 `tokens` is what the model read and wrote, its template included; `billed_units` leaves that out and
-is not read. Recorded traffic with pictures shows that their tokens stand beside `input_tokens`.
+is read where nothing else is there. Recorded traffic with pictures shows that their tokens stand
+beside `input_tokens`.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from proxy.dialects.chat.compat import COUNT_MAX, objects
+from proxy.dialects.chat.compat import objects
+from proxy.dialects.counts import count, usable
 from proxy.wire.events import Usage
 
 
@@ -16,15 +18,15 @@ def decode_usage(said: object) -> Usage | None:
     missing, negative, absurd or no number is 0.
     """
     usage = said if isinstance(said, dict) else {}
-    told = usage.get("tokens")
+    told = usage.get("tokens") or usage.get("billed_units")
     tokens = told if isinstance(told, dict) else {}
-    if _usable(tokens.get("input_tokens")) is _usable(tokens.get("output_tokens")) is None:
+    if usable(tokens.get("input_tokens")) is usable(tokens.get("output_tokens")) is None:
         return None
     return Usage(
-        prompt_tokens=_count(tokens.get("input_tokens")) + _count(tokens.get("image_tokens")),
-        completion_tokens=_count(tokens.get("output_tokens")),
-        cached_tokens=_count(usage.get("cached_tokens")),
-        reasoning_tokens=_count(tokens.get("reasoning_tokens")),
+        prompt_tokens=count(tokens.get("input_tokens")) + count(tokens.get("image_tokens")),
+        completion_tokens=count(tokens.get("output_tokens")),
+        cached_tokens=count(usage.get("cached_tokens")),
+        reasoning_tokens=count(tokens.get("reasoning_tokens")),
     )
 
 
@@ -61,15 +63,3 @@ def _entries(said: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _numbers(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, int | float) for one in value)
-
-
-def _count(value: object) -> int:
-    return _usable(value) or 0
-
-
-def _usable(value: object) -> int | None:
-    if isinstance(value, float) and value.is_integer():  # its schema says `number`
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= COUNT_MAX else None

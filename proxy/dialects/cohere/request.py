@@ -7,8 +7,9 @@ several answers, parallel calls switched off, a bias on tokens, alternatives of 
 from typing import Any, Final
 
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
+from proxy.dialects.chat.compat import objects
 from proxy.dialects.cohere.messages import encode_messages
-from proxy.dialects.thinking import budget_of
+from proxy.dialects.thinking import budget_of, wish_of
 from proxy.wire.request import Ask, Thinking
 
 EXPRESSES: Final = frozenset({
@@ -76,9 +77,11 @@ def _add_tools(body: dict[str, Any], said: dict[str, Any], target: Target) -> No
     choice = said.get("tool_choice")
     if isinstance(choice, dict):
         # Cohere can be made to call, but not told what: it is given nothing else to call.
-        wanted = _object(choice.get("function")).get("name")
-        functions = [one for one in functions if one["name"] == wanted] or functions
-        choice = choice.get("type")
+        allowed = _object(choice.get("allowed_tools"))
+        named = [choice, *objects(allowed.get("tools"))]
+        wanted = [_object(one.get("function")).get("name") for one in named]
+        functions = [one for one in functions if one["name"] in wanted] or functions
+        choice = allowed.get("mode") or choice.get("type")
     if not functions:
         return
     body["tools"] = [_tool(one) for one in functions]
@@ -112,9 +115,7 @@ def _add_format(body: dict[str, Any], wish: dict[str, Any]) -> None:
 
 
 def _add_thinking(body: dict[str, Any], ask: Ask, target: Target) -> None:
-    thinking = ask.thinking or Thinking(wish={})
-    if thinking.effort is None and thinking.max_tokens is None:
-        thinking = Thinking(wish={}, effort=ask.body.get("reasoning_effort"))
+    thinking = wish_of(ask) or Thinking(wish={})
     completion_max = ask.max_tokens or target.completion_max
     if thinking.effort == "none":
         body["thinking"] = {"type": "disabled"}

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from proxy.dialects.chat.compat import COUNT_MAX, objects
+from proxy.dialects.chat.compat import objects
+from proxy.dialects.counts import count, usable
 from proxy.wire.events import Usage
 
 Json = dict[str, Any]
@@ -15,16 +16,16 @@ def decode_usage(usage: Json) -> Usage | None:
 
     Tokens of the prompts that Google's own tools were given are counted apart, and so are thoughts.
     """
-    if all(_usable(usage.get(name)) is None for name in _COUNTED):
+    if all(usable(usage.get(name)) is None for name in _COUNTED):
         return None
-    thoughts = _count(usage.get("thoughtsTokenCount"))
+    thoughts = count(usage.get("thoughtsTokenCount"))
     prompt = _modalities(usage, "promptTokensDetails", "toolUsePromptTokensDetails")
     completion = _modalities(usage, "candidatesTokensDetails")
     return Usage(
-        prompt_tokens=_count(usage.get("promptTokenCount"))
-        + _count(usage.get("toolUsePromptTokenCount")),
-        completion_tokens=_count(usage.get("candidatesTokenCount")) + thoughts,
-        cached_tokens=_count(usage.get("cachedContentTokenCount")),
+        prompt_tokens=count(usage.get("promptTokenCount"))
+        + count(usage.get("toolUsePromptTokenCount")),
+        completion_tokens=count(usage.get("candidatesTokenCount")) + thoughts,
+        cached_tokens=count(usage.get("cachedContentTokenCount")),
         prompt_audio_tokens=prompt.get("AUDIO", 0),
         prompt_video_tokens=prompt.get("VIDEO", 0),
         reasoning_tokens=thoughts,
@@ -58,15 +59,5 @@ def _modalities(usage: Json, *names: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for entry in (entry for name in names for entry in objects(usage.get(name))):
         if isinstance(modality := entry.get("modality"), str):
-            counts[modality] = counts.get(modality, 0) + _count(entry.get("tokenCount"))
+            counts[modality] = counts.get(modality, 0) + count(entry.get("tokenCount"))
     return counts
-
-
-def _count(value: object) -> int:
-    return _usable(value) or 0
-
-
-def _usable(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= COUNT_MAX else None

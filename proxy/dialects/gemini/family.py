@@ -8,10 +8,8 @@ they name their calls.
 import re
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from proxy.dialects.thinking import budget_of, effort_of
-from proxy.wire.request import Ask, Effort, Thinking
+from proxy.dialects.thinking import budget_of, effort_of, wish_of
+from proxy.wire.request import Ask, Effort
 
 COMPLETION_MAX: Final = 65_535
 """What every thinking model can answer with, where its row does not say."""
@@ -81,7 +79,7 @@ def thinking_config(ask: Ask, family: Family, completion_max: int | None) -> dic
     """The `thinkingConfig` for what the caller wishes; empty where it wishes nothing, or the model
     takes none.
     """
-    thinking = _wish(ask)
+    thinking = wish_of(ask)
     if thinking is None or not family.thinks:
         return {}
     config: dict[str, Any] = {} if thinking.hidden else {"includeThoughts": True}
@@ -95,11 +93,3 @@ def thinking_config(ask: Ask, family: Family, completion_max: int | None) -> dic
     if budget == 0 and none == 0:
         return {"thinkingBudget": 0}  # thoughts can not be shown then
     return config | {"thinkingBudget": min(max(budget or none, least), most)}
-
-
-def _wish(ask: Ask) -> Thinking | None:
-    """The caller's wish; OpenAI's `reasoning_effort` counts where nothing else says how much."""
-    thinking, effort = ask.thinking, ask.body.get("reasoning_effort")
-    if effort is None or (thinking and (thinking.effort or thinking.max_tokens)):
-        return thinking
-    return msgspec.structs.replace(thinking or Thinking(wish={}), effort=effort)

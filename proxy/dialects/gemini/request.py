@@ -8,7 +8,7 @@ with Google's own tools.
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.asking import Encoded, Target, encode_json, segment
 from proxy.dialects.gemini.content import encode_contents
 from proxy.dialects.gemini.family import family_of
 from proxy.dialects.gemini.settings import generation_config
@@ -25,15 +25,15 @@ EXPRESSES: Final = frozenset((
 
 MODELS_PATH: Final = "/v1beta/models?pageSize=1000"
 
-_REMOTE = re.compile(r"(?i)gs://|https://(?:(?:www|m)\.)?(?:youtube\.com|youtu\.be)/"
+_REMOTE = re.compile(r"(?i)https://(?:(?:www|m)\.)?(?:youtube\.com|youtu\.be)/"
                      r"|https://generativelanguage\.googleapis\.com/")  # fmt: skip
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 
 
 def takes_url(url: str) -> bool:
-    """Whether Google reads `url` itself, on every model: its own storage and files, and YouTube.
-    Whatever else is at https is to be fetched before.
+    """Whether Google reads `url` itself, on every model: its own files, and YouTube. Whatever else
+    is at https is to be fetched before; its storage only where the provider's row names it.
     """
     return _REMOTE.match(url) is not None
 
@@ -60,7 +60,7 @@ def _method(stream: bool) -> str:
 
 def _publisher(target: Target, publisher: str) -> str:
     options = target.provider.options
-    place = f"projects/{options['project']}/locations/{options['location']}"
+    place = f"projects/{segment(options['project'])}/locations/{segment(options['location'])}"
     return f"/v1/{place}/publishers/{publisher}/models/{target.path_name}"
 
 

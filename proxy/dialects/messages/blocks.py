@@ -20,6 +20,9 @@ FORMAT: Final = "anthropic-claude-v1"
 THOUGHTS: Final = ("thinking", "redacted_thinking")
 """Blocks of what a model thought."""
 
+USES: Final = ("server_tool_use", "mcp_tool_use")
+"""Blocks of tools that run at the provider."""
+
 _IMAGES: Final = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
 _PDF: Final = "application/pdf"
 _TEXTS: Final = re.compile(r"text/.*|application/(json|xml|yaml|x-yaml|javascript|toml)")

@@ -7,11 +7,9 @@ OpenRouter's rules ("Reasoning" and its migration guides for Claude 4.6 to 5.5):
 
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from proxy.dialects.messages.blocks import THOUGHTS
 from proxy.dialects.messages.models import Claude
-from proxy.dialects.thinking import BUDGET_MIN, EFFORTS, budget_of, effort_of
+from proxy.dialects.thinking import BUDGET_MIN, EFFORTS, budget_of, effort_of, wish_of
 from proxy.wire.request import Ask, Effort, Thinking
 
 _ROOM: Final = 0.95
@@ -25,7 +23,7 @@ def encode_effort(ask: Ask, claude: Claude, completion_max: int, *, forced: bool
     """The fields `thinking` and `output_config` for what the caller wishes. `forced` is whether the
     model has to call a tool, which forbids a budget.
     """
-    wish = _wish(ask)
+    wish = wish_of(ask)
     spoken = ask.body.get("verbosity")
     effort = None
     if spoken in EFFORTS and claude.efforts:
@@ -44,15 +42,6 @@ def encode_effort(ask: Ask, claude: Claude, completion_max: int, *, forced: bool
     if effort is not None and claude.efforts:
         encoded["output_config"] = {"effort": effort}
     return encoded
-
-
-def _wish(ask: Ask) -> Thinking | None:
-    """What the caller wishes, `reasoning_effort` included."""
-    said = ask.body.get("reasoning_effort")
-    wish = ask.thinking
-    if said in EFFORTS and (wish is None or not (wish.effort or wish.max_tokens)):
-        return replace(wish or Thinking(wish={}), effort=said)
-    return wish
 
 
 def _off(claude: Claude) -> tuple[dict[str, Any], Effort | None]:

@@ -2,8 +2,8 @@
 
 Blocks come one after the other, each begun, told in pieces and ended; a whole message has the same
 blocks at once. Citations are told when their block ends, since they span it; a server tool when its
-result is there. Usage counts only from `message_delta` on: that of the beginning knows no output,
-and would be taken for the whole where a stream is cut. Recorded at Anthropic and on Vertex AI.
+result is there. Usage counts only from `message_delta` on: that of the beginning knows only the
+prompt. Recorded at Anthropic and on Vertex AI.
 """
 
 from typing import Any, Final
@@ -11,8 +11,8 @@ from typing import Any, Final
 import orjson
 
 from proxy.dialects.faults import text_of
-from proxy.dialects.messages.blocks import FORMAT, THOUGHTS, Block
-from proxy.dialects.messages.counts import decode_usage
+from proxy.dialects.messages.blocks import FORMAT, THOUGHTS, USES, Block
+from proxy.dialects.messages.counts import decode_prompt, decode_usage
 from proxy.dialects.reading import Decoder, parse
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
@@ -138,10 +138,12 @@ class Reader:
             Started(
                 upstream_id=_string(message.get("id")),
                 service_tier=_TIERS.get(tier, tier) if isinstance(tier, str) else None,
+                prompt=decode_prompt(self._usage),
             )
         )
 
     def _begin(self, block: Block, events: list[Event]) -> None:
+        self._end(events)  # some servers never say that one is over
         self._block, self._given, self._cited = block, [], []
         self._block_begin = self._said_chars
         type_ = block.get("type")
@@ -188,7 +190,7 @@ class Reader:
             if not self._given:
                 events.append(ToolCall(0, self._calls, None, None, _json(block.get("input"))))
             self._calls += 1
-        elif type_ in ("server_tool_use", "mcp_tool_use"):
+        elif type_ in USES:
             given = "".join(self._given) or _json(block.get("input"))
             self._uses[str(block.get("id"))] = {**block, "input": given}
 
@@ -236,6 +238,7 @@ class Reader:
         if native is None or self._finished:
             return
         self._finished = True
+        self._end(events)
         for use in self._uses.values():  # the turn was paused before their results
             self._server_tool(use, "", events)
         if refusal := _string(_object(delta.get("stop_details")).get("explanation")):

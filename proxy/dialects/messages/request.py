@@ -37,13 +37,13 @@ MARKS_MAX: Final = 4
 USER_CHARS_MAX: Final = 256
 """Of `metadata.user_id`; a longer one is a 400, and a part of it would be somebody else."""
 
-_OWN: Final = ("container", "context_management", "mcp_servers", "inference_geo", "speed")
-"""Fields of Anthropic's own that travel as the caller wrote them."""
+_OWN: Final = ("container", "context_management", "mcp_servers", "inference_geo")
+"""Fields of Anthropic's own that travel as the caller wrote them. Not `speed`: a fast answer costs
+six times as much, which no endpoint has a price for."""
 
 _BETAS: Final = {
     "context_management": "context-management-2025-06-27",
     "mcp_servers": "mcp-client-2025-11-20",
-    "speed": "fast-mode-2026-02-01",
 }
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 
@@ -66,11 +66,14 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 
 
 def encode_vertex(ask: Ask, target: Target) -> Encoded:
-    """The same for a Claude on Vertex AI; the path names the model.
+    """The same for a Claude on Vertex AI; the path names the model. It places no caching mark by
+    itself: that of the whole request stands on its last block.
 
     Raises GatewayError as `encode_request`.
     """
     body, betas = _body(ask, target)
+    if mark := body.pop("cache_control", None):
+        body["messages"][-1]["content"][-1].setdefault("cache_control", mark)
     version: dict[str, Any] = {"anthropic_version": VERTEX_VERSION}
     if betas:
         version["anthropic_beta"] = betas

@@ -11,6 +11,7 @@ from typing import Final
 
 from proxy.dialects.messages.blocks import (
     THOUGHTS,
+    USES,
     Block,
     blocks_of,
     marked,
@@ -37,8 +38,7 @@ def system_of(messages: list[Block]) -> tuple[list[Block], list[Block]]:
     begin = next((n for n, one in enumerate(messages) if one["role"] not in INSTRUCTING), None)
     if begin is None:
         return [], [{**message, "role": "user"} for message in messages]
-    said = [block for message in messages[:begin] for block in _named(message, text_blocks)]
-    return said, messages[begin:]
+    return [block for message in messages[:begin] for block in _told(message)], messages[begin:]
 
 
 class Turns:
@@ -57,11 +57,12 @@ class Turns:
         match message["role"]:
             case "assistant":
                 self._close()
-                self._say("assistant", self._answered(message))
+                self._say("assistant", self._answered(message, following))
             case "tool" | "function":
                 self._result(message)
             case "user":
-                self._say("user", _named(message, lambda said: blocks_of(said, self._provider)))
+                blocks = _named(message, lambda said: blocks_of(said, self._provider))
+                self._say("user", _held(blocks, message))
             case _:
                 self._instruct(message, following)
 
@@ -88,14 +89,20 @@ class Turns:
         self._turns.append({"role": role, "content": blocks})
         self._results = 0
 
-    def _answered(self, message: Block) -> list[Block]:
-        """What the model said: its thoughts first, then text, then calls."""
+    def _answered(self, message: Block, following: str | None) -> list[Block]:
+        """What the model said: its thoughts first, then text, then calls. A server's tool that is
+        still at work stands behind the text, and only where the answer goes on.
+        """
         blocks = (
             [] if self._claude.thinks == "never" else replayed(message.get("reasoning_details"))
         )
+        waiting = _waiting(blocks)
+        blocks = [block for block in blocks if block not in waiting]
         blocks += _named(message, text_blocks)
         if refusal := text_block({"type": "refusal", "refusal": message.get("refusal")}):
             blocks.append(refusal)
+        if following in (None, "tool", "function"):
+            blocks += waiting
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
             blocks.append(self._call(call))
@@ -103,7 +110,7 @@ class Turns:
             blocks.append(self._call({"id": legacy.get("name"), "function": legacy}))
         while blocks and blocks[-1]["type"] in THOUGHTS:  # without a word after them, a 400
             blocks.pop()
-        return blocks
+        return _held(blocks, message)
 
     def _call(self, call: Block) -> Block:
         custom = call.get("custom")
@@ -150,7 +157,7 @@ class Turns:
         """Instructions amid the conversation stay where they are, with the model's own role for
         them where it has one and the place is one that it takes.
         """
-        blocks = _named(message, text_blocks)
+        blocks = _told(message)
         before = self._turns[-1]["role"] if self._turns else None
         fits = before in ("user", "system") and following in ("assistant", None)
         if self._claude.instructable and fits and not self._open:
@@ -194,6 +201,28 @@ def _named(message: Block, read: Callable[[object], list[Block]]) -> list[Block]
         first = next((block for block in blocks if block["type"] == "text"), None)
         if first is not None:
             first["text"] = f"{name}: {first['text']}"
+    return blocks
+
+
+def _waiting(blocks: list[Block]) -> list[Block]:
+    """The uses of a server's tools among `blocks` that no result follows: the turn was paused."""
+    after = [block["type"] for block in blocks[1:]] + [""]
+    return [
+        block
+        for block, kind in zip(blocks, after, strict=False)
+        if block["type"] in USES and not kind.endswith("_tool_result")
+    ]
+
+
+def _told(message: Block) -> list[Block]:
+    """The blocks of instructions."""
+    return _held(_named(message, text_blocks), message)
+
+
+def _held(blocks: list[Block], message: Block) -> list[Block]:
+    """`blocks` with the caching mark of their message, as some clients write it, on the last."""
+    if blocks and "cache_control" not in blocks[-1]:
+        marked(blocks[-1], message)
     return blocks
 
 

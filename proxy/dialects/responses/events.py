@@ -29,6 +29,7 @@ from proxy.wire.events import (
 )
 
 Json: TypeAlias = dict[str, Any]
+_CALLS = ("function_call", "custom_tool_call")
 Place: TypeAlias = tuple[int, int]
 """Which item, and which part of it."""
 
@@ -105,9 +106,11 @@ class Reader:
             self._fail(failure, events)
             return
         self._start(response, events)
-        if not self._done and not self._told:
+        untold = not self._done and not self._told
+        if untold or not self._calls:  # some stream the text alone
+            tell = self._item if untold else self._whole_call
             for place, item in enumerate(objects(response.get("output"))):
-                self._item(place, item, events)
+                tell(place, item, events)
         events.append(finished(response, called=bool(self._calls)))
         events.extend(counted(response))
         events.append(Ended())
@@ -176,9 +179,7 @@ class Reader:
         self._cite(_place(event), [event.get("annotation")], events)
 
     def _added(self, event: Json, events: list[Event]) -> None:
-        item = _object(event.get("item"))
-        if item.get("type") in ("function_call", "custom_tool_call"):
-            self._call(_place(event)[0], item, events)
+        self._call(_place(event)[0], _object(event.get("item")), events)
 
     def _item_done(self, event: Json, events: list[Event]) -> None:
         self._item(_place(event)[0], _object(event.get("item")), events)
@@ -196,8 +197,7 @@ class Reader:
             case "reasoning":
                 self._reasoning(number, item, events)
             case "function_call" | "custom_tool_call":
-                self._call(number, item, events)
-                self._call_rest(number, item, events)
+                self._whole_call(number, item, events)
             case str():
                 detail = server_call(item, self._format, self._next())
                 events.append(Reasoning(0, "", (detail,)))
@@ -231,20 +231,20 @@ class Reader:
 
     def _call(self, number: int, item: Json, events: list[Event]) -> None:
         name = string(item.get("name"))
-        if number in self._calls or name is None:
+        if number in self._calls or name is None or item.get("type") not in _CALLS:
             return
         index, custom = len(self._calls), item["type"] == "custom_tool_call"
         self._calls[number] = index, custom
         id_ = string(item.get("call_id")) or string(item.get("id"))
         events.append(ToolCall(0, index, id_, name, "", custom))
 
-    def _call_rest(self, number: int, item: Json, events: list[Event]) -> None:
-        if number not in self._calls:
-            return
-        index, custom = self._calls[number]
-        said = item.get("input" if custom else "arguments")
-        if rest := self._rest("arguments", (number, 0), said):
-            events.append(ToolCall(0, index, None, None, rest, custom))
+    def _whole_call(self, number: int, item: Json, events: list[Event]) -> None:
+        self._call(number, item, events)
+        if number in self._calls:
+            index, custom = self._calls[number]
+            said = item.get("input" if custom else "arguments")
+            if rest := self._rest("arguments", (number, 0), said):
+                events.append(ToolCall(0, index, None, None, rest, custom))
 
     # Texts that grow.
 

@@ -4,16 +4,22 @@ What a chat keeps within one assistant message stands here one after the other: 
 the provider's own tools, the text, the calls. Reasoning goes back as it came, or not at all.
 """
 
-from hashlib import sha256
 from typing import Any, Final
 
 from proxy.dialects.asking import inexpressible
-from proxy.dialects.parts import Media, media_of, parts_of
+from proxy.dialects.chat.compat import string
+from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.responses.items import server_item
 from proxy.providers import Provider
 
 CALL_ID_CHARS_MAX: Final = 64
 """OpenAI answers a longer `call_id` with a 400."""
+
+_OUTPUTS: Final = {
+    "function_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+}
+"""The item of a call's result, by that of the call."""
 
 _SUFFIXES: Final = {"application/pdf": ".pdf", "text/plain": ".txt"}
 _DETAILS_OF_IMAGES: Final = frozenset(("low", "high", "auto", "original"))
@@ -30,6 +36,9 @@ class History:
         self._format = format_
         self._items: list[dict[str, Any]] = []
         self._custom: set[object] = set()  # calls of tools that take free text
+        self._thoughts: set[tuple[str | None, str]] = (
+            set()
+        )  # encrypted, and placed: a second one is a 400
         self._legacy = 0  # calls of the form before `tool_calls`, which had no ids
 
     def encode(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,7 +56,7 @@ class History:
                     content = message.get("content")
                     content = self._named(content, message.get("name"))
                     self._items.append({"role": role, "content": self._content(content)})
-        return self._items
+        return _paired(self._items)
 
     def _assistant(self, message: dict[str, Any]) -> None:
         details = message.get("reasoning_details")
@@ -115,9 +124,12 @@ class History:
                         self._open(texts, id_)
                     id_ = detail.get("id")
                     _grow(texts.setdefault("text", []), detail, "text")
-                case "reasoning.encrypted" if detail.get("data"):
-                    item = _thought(texts, detail.get("id"))
-                    self._items.append({**item, "encrypted_content": detail["data"]})
+                case "reasoning.encrypted" if data := string(detail.get("data")):
+                    said = (string(detail.get("id")), data)
+                    if said not in self._thoughts:
+                        item = _thought(texts, detail.get("id"))
+                        self._items.append({**item, "encrypted_content": data})
+                    self._thoughts.add(said)
                     texts, id_ = {}, None
                 case "reasoning.server_tool_call":
                     self._open(texts, id_)
@@ -165,6 +177,28 @@ class History:
         raise inexpressible(self._provider, what)
 
 
+def _paired(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items without what is a 400: a result of no call is told by the user, and a call that was
+    left behind without one has one that says so.
+    """
+    calls = {item["call_id"] for item in items if item.get("type") in _OUTPUTS}
+    results = {item["call_id"] for item in items if item.get("type") in _OUTPUTS.values()}
+    paired: list[dict[str, Any]] = []
+    missing: list[dict[str, Any]] = []
+    for item in items:
+        type_ = item.get("type")
+        if type_ not in _OUTPUTS:
+            paired += missing
+            missing = []
+        elif item["call_id"] not in results:
+            output = {"call_id": item["call_id"], "output": "The call was not answered."}
+            missing.append({"type": _OUTPUTS[type_], **output})
+        if type_ in _OUTPUTS.values() and item["call_id"] not in calls:
+            item = {"role": "user", "content": item["output"]}
+        paired.append(item)
+    return paired
+
+
 def _transcript(message: dict[str, Any]) -> str:
     """What an answer that was spoken said."""
     audio = message.get("audio")
@@ -173,10 +207,7 @@ def _transcript(message: dict[str, Any]) -> str:
 
 
 def _short(id_: Any) -> Any:
-    """A call's id in the length that OpenAI takes: those of other providers may be of any."""
-    if not isinstance(id_, str) or len(id_) <= CALL_ID_CHARS_MAX:
-        return id_
-    return f"call_{sha256(id_.encode(errors='replace')).hexdigest()[:32]}"
+    return short_id(id_, CALL_ID_CHARS_MAX) if isinstance(id_, str) else id_
 
 
 def _file(media: Media) -> dict[str, str]:

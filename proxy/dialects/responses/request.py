@@ -7,14 +7,12 @@ the conversation. Source: OpenAI's API reference ("Create a model response").
 import re
 from typing import Any, Final
 
-import msgspec
-
 from proxy.dialects.asking import Encoded, Target, encode_json
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
-from proxy.dialects.thinking import effort_of
+from proxy.dialects.thinking import effort_of, wish_of
 from proxy.providers import Quirks
-from proxy.wire.request import Ask, Thinking
+from proxy.wire.request import Ask, Effort
 
 EXPRESSES: Final = frozenset(
     (
@@ -51,7 +49,9 @@ def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     for what JSON can not say.
     """
     quirks = target.provider.quirks
-    asked = {name: said for name, said in ask.body.items() if name not in quirks.omits}
+    reasoning = _reasoning(ask, quirks.efforts_for(target.model))
+    refused = quirks.refused(target.model, reasoning.get("effort"))
+    asked = {name: said for name, said in ask.body.items() if name not in refused}
     body: dict[str, Any] = {
         "model": target.model,
         "input": History(target.provider, format_).encode(asked["messages"]),
@@ -63,7 +63,7 @@ def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     body |= _tools(asked)
     if text := _text(asked):
         body["text"] = text
-    if reasoning := _reasoning(ask, quirks):
+    if reasoning:
         body["reasoning"] = reasoning
     include = []
     if reasoning or _REASONS.search(target.model):
@@ -87,18 +87,15 @@ def _stream(quirks: Quirks) -> dict[str, Any]:
     return stream
 
 
-def _reasoning(ask: Ask, quirks: Quirks) -> dict[str, Any]:
+def _reasoning(ask: Ask, efforts: tuple[Effort, ...]) -> dict[str, Any]:
     """How much to think, and the summary, which is the only form that it is shown in."""
-    own = ask.body.get("reasoning_effort")
-    if ask.thinking is None and own is None:
+    thinking = wish_of(ask)
+    if thinking is None or not efforts:
         return {}  # the model may be one that does not reason
-    thinking = ask.thinking or Thinking(wish={})
-    if thinking.effort is None and thinking.max_tokens is None:
-        thinking = msgspec.structs.replace(thinking, effort=own)
     reasoning: dict[str, Any] = {}
     wish = thinking.wish
     reasoning |= {name: wish[name] for name in ("context", "mode") if wish.get(name)}
-    if effort := effort_of(thinking, ask.max_tokens, known=quirks.efforts):
+    if effort := effort_of(thinking, ask.max_tokens, known=efforts):
         reasoning["effort"] = effort
     if not thinking.hidden and effort != "none":
         told = wish.get("summary")

@@ -27,6 +27,17 @@ TABLE: list[tuple[Any, Usage | None]] = [
         {"inputTokens": 2, "outputTokens": 5, "cacheReadInputTokenCount": 1322},
         Usage(prompt_tokens=1324, completion_tokens=5, cached_tokens=1322),
     ),
+    (
+        {
+            "inputTokens": 2, "outputTokens": 5, "cacheWriteInputTokens": 50,
+            "cacheDetails": [
+                {"ttl": "5m", "inputTokens": 30}, {"ttl": "1h", "inputTokens": 20}, {"ttl": "1h"}
+            ],
+        },
+        Usage(
+            prompt_tokens=52, completion_tokens=5, cache_write_tokens=50, cache_write_1h_tokens=20
+        ),
+    ),
 ]  # fmt: skip
 
 

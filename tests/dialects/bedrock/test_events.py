@@ -95,6 +95,12 @@ def test_a_stream() -> None:
     ]
 
 
+def test_a_character_cut_in_two_is_one_again() -> None:
+    pieces = stream(delta(0, text="a\ud83d"), delta(0, text="\udca7b"), *end())
+    said = "".join(event.text for event in decode(pieces) if isinstance(event, Text))
+    assert said == "a💧b"
+
+
 def test_slices_and_what_follows_the_end_change_nothing() -> None:
     wanted = decode(HELLO)
     assert decode(*(bytes([byte]) for byte in HELLO)) == wanted
@@ -316,3 +322,10 @@ def test_whatever_comes_is_read_or_malformed(said: list[Said]) -> None:
     with suppress(GatewayError):
         answer = whole(one for _, one in said)
         assert isinstance(decode_answer(answer, Quirks())[0], Started)
+
+
+def test_an_exception_that_is_too_deep_to_be_told() -> None:
+    said = b'data: {"throttlingException":' + b"[" * 300 + b"]" * 300 + b"}\n\n"
+    with pytest.raises(GatewayError) as error:
+        list(decoder(Quirks()).feed(said))
+    assert error.value.kind == "provider_malformed"

@@ -65,7 +65,7 @@ def given(id_: str, *content: Json) -> Json:
 
 def talk(*messages: Json, model: str = CLAUDE) -> tuple[list[Json], list[list[Json]]]:
     """The blocks of `system` and those of each turn, if Bedrock accepts them."""
-    system, turns = conversation(list(messages), PROVIDER, family_of(model))
+    system, turns = conversation({"messages": list(messages)}, PROVIDER, family_of(model))
     body: Json = {"messages": turns}
     if system:
         body["system"] = system
@@ -300,10 +300,26 @@ def test_thoughts_go_back_where_they_came_from(
 
 def test_an_answer_of_thoughts_alone() -> None:
     answer = {"role": "assistant", "content": "", "reasoning_details": [SIGNED]}
-    assert talk(HI, answer)[1] == [[{"text": "hi"}], THOUGHTS[:1]]
+    assert talk(HI, answer)[1] == [[{"text": "hi"}]]
 
 
 def test_an_attachment_that_it_has_no_words_for() -> None:
     with pytest.raises(GatewayError) as error:
         talk(user(text("see"), {"type": "file", "file": {"file_id": "file-1"}}))
     assert error.value.kind == "provider_unfit"
+
+
+def test_a_mark_on_an_answer_stands_behind_its_calls() -> None:
+    marked = calling(call("a"), cache_control={"type": "ephemeral"})
+    point = {"cachePoint": {"type": "default"}}
+    assert talk(HI, marked, result("a", "1"))[1][1] == [use("a"), point]
+    assert talk(HI, marked | {"content": "so"}, result("a", "1"))[1][1] == [
+        {"text": "so"},
+        use("a"),
+        point,
+    ]
+
+
+def test_an_answer_may_end_with_what_a_server_tool_gave() -> None:
+    answer = {"role": "assistant", "content": "", "reasoning_details": [SERVER]}
+    assert "toolResult" in talk(HI, answer, model=NOVA)[1][1][-1]

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.chat.compat import (
-    COUNT_MAX,
     Calls,
     citations,
     content_parts,
@@ -15,6 +14,7 @@ from proxy.dialects.chat.compat import (
     objects,
     string,
 )
+from proxy.dialects.counts import COUNT_MAX
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
 

@@ -150,10 +150,11 @@ def test_the_callers_own_words_for_thinking_hold() -> None:
 @pytest.mark.parametrize("choice", ["required", "any", FORCED])
 @pytest.mark.parametrize("slug", ["deepseek", "moonshotai"])
 def test_a_forced_call_is_made_without_thinking(slug: str, choice: object) -> None:
-    told = {"tool_choice": choice}
+    told = {"tools": [FORCED], "tool_choice": choice}
     assert sent(known()[slug], **told) == told | {"thinking": OFF}
     assert sent(known()[slug], **told, reasoning={"effort": "high"}) == told | {"thinking": OFF}
-    assert sent(known()[slug], tool_choice="auto") == {"tool_choice": "auto"}
+    free = told | {"tool_choice": "auto"}
+    assert sent(known()[slug], **free) == free
     assert sent(known()["z-ai"], **told) == told
 
 
@@ -216,4 +217,54 @@ def test_marks_on_tools_stay_where_they_are_understood() -> None:
     marked = tool | {"cache_control": {"type": "ephemeral"}}
     assert sent(to(), tools=[marked, tool])["tools"] == [tool, tool]
     assert sent(to(cache_marks=True), tools=[marked])["tools"] == [marked]
-    assert sent(to(), tools=[]) == {"tools": []}
+
+
+def test_without_tools_there_is_no_choice_among_them() -> None:
+    assert sent(to(), tool_choice="auto", parallel_tool_calls=False) == {}
+    assert sent(to(), tools=[], tool_choice="none") == {}
+
+
+def test_what_means_something_to_openrouter_alone_is_left_out() -> None:
+    ours = {"structured_outputs": True, "image_config": {"aspect_ratio": "1:1"}}
+    assert sent(to(), **ours) == {}
+    assert sent(to(reasoning_control="object"), **ours) == ours
+    choice = {"structured_outputs": {"choice": ["a", "b"]}}
+    assert sent(to(), **choice) == choice, "vLLM's own"
+
+
+@pytest.mark.parametrize(
+    ("levels", "effort", "said"),
+    [
+        ({"m": ("low", "high")}, "none", "low"),
+        ({"m": ("low", "high")}, "minimal", "low"),
+        ({"m": ("none", "high")}, "minimal", "high"),
+        ({"m": ("none",)}, "none", "none"),
+        ({"m": ("none",)}, "high", None),
+        ({"m": ()}, "high", None),
+        ({"x": (), "mm": ()}, "max", "max"),
+        ({"m": ("low",), ".*": ("high",)}, "high", "low"),
+    ],
+)
+def test_a_model_may_know_other_efforts(
+    levels: dict[str, tuple[str, ...]], effort: str, said: str | None
+) -> None:
+    told = sent(to(reasoning_control="effort", efforts_of=levels), reasoning={"effort": effort})
+    assert told == ({"reasoning_effort": said} if said else {})
+
+
+@pytest.mark.parametrize(
+    ("thinkers", "fields", "kept"),
+    [
+        (None, {}, True),
+        ("m", {}, False),
+        ("x", {}, True),
+        ("x", {"reasoning_effort": "low"}, False),
+        ("m", {"reasoning_effort": "none"}, True),
+    ],
+)
+def test_what_a_model_refuses_while_it_thinks_is_left_out(
+    thinkers: str | None, fields: Json, kept: bool
+) -> None:
+    provider = to(reasoning_control="effort", thinkers=thinkers, thinking_omits=("temperature",))
+    told = sent(provider, **fields, temperature=0.5)
+    assert told == fields | ({"temperature": 0.5} if kept else {})

@@ -181,7 +181,7 @@ def test_thinking_without_words_is_a_part_alone() -> None:
     answer = ANSWER | {"content": None, "tool_calls": [CALL]}
     (told,) = said_to("mistral", answer)
     assert told["content"] == [{"type": "thinking", "thinking": [text("hm")]}]
-    assert told["tool_calls"] == [CALL]
+    assert [call["function"] for call in told["tool_calls"]] == [CALL["function"]]
 
 
 @pytest.mark.parametrize("slug", ["deepseek", "moonshotai"])
@@ -192,3 +192,51 @@ def test_calls_of_others_get_a_blank_where_reasoning_is_required(slug: str) -> N
     spoken = {"role": "assistant", "content": "x"}
     assert said_to(slug, spoken) == [spoken]
     assert said_to("xai", called) == [called]
+
+
+SILENT = {"role": "assistant", "content": None}
+
+
+@pytest.mark.parametrize(
+    ("id_", "quirks", "told"),
+    [
+        ("call_1", {}, "call_1"),
+        ("x" * 40, {}, "x" * 40),
+        ("x" * 41, {}, "call_3164596df4fdd018b2c567ec8c03e79b"),
+        ("abcDEF123", {"call_ids": "nine"}, "abcDEF123"),
+        ("call_1234", {"call_ids": "nine"}, "b40bbee89"),
+        ("toolu_01", {"call_ids": "nine"}, "7a95b7039"),
+    ],
+)
+def test_a_call_and_its_result_have_an_id_that_is_taken(id_: str, quirks: Json, told: str) -> None:
+    result = {"role": "tool", "tool_call_id": id_, "content": "r"}
+    answer, shown = said(SILENT | {"tool_calls": [CALL | {"id": id_}]}, result, **quirks)
+    assert answer["tool_calls"][0]["id"] == shown["tool_call_id"] == told
+
+
+def test_calls_without_ids_or_arguments_are_said_as_they_are_taken() -> None:
+    bare = {"type": "function", "function": {"name": "f", "arguments": ""}, "index": 0}
+    custom = {"id": "c", "type": "custom", "custom": {"name": "g", "input": ""}}
+    odd = {"id": None, "function": None}
+    [answer] = said(SILENT | {"tool_calls": [bare, custom, odd]})
+    called = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert answer["tool_calls"] == [called, custom, odd]
+
+
+def test_an_answer_that_says_nothing_is_left_out() -> None:
+    cut = SILENT | {"reasoning": "hm", "name": "al"}
+    assert said(user(), cut, SILENT | {"content": ""}, user()) == [user(), user()]
+    assert said(cut, reasoning_replay="reasoning") == [cut]
+    assert said(cut, reasoning_replay="details") == [cut]
+    refused = SILENT | {"refusal": "no"}
+    assert said(refused) == [refused]
+
+
+def test_turns_are_joined_where_they_have_to_alternate() -> None:
+    system, one = {"role": "system", "content": "s"}, {"role": "user", "content": "a"}
+    answer = {"role": "assistant", "content": "c"}
+    turns = said(system, system, one, user(IMAGE), answer, answer, one, alternates=True)
+    joined = {"role": "assistant", "content": [text("c"), text("c")]}
+    assert turns == [system, system, user(text("a"), IMAGE), joined, one]
+    calling = answer | {"tool_calls": [CALL]}
+    assert said(answer, calling, alternates=True) == [answer, calling]

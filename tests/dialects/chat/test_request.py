@@ -370,7 +370,11 @@ def test_what_the_gateway_acts_on() -> None:
 
 THINKING: list[tuple[Json, Thinking | None]] = [
     ({}, None),
-    ({"include_reasoning": True}, None),
+    ({"include_reasoning": True}, Thinking(wish={})),
+    (
+        {"reasoning": {"enabled": True}, "reasoning_effort": "low"},
+        Thinking(wish={"enabled": True}, effort="low"),
+    ),
     ({"include_reasoning": False}, Thinking(wish={"exclude": True}, hidden=True)),
     ({"reasoning": {}}, Thinking(wish={})),
     ({"reasoning": {"effort": "high"}}, Thinking(wish={"effort": "high"}, effort="high")),

@@ -112,6 +112,16 @@ TABLE: dict[str, tuple[Json, Json]] = {
         {"tools": [tool(NOW), tool(ROOT)], "tool_choice": tool({"name": "root"})},
         {"tools": [tool(ROOT)], "tool_choice": "REQUIRED"},
     ),
+    "some allowed": (
+        {
+            "tools": [tool(NOW), tool(ROOT)],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [tool({"name": "root"})]},
+            },
+        },
+        {"tools": [tool(ROOT)], "tool_choice": "REQUIRED"},
+    ),
     "a call of nothing known": (
         {"tools": [tool(ROOT)], "tool_choice": tool({"name": "other"})},
         {"tools": [tool(ROOT)], "tool_choice": "REQUIRED"},

@@ -54,6 +54,14 @@ def block(kind: str, *deltas: Json, index: int = 0, **said: Any) -> list[Json]:
     ]
 
 
+CALLS = (
+    ToolCall(0, 0, "a", "f", ""),
+    ToolCall(0, 0, None, None, "{}"),
+    ToolCall(0, 1, "b", "f", ""),
+    ToolCall(0, 1, None, None, "{}"),
+)
+
+
 def finish(reason: Any = "end_turn", usage: Any = None, **more: Any) -> Json:
     delta = {"stop_reason": reason, "stop_sequence": None, **more}
     return {"type": "message_delta", "delta": delta, "usage": usage}
@@ -272,15 +280,22 @@ def test_usage_is_cumulative_and_told_at_the_end() -> None:
         sse(begun, finish(usage={"output_tokens": 9, "cache_read_input_tokens": None}), STOP)
     )
     counted = UsageReport(Usage(prompt_tokens=7, completion_tokens=9, cached_tokens=2))
-    assert told == [Started("msg_1"), END, counted, Ended()]
+    known = Started("msg_1", prompt=Usage(prompt_tokens=7, cached_tokens=2))
+    assert told == [known, END, counted, Ended()]
     assert answered(usage={"service_tier": "standard", "output_tokens": 4})[-1] == UsageReport(
         Usage(completion_tokens=4)
     )
 
 
-def test_a_stream_that_is_cut_has_no_usage_and_no_end() -> None:
+def test_a_stream_that_is_cut_has_only_the_usage_of_its_prompt_and_no_end() -> None:
     told = stream(sse(start(input_tokens=5, output_tokens=1), *block("text", text_delta("a"))))
-    assert told == [Started("msg_1"), Text(0, "a")]
+    assert told == [Started("msg_1", prompt=Usage(prompt_tokens=5)), Text(0, "a")]
+
+
+def test_blocks_that_nobody_says_are_over() -> None:
+    first, last = (block("tool_use", id=id_, name="f", input={})[0] for id_ in "ab")
+    told = [event for event in heard(first, last, finish("tool_use")) if event in CALLS]
+    assert told == list(CALLS)
 
 
 @pytest.mark.parametrize("kind", [*STATUSES, "new_error", None])

@@ -19,9 +19,10 @@ from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks
 from proxy.wire.events import Event
 from proxy.wire.request import Ask, Head, Thinking
+from tests.accepted.asked import asked
 from tests.accepted.messages import anthropic_accepts
 from tests.recordings import Recording, index, load
-from tests.truth import chats, kind
+from tests.truth import kind
 
 Json = dict[str, Any]
 PROVIDER = Provider(slug="anthropic", name="Anthropic", base_url="https://anthropic.invalid")
@@ -101,6 +102,7 @@ def thinking(**said: Any) -> Thinking:
         ({"service_tier": "priority"}, {"service_tier": "auto"}),
         ({"service_tier": "default"}, {"service_tier": "standard_only"}),
         ({"service_tier": "flex"}, {}),
+        ({"speed": "fast"}, {}),
         ({"cache_control": MARK}, {"cache_control": MARK}),
         (
             {"thinking": thinking(max_tokens=2000), "temperature": 0.5},
@@ -209,6 +211,12 @@ def test_vertex_has_the_headers_in_its_body_and_the_model_in_its_path() -> None:
     }
     plain = json.loads(encode_vertex(ask(), Target(PROVIDER, HAIKU)).body)
     assert plain.keys() == {"anthropic_version", "max_tokens", "messages"}
+
+
+def test_vertex_places_no_mark_by_itself() -> None:
+    sent = json.loads(encode_vertex(ask(cache_control=MARK), Target(PROVIDER, HAIKU)).body)
+    assert "cache_control" not in sent
+    assert sent["messages"][-1]["content"][-1]["cache_control"] == MARK
 
 
 def test_the_last_four_marks_are_kept() -> None:
@@ -417,24 +425,20 @@ def test_every_recorded_chat_is_one_that_anthropic_takes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     counts: Counter[str] = Counter()
-    for row in chats("openrouter"):
-        try:
-            asked = decode_request(json.dumps(load(row).request["body"]).encode())
-        except GatewayError as error:
-            counts[error.kind] += 1
-            continue
+    for _, recorded in asked():
         for model in MODELS:
-            counts[taken(asked, model)] += 1
+            counts["not_supported" if recorded is None else taken(recorded, model)] += 1
     with capsys.disabled():
         print(f"\n\nrecorded chats as Anthropic's Messages: {dict(counts)}")
     assert counts["taken"] > 1000
     assert counts.keys() <= {"taken", "not_supported", "provider_unfit"}
+    assert counts["not_supported"] == 6 * len(MODELS), "OpenRouter's own tools"
     assert counts["provider_unfit"] <= 5 * len(MODELS), "audio and video"
 
 
-def taken(asked: Ask, model: str) -> str:
+def taken(recorded: Ask, model: str) -> str:
     try:
-        encoded(asked, model)
+        encoded(recorded, model)
     except GatewayError as error:
         return error.kind
     return "taken"

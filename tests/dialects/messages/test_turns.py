@@ -1,5 +1,6 @@
 """A conversation keeps its order, and whatever it was, Anthropic takes it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -260,3 +261,56 @@ def test_any_conversation_is_one_that_anthropic_takes(
         assert turn["role"] != "assistant" or sorted(asked) == sorted(given_)
     body = {"model": "claude", "max_tokens": 1, "messages": told, "system": system}
     anthropic_accepts(body)
+
+
+def test_a_mark_on_a_message_is_one_on_its_last_block() -> None:
+    system, told = conversation(
+        [
+            say("system", "s", cache_control=MARK),
+            say("user", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+                cache_control=MARK),
+            calls(call("c"), content="so", cache_control=MARK),
+            gave("c", cache_control=MARK),
+            say("system", "t", cache_control=MARK),
+            say("assistant", "", cache_control=MARK),
+        ],
+        PROVIDER,
+        Claude(),
+    )  # fmt: skip
+    places = [system, *(turn["content"] for turn in told)]
+    marks = [["cache_control" in block for block in blocks] for blocks in places]
+    assert marks == [[True], [False, True], [False, True], [True, True]]
+
+
+def test_a_mark_on_a_part_goes_before_that_of_its_message() -> None:
+    lasting = MARK | {"ttl": "1h"}
+    part = {"type": "text", "text": "a", "cache_control": lasting}
+    _, told = conversation([say("user", [part], cache_control=MARK)], PROVIDER, Claude())
+    assert told[0]["content"] == [part]
+
+
+@pytest.mark.parametrize(
+    ("after", "goes_on"),
+    [
+        ([], True),
+        ([say("system", "t")], True),
+        ([gave("c")], True),
+        ([HI], False),
+        ([say("assistant", "and"), HI], False),
+    ],
+)
+def test_a_tool_of_the_server_that_is_still_at_work(after: list[Json], goes_on: bool) -> None:
+    detail = {
+        "type": "reasoning.server_tool_call", "tool_name": "web_search", "arguments": "{}",
+        "result": "", "tool_call_id": "s2", "format": FORMAT,
+    }  # fmt: skip
+    done = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}
+    first = detail | {"tool_call_id": "s1", "result": json.dumps(done)}
+    paused = calls(call("c"), content="let me see", reasoning_details=[first, detail])
+    told = turns(HI, paused, *after)[1][1]
+    use_1: Json = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+    use_2 = use_1 | {"id": "s2"}
+    waiting = [use_2] if goes_on else []
+    wanted = [use_1, done, "let me see", *waiting, use("c")]
+    assert told[: len(wanted)] == wanted
+    assert (use_2 in told) is goes_on

@@ -238,6 +238,18 @@ def test_a_call_that_is_told_late_is_told_whole() -> None:
     assert content(streamed(done(nameless))) == []
 
 
+def test_a_call_that_only_the_end_tells_is_told() -> None:
+    text = {"type": "response.output_text.delta", "output_index": 0, "delta": "a"}
+    called = {**CALL, "arguments": '{"x":1}'}
+    events = streamed(text, completed(message({"type": "output_text", "text": "a"}), called))
+    assert [event for event in events if isinstance(event, Text | ToolCall)] == [
+        Text(0, "a"),
+        ToolCall(0, 0, "call_1", "f", ""),
+        ToolCall(0, 0, None, None, '{"x":1}'),
+    ]
+    assert CALLED in events
+
+
 def test_a_call_without_the_usual_id_has_its_items() -> None:
     assert content(whole({"type": "function_call", "id": "fc_1", "name": "f"})) == [
         ToolCall(0, 0, "fc_1", "f", "")

@@ -442,3 +442,50 @@ def test_odd_messages_are_read_as_far_as_they_go() -> None:
         [{"role": "assistant", "content": 7, "reasoning_details": 7, "tool_calls": [{"id": "c"}]}]
     )
     assert made == [{"type": "function_call", "call_id": "c", "name": None, "arguments": "{}"}]
+
+
+def result(id_: str, output: Any = "r") -> Json:
+    return {"type": "function_call_output", "call_id": id_, "output": output}
+
+
+MISSING = "The call was not answered."
+
+
+@pytest.mark.parametrize(
+    ("told", "made"),
+    [
+        (["c1", "c2"], ["c1", "c2"]),
+        (["c1", "c2", "hi"], ["c1", "c2", ("c1", MISSING), ("c2", MISSING), "hi"]),
+        (["c1", "c2", ("c2", "r")], ["c1", "c2", ("c1", MISSING), ("c2", "r")]),
+        (["c1", "hi", ("c1", "r")], ["c1", "hi", ("c1", "r")]),
+        ([("c3", "r"), "hi"], ["r", "hi"]),
+    ],
+)
+def test_calls_and_results_are_paired(told: list[Any], made: list[Any]) -> None:
+    def said(one: Any) -> Json:
+        if isinstance(one, tuple):
+            return {"role": "tool", "tool_call_id": one[0], "content": one[1]}
+        if one.startswith("c"):
+            return {"role": "assistant", "content": None, "tool_calls": [call(one)]}
+        return {"role": "user", "content": one}
+
+    def item(one: Any) -> Json:
+        if isinstance(one, tuple):
+            return result(*one)
+        return CALLED | {"call_id": one} if one.startswith("c") else said(one)
+
+    assert items(*map(said, told)) == [item(one) for one in made]
+
+
+def test_a_custom_call_without_a_result_has_one() -> None:
+    custom = {"id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}
+    made = items({"role": "assistant", "content": None, "tool_calls": [custom]}, EMPTY)
+    output = {"type": "custom_tool_call_output", "call_id": "c1", "output": MISSING}
+    assert made[1:] == [output, EMPTY]
+
+
+def test_reasoning_that_was_kept_twice_goes_back_once() -> None:
+    detail = {"type": "reasoning.encrypted", "data": "E", "id": "rs_1", "format": OPENAI}
+    message = {"role": "assistant", "content": "a", "reasoning_details": [detail, dict(detail)]}
+    made = items(message, EMPTY, message)
+    assert [item.get("id") for item in made].count("rs_1") == 1

@@ -214,8 +214,8 @@ SAID: list[tuple[str, Json, Json]] = [
 
 @pytest.mark.parametrize(("body", "said"), [case[1:] for case in SAID], ids=[c[0] for c in SAID])
 def test_what_is_asked_is_said(body: Json, said: Json) -> None:
-    always = {"model": "gpt-4.1", "input": [{"role": "user", "content": "hi"}], "store": False}
-    assert encode(body) == always | said
+    always = {"model": "m", "input": [{"role": "user", "content": "hi"}], "store": False}
+    assert encode(body, "m") == always | said
 
 
 LOSSES: dict[str, Any] = {
@@ -273,6 +273,35 @@ def test_the_nearest_effort_is_said() -> None:
     assert encode({"reasoning_effort": "minimal"}, provider=few)["reasoning"]["effort"] == "low"
     sent = encode({"reasoning": {"effort": "xhigh"}}, provider=few)
     assert sent["reasoning"]["effort"] == "high"
+
+
+SAMPLING: Json = {"temperature": 0.5, "top_p": 0.9, "logprobs": True}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "kept"),
+    [
+        ("o3", {}, False),
+        ("gpt-5-mini", {"reasoning": {"effort": "none"}}, False),
+        ("gpt-5.2", {}, True),
+        ("gpt-5.2", {"reasoning_effort": "low"}, False),
+        ("gpt-5.2-codex", {}, False),
+        ("gpt-5.6-sol", {}, False),
+        ("gpt-5.6-sol", {"reasoning": {"enabled": False}}, True),
+    ],
+)
+def test_openai_takes_sampling_only_while_a_model_does_not_think(
+    model: str, body: Json, kept: bool
+) -> None:
+    sent = encode(body | SAMPLING, model)
+    assert ("temperature" in sent, "top_p" in sent) == (kept, kept)
+    assert ("message.output_text.logprobs" in sent["include"]) is kept
+
+
+def test_models_are_told_the_efforts_that_they_know() -> None:
+    wished = [("gpt-5-mini", "none"), ("gpt-5.1", "minimal"), ("o3", "max"), ("gpt-5-pro", "low")]
+    told = [encode({"reasoning": {"effort": e}}, m)["reasoning"]["effort"] for m, e in wished]
+    assert told == ["minimal", "low", "high", "high"]
 
 
 def test_what_a_provider_refuses_is_left_out() -> None:
