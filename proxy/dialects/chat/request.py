@@ -36,6 +36,10 @@ VALUES_MAX: Final = 250_000
 `[],` took it 1.5 s and 600,000 messages up to 1 s; now both are refused within 45 ms. Counting
 takes 1 ms of an ordinary body of 2 MB; 4 MB of prose have about 60,000 commas."""
 
+FAIR_TIERS: Final = ("auto", "default", "flex")
+"""Tiers that cost no more than what an endpoint's price says. The others are endpoints of their own
+(contract, 4.12), of which none is known yet: such a wish is then served by the ordinary one."""
+
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 _MEDIA: Final = frozenset(("image_url", "video_url", "file", "input_audio"))
@@ -57,6 +61,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     messages = _messages(fields, known)
     check_ranges(known)
     own = OWN_FIELDS | {"messages"} | unset(known)
+    if fields.get("service_tier") not in FAIR_TIERS:
+        own = own | {"service_tier"}
     travelling: dict[str, Any] = {"messages": messages}
     travelling |= {name: value for name, value in fields.items() if name not in own}
     media = [

@@ -521,3 +521,13 @@ def test_one_ask_can_be_said_to_many() -> None:
     quirks = {"max_tokens": "max_completion_tokens", "reasoning_control": "effort"}
     assert sent(asked, **quirks) == sent(asked, **quirks)
     assert msgspec.json.encode(asked) == before
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent_on"),
+    [("auto", True), ("default", True), ("flex", True), ("priority", False), ("fast", False),
+     ("scale", False), (None, False), (["priority"], False)],
+)  # fmt: skip
+def test_nobody_is_served_at_a_dearer_tier_than_is_charged(tier: object, sent_on: bool) -> None:
+    body = sent(ask(service_tier=tier))
+    assert ("service_tier" in body) == sent_on
