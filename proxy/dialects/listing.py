@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.dialects.values import mapping
 from proxy.errors import GatewayError
 from proxy.money import PriceOverride, Pricing
 from proxy.wire.listing import Listing
@@ -142,7 +143,7 @@ def _name(value: Any) -> str | None:
 
 
 def _description(raw: _Object) -> str | None:
-    value = raw.get("description") or _object(raw.get("metadata")).get("description")
+    value = raw.get("description") or mapping(raw.get("metadata")).get("description")
     return value[:_DESCRIPTION_CHARS_MAX] if isinstance(value, str) else None
 
 
@@ -173,14 +174,14 @@ def _inputs(raw: _Object) -> tuple[str, ...] | None:
     if raw.get("type") in ("llm", "vlm"):
         return ("text", "image") if raw["type"] == "vlm" else ("text",)
     flags = [raw[key] for key in _IMAGE_FLAGS if isinstance(raw.get(key), bool)]
-    words = _words(capabilities) or _words(_object(raw.get("metadata")).get("tags"))
+    words = _words(capabilities) or _words(mapping(raw.get("metadata")).get("tags"))
     if words is not None:
         flags.append(not _IMAGE_WORDS.isdisjoint(words))
     return None if not flags else ("text", "image") if any(flags) else ("text",)
 
 
 def _modalities(raw: _Object, key: str) -> tuple[str, ...] | None:
-    return _words(_object(raw.get("architecture")).get(key)) or _words(raw.get(key))
+    return _words(mapping(raw.get("architecture")).get(key)) or _words(raw.get(key))
 
 
 def _parameters(raw: _Object) -> tuple[str, ...] | None:
@@ -200,7 +201,7 @@ def _context_length(raw: _Object) -> int | None:
 
 
 def _first_count(raw: _Object, keys: Sequence[str]) -> int | None:
-    for place in (raw, *(_object(raw.get(name)) for name in _PLACES)):
+    for place in (raw, *(mapping(raw.get(name)) for name in _PLACES)):
         for key in keys:
             if count := _count(place.get(key)):
                 return count
@@ -220,11 +221,11 @@ def _pricing(raw: _Object) -> Pricing | None:
     if live := _live(raw):
         prices = [_prices(one.get("pricing")) for one in live]
         return prices[0] if all(price == prices[0] for price in prices) else None
-    return _prices(raw.get("pricing") or _object(raw.get("metadata")).get("pricing"))
+    return _prices(raw.get("pricing") or mapping(raw.get("metadata")).get("pricing"))
 
 
 def _prices(raw: Any) -> Pricing | None:
-    raw = _object(raw)
+    raw = mapping(raw)
     if "prompt" not in raw:
         raw = _per_token(raw)
     prompt, completion = _usd(raw.get("prompt")), _usd(raw.get("completion"))
@@ -286,7 +287,3 @@ def _words(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list):
         return None
     return tuple(word for word in value[:_WORDS_MAX] if _name(word)) or None
-
-
-def _object(value: Any) -> _Object:
-    return value if isinstance(value, dict) else {}

@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from proxy.dialects.values import mapping
+
 Kind = Literal["image", "file", "audio", "video"]
 
 _DATA_URL = re.compile(r"(?is)data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,(.*)")
@@ -55,9 +57,9 @@ def media_of(part: dict[str, Any]) -> Media | None:
         case "video_url" | "input_video":
             return _located("video", _url(part.get("video_url")))
         case "input_audio":
-            return _audio(_object(part.get("input_audio")))
+            return _audio(mapping(part.get("input_audio")))
         case "file":
-            return _file(_object(part.get("file")))
+            return _file(mapping(part.get("file")))
     return None
 
 
@@ -65,14 +67,14 @@ def arguments_of(call: dict[str, Any]) -> dict[str, Any]:
     """A tool call's arguments as an object; empty where they are none: a model was cut off, or
     called without any.
     """
-    said = _object(call.get("function")).get("arguments")
+    said = mapping(call.get("function")).get("arguments")
     if isinstance(said, dict):
         return said
     try:
         value = orjson.loads(said) if isinstance(said, str) else None
     except orjson.JSONDecodeError:
         return {}
-    return _object(value)
+    return mapping(value)
 
 
 def short_id(id_: str, chars_max: int) -> str:
@@ -125,7 +127,3 @@ def _located(kind: Kind, url: str | None) -> Media | None:
 def _url(said: object) -> str | None:
     url = said.get("url") if isinstance(said, dict) else said
     return url if isinstance(url, str) and url else None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

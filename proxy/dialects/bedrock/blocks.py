@@ -11,10 +11,8 @@ import binascii
 import re
 from typing import Any, Final
 
-import orjson
-
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.messages.blocks import FORMAT
+from proxy.dialects.values import json_text, mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.wire.events import Attachments, Event, Reasoning, Text, ToolCall
 
@@ -39,21 +37,21 @@ class Writing:
         block = Block(self)
         for kind, told in content.items():
             if kind == "toolUse":
-                block.begin(kind, _object(told), events)
-                given = _object(_object(told).get("input"))
+                block.begin(kind, mapping(told), events)
+                given = mapping(mapping(told).get("input"))
                 block.add(kind, {"input": json_text(given)}, events)
             elif kind == "toolResult":
-                block.begin(kind, _object(told), events)
-                block.add(kind, _object(told).get("content"), events)
+                block.begin(kind, mapping(told), events)
+                block.add(kind, mapping(told).get("content"), events)
             elif kind == "citationsContent":
-                for piece in objects(_object(told).get("content")):
+                for piece in objects(mapping(told).get("content")):
                     block.add("text", piece.get("text"), events)
-                for citation in objects(_object(told).get("citations")):
+                for citation in objects(mapping(told).get("citations")):
                     block.add("citation", citation, events)
             elif kind == "reasoningContent":
-                block.think_whole(_object(told), events)
+                block.think_whole(mapping(told), events)
             elif kind == "image":
-                block.begin(kind, _object(told), events)
+                block.begin(kind, mapping(told), events)
                 block.add(kind, told, events)
             else:
                 block.add(kind, told, events)
@@ -118,15 +116,15 @@ class Block:
                 self._writing.length += len(told)
                 events.append(Text(0, told))
         elif kind == "toolUse":
-            self._argue(_object(told).get("input"), events)
+            self._argue(mapping(told).get("input"), events)
         elif kind == "reasoningContent":
-            self._think(_object(told), events)
+            self._think(mapping(told), events)
         elif kind == "citation":
-            self._cited.append(_object(told))
+            self._cited.append(mapping(told))
         elif kind == "toolResult" and self._result is not None:
             _extend(self._result["content"], objects(told))
         elif kind == "image" and self._picture is not None:
-            source = _object(_object(told).get("source"))
+            source = mapping(mapping(told).get("source"))
             self._picture[1].append(string(source.get("bytes")) or "")
 
     def close(self, events: list[Event]) -> None:
@@ -214,8 +212,8 @@ def sealed(data: str) -> str:
 
 def _annotation(citation: _Object, place: _Object) -> _Object:
     """A citation in OpenRouter's words where it has an address, else in Bedrock's own."""
-    location = _object(citation.get("location"))
-    web = _object(location.get("web"))
+    location = mapping(citation.get("location"))
+    web = mapping(location.get("web"))
     source = string(citation.get("source")) or ""
     url = string(web.get("url")) or (source if source.startswith(("http://", "https://")) else None)
     if url is None:
@@ -245,15 +243,3 @@ def _joined(pieces: list[str]) -> str:
         return base64.b64encode(b"".join(map(base64.b64decode, pieces))).decode()
     except (binascii.Error, ValueError):
         raise GatewayError("provider_malformed", "A picture of the answer is broken.") from None
-
-
-def json_text(value: object) -> str:
-    """`value` as JSON. Raises GatewayError `provider_malformed` where it is too deep."""
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # too deep
-        raise GatewayError("provider_malformed", "The answer can not be written as JSON.") from None
-
-
-def _object(value: object) -> _Object:
-    return value if isinstance(value, dict) else {}

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.bedrock.blocks import Block, Writing, json_text
-from proxy.dialects.bedrock.counting import decode_usage
+from proxy.dialects.bedrock.blocks import Block, Writing
+from proxy.dialects.bedrock.counts import decode_usage
 from proxy.dialects.bedrock.frames import Broken, Message, Splitter
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.faults import text_of
 from proxy.dialects.reading import Decoder, parse
+from proxy.dialects.values import json_text, mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import Ended, Event, Failed, Finished, Started, UsageReport
@@ -182,7 +182,7 @@ class Reader:
 
     def read_whole(self, answer: _Object, events: list[Event]) -> None:
         """Appends the events of a whole answer; none where it is none."""
-        message = _object(_object(answer.get("output")).get("message"))
+        message = mapping(mapping(answer.get("output")).get("message"))
         if not isinstance(message.get("content"), list):
             if told := text_of(answer.get("message") or answer.get("Message")):
                 code = string(answer.get("__type"))
@@ -209,12 +209,12 @@ class Reader:
 
     def _begin(self, said: _Object, events: list[Event]) -> None:
         block = self._block(said)
-        for kind, told in _object(said.get("start")).items():
-            block.begin(kind, _object(told), events)
+        for kind, told in mapping(said.get("start")).items():
+            block.begin(kind, mapping(told), events)
 
     def _delta(self, said: _Object, events: list[Event]) -> None:
         block = self._block(said)
-        for kind, told in _object(said.get("delta")).items():
+        for kind, told in mapping(said.get("delta")).items():
             block.add(kind, told, events)
 
     def _stop(self, said: _Object, events: list[Event]) -> None:
@@ -253,13 +253,9 @@ class Reader:
 
 
 def _tier(said: _Object) -> str | None:
-    return string(_object(said.get("serviceTier")).get("type"))
+    return string(mapping(said.get("serviceTier")).get("type"))
 
 
 def _index(said: _Object) -> int:
     index = said.get("contentBlockIndex")
     return index if isinstance(index, int) else 0
-
-
-def _object(value: object) -> _Object:
-    return value if isinstance(value, dict) else {}

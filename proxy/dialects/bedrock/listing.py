@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.listing import ROWS_MAX
+from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 

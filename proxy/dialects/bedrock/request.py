@@ -14,6 +14,7 @@ from proxy.dialects.bedrock.thoughts import encode_thinking
 from proxy.dialects.bedrock.tools import encode_tools
 from proxy.dialects.bedrock.turns import conversation
 from proxy.dialects.messages.schemas import strict_schema
+from proxy.dialects.values import mapping
 from proxy.wire.request import Ask
 
 EXPRESSES: Final = frozenset({
@@ -89,7 +90,7 @@ def _format(wanted: object, family: Family) -> _Object:
     """The schema of `response_format`; a wish for any JSON has no words here."""
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         return {}
-    named = _object(wanted.get("json_schema"))
+    named = mapping(wanted.get("json_schema"))
     schema = named.get("schema")
     if not isinstance(schema, dict) or (family.claude and not family.claude.structured):
         return {}
@@ -106,18 +107,18 @@ def _rest(ask: Ask) -> _Object:
     """The parameters that stand for themselves, Bedrock's own under their names or OpenAI's."""
     said = ask.body
     fields: _Object = {}
-    guardrail = _object(said.get("guardrailConfig") or said.get("guardrail_config"))
+    guardrail = mapping(said.get("guardrailConfig") or said.get("guardrail_config"))
     if kept := {key: guardrail[key] for key in _GUARDRAIL if key in guardrail}:
         if not ask.stream:
             kept.pop("streamProcessingMode", None)
         fields["guardrailConfig"] = kept
-    if speed := _object(said.get("performanceConfig") or said.get("performance_config")):
+    if speed := mapping(said.get("performanceConfig") or said.get("performance_config")):
         fields["performanceConfig"] = {"latency": speed.get("latency")}
     if (tier := said.get("service_tier")) in _TIERS:
         fields["serviceTier"] = {"type": tier}
     labels = {
         key: value
-        for key, value in _object(said.get("metadata")).items()
+        for key, value in mapping(said.get("metadata")).items()
         if key and isinstance(value, str) and len(key) <= 256 and len(value) <= 256
         if _METADATA_CHARS.issuperset(key) and _METADATA_CHARS.issuperset(value)
     }
@@ -133,7 +134,3 @@ def _unmark(places: list[list[_Object]]) -> None:
     points = [(place, block) for place in places for block in place if "cachePoint" in block]
     for place, point in points[: max(0, len(points) - MARKS_MAX)]:
         place[:] = [block for block in place if block is not point]
-
-
-def _object(value: object) -> _Object:
-    return value if isinstance(value, dict) else {}

@@ -6,8 +6,8 @@ from typing import Any, Final
 from proxy.dialects.asking import inexpressible
 from proxy.dialects.bedrock.families import Family
 from proxy.dialects.bedrock.turns import cache_point
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.messages.schemas import strict_schema
+from proxy.dialects.values import mapping, objects
 from proxy.providers import Provider
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -33,7 +33,7 @@ def encode_tools(
     tools: list[_Object] = []
     for tool in objects(said.get("tools")):
         tools.append(_tool(tool, family, provider))
-        point = cache_point(tool, family) or cache_point(_object(tool.get("function")), family)
+        point = cache_point(tool, family) or cache_point(mapping(tool.get("function")), family)
         if point is not None and family.caches_tools:
             tools.append(point)
     if not tools:
@@ -58,7 +58,7 @@ def _called(turns: list[_Object]) -> dict[str, _Object]:
 def _tool(tool: _Object, family: Family, provider: Provider) -> _Object:
     if own := {key: tool[key] for key in _OWN if isinstance(tool.get(key), dict)}:
         return own
-    function = _object(tool.get("function"))
+    function = mapping(tool.get("function"))
     name = function.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise inexpressible(provider, "tools that are no functions, or with such a name")
@@ -78,13 +78,9 @@ def _choice(said: object) -> _Object:
     """What the caller chose; nothing where it is the model's choice, which is how it is unsaid."""
     if isinstance(said, dict):
         if said.get("type") == "allowed_tools":
-            return _choice(_object(said.get("allowed_tools")).get("mode"))
-        name = _object(said.get("function")).get("name")
+            return _choice(mapping(said.get("allowed_tools")).get("mode"))
+        name = mapping(said.get("function")).get("name")
         return {"tool": {"name": name}} if isinstance(name, str) and name else {}
     if said in ("required", "any"):
         return {"any": {}}
     return {"none": {}} if said == "none" else {}
-
-
-def _object(value: object) -> _Object:
-    return value if isinstance(value, dict) else {}

@@ -12,10 +12,10 @@ from typing import Any, Final
 from proxy.dialects.bedrock.blocks import SERVER_TOOL, sealed
 from proxy.dialects.bedrock.families import Family
 from proxy.dialects.bedrock.media import Names, attachment
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.messages.blocks import replayed
 from proxy.dialects.parts import arguments_of, parts_of
 from proxy.dialects.reading import parse
+from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.providers import Provider
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy.dialects.counts import count, usable
+from proxy.dialects.values import mapping, objects, string
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
 
@@ -30,7 +31,7 @@ class Calls:
         events = []
         for piece in pieces:
             custom = isinstance(piece.get("custom"), dict)
-            said = _object(piece.get("custom" if custom else "function"))
+            said = mapping(piece.get("custom" if custom else "function"))
             id_, name = string(piece.get("id")), string(said.get("name"))
             arguments = said.get("input" if custom else "arguments")
             if isinstance(arguments, dict):  # llama.cpp and older Ollama send an object
@@ -64,8 +65,8 @@ def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage | None:
     """
     if usable(usage.get("prompt_tokens")) is usable(usage.get("completion_tokens")) is None:
         return None
-    prompt = _object(usage.get("prompt_tokens_details"))
-    completion = _object(usage.get("completion_tokens_details"))
+    prompt = mapping(usage.get("prompt_tokens_details"))
+    completion = mapping(usage.get("completion_tokens_details"))
     reasoning = count(completion.get("reasoning_tokens")) or count(usage.get("reasoning_tokens"))
     completion_tokens = count(usage.get("completion_tokens"))
     prompt_tokens = count(usage.get("prompt_tokens"))
@@ -134,17 +135,3 @@ def citations(chunk: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         for source in sources
         if isinstance(source.get("url"), str)
     )
-
-
-def string(value: object) -> str | None:
-    """The text, if there is one."""
-    return value if isinstance(value, str) and value else None
-
-
-def objects(value: object) -> list[dict[str, Any]]:
-    """The objects in a list; none where it is no list."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.faults import text_of, word_of
+from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.wire.events import Failed
 from proxy.wire.request import Head

@@ -8,17 +8,10 @@ JSON is an error, never skipped.
 
 from typing import Any
 
-from proxy.dialects.chat.compat import (
-    Calls,
-    citations,
-    content_parts,
-    decode_usage,
-    executed,
-    objects,
-    string,
-)
+from proxy.dialects.chat.compat import Calls, citations, content_parts, decode_usage, executed
 from proxy.dialects.chat.errors import failure
 from proxy.dialects.reading import Decoder, parse
+from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (

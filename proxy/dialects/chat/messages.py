@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from proxy.dialects.asking import inexpressible
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.parts import Media, media_of, parts_of, short_id
+from proxy.dialects.values import objects
 from proxy.providers import Attachment, Provider, Quirks
 
 OPENROUTER_ADDITIONS: Final = (

@@ -6,7 +6,7 @@ caller's or a tool's result, and is cited as a file, in Cohere's own fields.
 
 from typing import Any
 
-from proxy.dialects.chat.compat import objects, string
+from proxy.dialects.values import objects, string
 
 
 def annotations(citation: dict[str, Any]) -> tuple[dict[str, Any], ...]:

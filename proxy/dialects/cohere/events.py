@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.cohere import FORMAT, PLAN, THINKING
 from proxy.dialects.cohere.citations import annotations
-from proxy.dialects.cohere.counting import decode_usage, logprobs_of, whole_logprobs
+from proxy.dialects.cohere.counts import decode_usage, logprobs_of, whole_logprobs
 from proxy.dialects.faults import text_of
 from proxy.dialects.reading import Decoder, parse
+from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -87,8 +87,8 @@ class Reader:
         """
         read = self._kinds.get(string(said.get("type")) or name)
         if read is not None:
-            delta = _object(said.get("delta"))
-            read(said, _object(delta.get("message")), events)
+            delta = mapping(said.get("delta"))
+            read(said, mapping(delta.get("message")), events)
         elif "error" in said or "type" not in said:
             # What is refused without a stream has an id and a message, and no type.
             events.append(_failed(said, said.get("error") or said.get("message")))
@@ -119,7 +119,7 @@ class Reader:
         events.append(Started(upstream_id=string(said.get("id"))))
 
     def _content(self, said: _Object, message: _Object, events: list[Event]) -> None:
-        self._block(said.get("index"), _object(message.get("content")), said, events)
+        self._block(said.get("index"), mapping(message.get("content")), said, events)
 
     def _block(
         self, index: object, block: _Object, said: _Object | None, events: list[Event]
@@ -148,15 +148,15 @@ class Reader:
         return Reasoning(0, text, (detail,))
 
     def _call_start(self, said: _Object, message: _Object, events: list[Event]) -> None:
-        call = _object(message.get("tool_calls"))
-        function = _object(call.get("function"))
+        call = mapping(message.get("tool_calls"))
+        function = mapping(call.get("function"))
         number = self._calls[_key(said.get("index"))] = len(self._calls)
         id_, name = string(call.get("id")), string(function.get("name"))
         arguments = string(function.get("arguments")) or ""
         events.append(ToolCall(0, number, id_, name or "", arguments))
 
     def _call_delta(self, said: _Object, message: _Object, events: list[Event]) -> None:
-        function = _object(_object(message.get("tool_calls")).get("function"))
+        function = mapping(mapping(message.get("tool_calls")).get("function"))
         number = self._calls.get(_key(said.get("index")))
         if number is None:
             raise GatewayError("provider_malformed", "A part of the answer belongs to no call.")
@@ -164,11 +164,11 @@ class Reader:
             events.append(ToolCall(0, number, None, None, arguments))
 
     def _cite(self, said: _Object, message: _Object, events: list[Event]) -> None:
-        if items := annotations(_object(message.get("citations"))):
+        if items := annotations(mapping(message.get("citations"))):
             events.append(Attachments(0, "annotations", items))
 
     def _end(self, said: _Object, message: _Object, events: list[Event]) -> None:
-        self._finish(_object(said.get("delta")), events)
+        self._finish(mapping(said.get("delta")), events)
 
     def _finish(self, said: _Object, events: list[Event]) -> None:
         """The usage and how it ended: beside a whole message, or in a stream's last frame."""
@@ -197,7 +197,3 @@ def _failed(said: _Object, told: object, code: str | None = None) -> Failed:
 
 def _key(index: object) -> object:
     return index if isinstance(index, int | str) else 0
-
-
-def _object(value: object) -> _Object:
-    return value if isinstance(value, dict) else {}

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.dialects import listing
-from proxy.dialects.chat.compat import objects
+from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 

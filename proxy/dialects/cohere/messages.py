@@ -8,9 +8,9 @@ detail of another provider is left out.
 from typing import Any, Final
 
 from proxy.dialects.asking import encode_json, inexpressible
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.cohere import PLAN, THINKING
 from proxy.dialects.parts import Media, arguments_of, media_of, parts_of, text_in
+from proxy.dialects.values import objects
 from proxy.providers import Provider
 
 _DETAILS: Final = ("auto", "low", "high")

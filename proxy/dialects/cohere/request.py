@@ -7,9 +7,9 @@ several answers, parallel calls switched off, a bias on tokens, alternatives of 
 from typing import Any, Final
 
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.cohere.messages import encode_messages
 from proxy.dialects.thinking import budget_of, wish_of
+from proxy.dialects.values import mapping, objects
 from proxy.wire.request import Ask, Thinking
 
 EXPRESSES: Final = frozenset({
@@ -64,7 +64,7 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     _add_tools(body, said, target)
     # It refuses a form for the answer beside tools or documents.
     if not (body.get("tools") or body.get("documents")):
-        _add_format(body, _object(said.get("response_format")))
+        _add_format(body, mapping(said.get("response_format")))
     _add_thinking(body, ask, target)
     return Encoded(encode_json(body))
 
@@ -77,9 +77,9 @@ def _add_tools(body: dict[str, Any], said: dict[str, Any], target: Target) -> No
     choice = said.get("tool_choice")
     if isinstance(choice, dict):
         # Cohere can be made to call, but not told what: it is given nothing else to call.
-        allowed = _object(choice.get("allowed_tools"))
+        allowed = mapping(choice.get("allowed_tools"))
         named = [choice, *objects(allowed.get("tools"))]
-        wanted = [_object(one.get("function")).get("name") for one in named]
+        wanted = [mapping(one.get("function")).get("name") for one in named]
         functions = [one for one in functions if one["name"] in wanted] or functions
         choice = allowed.get("mode") or choice.get("type")
     if not functions:
@@ -93,7 +93,7 @@ def _add_tools(body: dict[str, Any], said: dict[str, Any], target: Target) -> No
 
 def _requires(function: dict[str, Any]) -> bool:
     """Whether a parameter is required, without which a tool can not be strict."""
-    return bool(_object(function.get("parameters")).get("required"))
+    return bool(mapping(function.get("parameters")).get("required"))
 
 
 def _tool(function: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _add_format(body: dict[str, Any], wish: dict[str, Any]) -> None:
     if kind not in ("json_object", "json_schema"):
         return
     body["response_format"] = {"type": "json_object"}
-    schema = _object(wish.get("json_schema")).get("schema")
+    schema = mapping(wish.get("json_schema")).get("schema")
     if kind == "json_schema" and isinstance(schema, dict):
         body["response_format"]["json_schema"] = schema
 
@@ -124,7 +124,3 @@ def _add_thinking(body: dict[str, Any], ask: Ask, target: Target) -> None:
         body |= {"thinking": {"type": "enabled"}} if thinking.effort else {}
     elif budget := budget_of(thinking, completion_max or 0):
         body["thinking"] = {"type": "enabled", "token_budget": budget}
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

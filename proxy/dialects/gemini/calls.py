@@ -5,10 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
-from proxy.dialects.chat.compat import objects, string
-from proxy.errors import GatewayError
+from proxy.dialects.values import json_text, mapping, objects, string
 from proxy.wire.events import ToolCall
 
 Json = dict[str, Any]
@@ -80,10 +77,7 @@ def written(value: object) -> str:
 
     Raises GatewayError `provider_malformed` where it is too deep.
     """
-    try:
-        return orjson.dumps(value).decode() if isinstance(value, dict) else "{}"
-    except orjson.JSONEncodeError:
-        raise GatewayError("provider_malformed", "The answer is nested too deeply.") from None
+    return json_text(mapping(value))
 
 
 def _put(args: Json, part: Json) -> None:

@@ -9,11 +9,11 @@ from typing import Any, Final
 import orjson
 
 from proxy.dialects.asking import Target, inexpressible
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.gemini.family import Family
 from proxy.dialects.gemini.replay import MADE_UP, ON_END, ON_IMAGE, ON_TEXT, Part, Replay, signed
 from proxy.dialects.gemini.tools import function_name
 from proxy.dialects.parts import Media, arguments_of, media_of, parts_of, text_in
+from proxy.dialects.values import objects
 
 UNSIGNED: Final = "skip_thought_signature_validator"
 """What Google documents for a call whose signature is not known: it came from another model."""

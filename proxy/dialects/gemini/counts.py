@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.counts import count, usable
+from proxy.dialects.values import objects
 from proxy.wire.events import Usage
 
 Json = dict[str, Any]

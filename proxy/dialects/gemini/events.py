@@ -7,7 +7,6 @@ the usage so far. What follows from the parts is in `calls.py`, `server.py`, `so
 
 from typing import Any, Final
 
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.chat.errors import failure
 from proxy.dialects.gemini.calls import Calls
 from proxy.dialects.gemini.counts import decode_logprobs, decode_usage
@@ -15,6 +14,7 @@ from proxy.dialects.gemini.replay import FORMAT, ON_END, ON_IMAGE, ON_TEXT
 from proxy.dialects.gemini.server import Server, encrypted
 from proxy.dialects.gemini.sources import annotations
 from proxy.dialects.reading import Decoder, parse
+from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (

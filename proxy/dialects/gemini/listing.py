@@ -6,9 +6,9 @@ Source: Google's reference "Models", `GET /v1beta/models`. Only models that answ
 
 from typing import Any
 
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.listing import ROWS_MAX
 from proxy.dialects.reading import parse
+from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 

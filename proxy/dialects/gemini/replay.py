@@ -6,9 +6,7 @@ signature belongs to is told by its `id` (a call) or else by its `index`; `event
 
 from typing import Any, Final
 
-import orjson
-
-from proxy.dialects.chat.compat import objects, string
+from proxy.dialects.values import objects, parsed, string
 
 FORMAT: Final = "google-gemini-v1"
 
@@ -79,7 +77,7 @@ def _server_parts(detail: dict[str, Any]) -> list[Part]:
     name, id_ = detail.get("tool_name"), detail.get("tool_call_id")
     known = isinstance(id_, str) and not id_.startswith(MADE_UP)
     own: Part = {"id": id_} if known else {}
-    arguments, result = _object(detail.get("arguments")), _object(detail.get("result"))
+    arguments, result = parsed(detail.get("arguments")), parsed(detail.get("result"))
     if name == CODE:
         call, answer = {"executableCode": own | (arguments or {})}, "codeExecutionResult"
         return [call] if result is None else [call, {answer: own | result}]
@@ -88,12 +86,3 @@ def _server_parts(detail: dict[str, Any]) -> list[Part]:
     if result is None:
         return [call]
     return [call, {"toolResponse": own | ({"response": result} if result else {})}]
-
-
-def _object(said: object) -> dict[str, Any] | None:
-    """The object in a text; None where there is none."""
-    try:
-        value = orjson.loads(said) if isinstance(said, str) and said else None
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from proxy.dialects.chat.compat import string
 from proxy.dialects.gemini.calls import made_up_id, written
 from proxy.dialects.gemini.replay import CODE, FORMAT
+from proxy.dialects.values import string
 
 Json = dict[str, Any]
 Details = tuple[Json, ...]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.dialects.asking import Target
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.gemini.family import Family, thinking_config
 from proxy.dialects.gemini.schema import gemini_schema
+from proxy.dialects.values import objects
 from proxy.wire.request import Ask
 
 _SAME: Final = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, Final
 
-from proxy.dialects.chat.compat import objects, string
+from proxy.dialects.values import objects, string
 
 Json = dict[str, Any]
 

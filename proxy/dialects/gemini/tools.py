@@ -7,9 +7,9 @@ travel in their native form, as `{"google_search": {}}` or `{"type": "google_sea
 import re
 from typing import Any, Final
 
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.gemini.family import Family
 from proxy.dialects.gemini.schema import parameters_schema
+from proxy.dialects.values import objects
 
 NATIVE: Final = {
     "google_search": "googleSearch",

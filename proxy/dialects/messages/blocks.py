@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
-
 from proxy.dialects.asking import inexpressible
 from proxy.dialects.parts import Media, media_of, parts_of
+from proxy.dialects.values import parsed, string
 from proxy.providers import Provider
 
 Block = dict[str, Any]
@@ -84,11 +83,11 @@ def replayed(details: object) -> list[Block]:
     for detail in _pieces(details):
         match detail.get("type"):
             case "reasoning.text":
-                if signature := _string(detail.get("signature")):
+                if signature := string(detail.get("signature")):
                     thought = {"type": "thinking", "thinking": detail["text"]}
                     blocks.append({**thought, "signature": signature})
             case "reasoning.encrypted":
-                if data := _string(detail.get("data")):
+                if data := string(detail.get("data")):
                     blocks.append({"type": "redacted_thinking", "data": data})
             case "reasoning.server_tool_call":
                 blocks += _server_tool(detail)
@@ -109,7 +108,7 @@ def _pieces(details: object) -> Iterable[Block]:
             yield detail
             continue
         open_ = detail
-        texts.append(_string(detail.get("text")) or "")
+        texts.append(string(detail.get("text")) or "")
         if detail.get("signature"):
             yield {**detail, "text": "".join(texts)}
             open_, texts = {}, []
@@ -124,25 +123,13 @@ def _claudes(detail: Block) -> bool:
 def _server_tool(detail: Block) -> list[Block]:
     """A server tool's use and its result, which `events.py` wrote down."""
     id_, name = detail.get("tool_call_id"), detail.get("tool_name")
-    given, result = _object(detail.get("arguments")), _object(detail.get("result"))
+    given, result = parsed(detail.get("arguments")), parsed(detail.get("result"))
     if not isinstance(id_, str) or not isinstance(name, str) or given is None:
         return []
     own: Block = {key: detail[key] for key in ("caller", "server_name") if key in detail}
     type_ = "mcp_tool_use" if "server_name" in own else "server_tool_use"
     use = {"type": type_, "id": id_, "name": name, "input": given, **own}
     return [use, result] if result else [use]
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _object(text: object) -> Block | None:
-    try:
-        value = orjson.loads(text) if isinstance(text, str) else None
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _block(part: Block, provider: Provider) -> Block | None:

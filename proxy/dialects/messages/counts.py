@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.counts import count, usable
+from proxy.dialects.values import objects
 from proxy.wire.events import Usage
 
 

@@ -8,12 +8,11 @@ prompt. Recorded at Anthropic and on Vertex AI.
 
 from typing import Any, Final
 
-import orjson
-
 from proxy.dialects.faults import text_of
 from proxy.dialects.messages.blocks import FORMAT, THOUGHTS, USES, Block
 from proxy.dialects.messages.counts import decode_prompt, decode_usage
 from proxy.dialects.reading import Decoder, parse
+from proxy.dialects.values import json_text, mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -104,16 +103,16 @@ class Reader:
         """Appends what one event says; what is not known, `ping` among it, says nothing."""
         match event.get("type"):
             case "content_block_delta":
-                self._delta(_object(event.get("delta")), events)
+                self._delta(mapping(event.get("delta")), events)
             case "content_block_start":
-                self._begin(_object(event.get("content_block")), events)
+                self._begin(mapping(event.get("content_block")), events)
             case "content_block_stop":
                 self._end(events)
             case "message_start":
-                self._start(_object(event.get("message")), events)
+                self._start(mapping(event.get("message")), events)
             case "message_delta":
                 self._count(event)
-                self._finish(_object(event.get("delta")), events)
+                self._finish(mapping(event.get("delta")), events)
                 if event.get("usage"):
                     self._report(events)
             case "message_stop":
@@ -136,7 +135,7 @@ class Reader:
         tier = self._usage.get("service_tier")
         events.append(
             Started(
-                upstream_id=_string(message.get("id")),
+                upstream_id=string(message.get("id")),
                 service_tier=_TIERS.get(tier, tier) if isinstance(tier, str) else None,
                 prompt=decode_prompt(self._usage),
             )
@@ -148,7 +147,7 @@ class Reader:
         self._block_begin = self._said_chars
         type_ = block.get("type")
         if type_ == "text":
-            self._cited += _objects(block.get("citations"))
+            self._cited += objects(block.get("citations"))
             self._text(block.get("text"), events)
         elif type_ == "thinking":
             self._thought(block.get("thinking"), block.get("signature"), events)
@@ -156,7 +155,7 @@ class Reader:
             detail = {"type": "reasoning.encrypted", "data": block.get("data"), "format": FORMAT}
             events.append(Reasoning(0, "", ({**detail, "index": self._details},)))
         elif type_ == "tool_use":
-            id_, name = _string(block.get("id")), _string(block.get("name"))
+            id_, name = string(block.get("id")), string(block.get("name"))
             events.append(ToolCall(0, self._calls, id_, name or "", ""))
         elif isinstance(type_, str) and type_.endswith("_tool_result"):
             self._result(block, events)
@@ -166,7 +165,7 @@ class Reader:
         if type_ == "text_delta":
             self._text(delta.get("text"), events)
         elif type_ == "input_json_delta":
-            if piece := _string(delta.get("partial_json")):
+            if piece := string(delta.get("partial_json")):
                 self._given.append(piece)
                 if self._block.get("type") == "tool_use":
                     events.append(ToolCall(0, self._calls, None, None, piece))
@@ -175,7 +174,7 @@ class Reader:
         elif type_ == "signature_delta":
             self._thought(None, delta.get("signature"), events)
         elif type_ == "citations_delta":
-            self._cited.append(_object(delta.get("citation")))
+            self._cited.append(mapping(delta.get("citation")))
 
     def _end(self, events: list[Event]) -> None:
         block, self._block = self._block, {}
@@ -188,10 +187,12 @@ class Reader:
             self._details += 1
         elif type_ == "tool_use":
             if not self._given:
-                events.append(ToolCall(0, self._calls, None, None, _json(block.get("input"))))
+                events.append(
+                    ToolCall(0, self._calls, None, None, json_text(mapping(block.get("input"))))
+                )
             self._calls += 1
         elif type_ in USES:
-            given = "".join(self._given) or _json(block.get("input"))
+            given = "".join(self._given) or json_text(mapping(block.get("input")))
             self._uses[str(block.get("id"))] = {**block, "input": given}
 
     def _text(self, text: object, events: list[Event]) -> None:
@@ -200,7 +201,7 @@ class Reader:
             events.append(Text(0, text))
 
     def _thought(self, text: object, signature: object, events: list[Event]) -> None:
-        said, signed = _string(text) or "", _string(signature)
+        said, signed = string(text) or "", string(signature)
         if not said and signed is None:
             return
         detail: dict[str, Any] = {"type": "reasoning.text"}
@@ -215,7 +216,7 @@ class Reader:
         oldest = next(iter(self._uses), "")
         id_ = str(block.get("tool_use_id"))
         if use := self._uses.pop(id_ if id_ in self._uses else oldest, None):
-            self._server_tool(use, _json(block), events)
+            self._server_tool(use, json_text(block), events)
 
     def _server_tool(self, use: Block, result: str, events: list[Event]) -> None:
         """What a server tool was asked and gave, in full: it has to be sent back."""
@@ -234,14 +235,14 @@ class Reader:
         events.append(Reasoning(0, "", (detail,)))
 
     def _finish(self, delta: dict[str, Any], events: list[Event]) -> None:
-        native = _string(delta.get("stop_reason"))
+        native = string(delta.get("stop_reason"))
         if native is None or self._finished:
             return
         self._finished = True
         self._end(events)
         for use in self._uses.values():  # the turn was paused before their results
             self._server_tool(use, "", events)
-        if refusal := _string(_object(delta.get("stop_details")).get("explanation")):
+        if refusal := string(mapping(delta.get("stop_details")).get("explanation")):
             events.append(Refusal(0, refusal))
         reason = REASONS.get(native, "stop")
         if reason == "stop" and self._calls:
@@ -250,7 +251,7 @@ class Reader:
 
     def _count(self, message: dict[str, Any]) -> None:
         """Counts are cumulative; what a later one leaves out, or says null of, holds on."""
-        usage = _object(message.get("usage"))
+        usage = mapping(message.get("usage"))
         self._usage |= {name: value for name, value in usage.items() if value is not None}
 
     def _report(self, events: list[Event]) -> None:
@@ -274,25 +275,6 @@ def _annotation(citation: Block, begin: int, end: int) -> Block:
 
 
 def _failed(error: object) -> Failed:
-    said = _object(error)
-    type_ = _string(said.get("type"))
-    return Failed(STATUSES.get(type_ or ""), text_of(said), type_, _json(error))
-
-
-def _json(value: object) -> str:
-    try:
-        return orjson.dumps({} if value is None else value).decode()
-    except orjson.JSONEncodeError:  # too deep
-        raise GatewayError("provider_malformed", "The answer can not be written as JSON.") from None
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[Block]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    said = mapping(error)
+    type_ = string(said.get("type"))
+    return Failed(STATUSES.get(type_ or ""), text_of(said), type_, json_text(said))

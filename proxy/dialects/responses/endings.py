@@ -2,8 +2,9 @@
 
 from typing import Any, Final, TypeAlias
 
-from proxy.dialects.chat.compat import decode_usage, string
+from proxy.dialects.chat.compat import decode_usage
 from proxy.dialects.chat.errors import failure
+from proxy.dialects.values import string
 from proxy.providers import Quirks
 from proxy.wire.events import Failed, Finished, UsageReport
 

@@ -10,10 +10,10 @@ traffic of OpenAI, xAI, Azure, DeepSeek, Bedrock and OpenRouter.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from proxy.dialects.chat.compat import objects, string
 from proxy.dialects.reading import Decoder, parse
 from proxy.dialects.responses.endings import counted, failed, failure_of, finished
 from proxy.dialects.responses.items import OPENAI, citation, images_of, server_call
+from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -135,13 +135,13 @@ class Reader:
     # Events that are about the answer.
 
     def _created(self, event: Json, events: list[Event]) -> None:
-        self._start(_object(event.get("response")), events)
+        self._start(mapping(event.get("response")), events)
 
     def _ended(self, event: Json, events: list[Event]) -> None:
-        self.finish(_object(event.get("response")), events)
+        self.finish(mapping(event.get("response")), events)
 
     def _broken(self, event: Json, events: list[Event]) -> None:
-        self.finish({**_object(event.get("response")), "status": "failed"}, events)
+        self.finish({**mapping(event.get("response")), "status": "failed"}, events)
 
     def _error(self, event: Json, events: list[Event]) -> None:
         flat = {name: event.get(name) for name in ("code", "message", "param")}
@@ -179,10 +179,10 @@ class Reader:
         self._cite(_place(event), [event.get("annotation")], events)
 
     def _added(self, event: Json, events: list[Event]) -> None:
-        self._call(_place(event)[0], _object(event.get("item")), events)
+        self._call(_place(event)[0], mapping(event.get("item")), events)
 
     def _item_done(self, event: Json, events: list[Event]) -> None:
-        self._item(_place(event)[0], _object(event.get("item")), events)
+        self._item(_place(event)[0], mapping(event.get("item")), events)
 
     # Items that are told whole.
 
@@ -294,7 +294,3 @@ class Reader:
 def _place(event: Json, part: str = "content_index") -> Place:
     item, number = event.get("output_index"), event.get(part)
     return item if isinstance(item, int) else 0, number if isinstance(number, int) else 0
-
-
-def _object(value: object) -> Json:
-    return value if isinstance(value, dict) else {}

@@ -7,9 +7,9 @@ the provider's own tools, the text, the calls. Reasoning goes back as it came, o
 from typing import Any, Final
 
 from proxy.dialects.asking import inexpressible
-from proxy.dialects.chat.compat import string
 from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.responses.items import server_item
+from proxy.dialects.values import string
 from proxy.providers import Provider
 
 CALL_ID_CHARS_MAX: Final = 64

@@ -6,9 +6,7 @@ again on the next turn becomes an item once more.
 
 from typing import Any, Final
 
-import orjson
-
-from proxy.errors import GatewayError
+from proxy.dialects.values import json_text, mapping, parsed
 
 OPENAI: Final = "openai-responses-v1"
 """The `format` of reasoning that OpenAI encrypted; recorded at OpenRouter."""
@@ -44,8 +42,8 @@ def server_call(item: dict[str, Any], format_: str, index: int) -> dict[str, Any
     return {
         "type": "reasoning.server_tool_call",
         "tool_name": item["type"].removesuffix("_call"),
-        "arguments": _json(fields),
-        "result": _json(result),
+        "arguments": json_text(fields),
+        "result": json_text(result),
         "tool_call_id": item.get("id"),
         "format": format_,
         "index": index,
@@ -64,7 +62,7 @@ def server_item(detail: dict[str, Any], images: list[str]) -> dict[str, Any] | N
         item["id"] = id_
     if name not in _STATELESS:
         item["status"] = "completed"
-    item |= _object(detail.get("arguments")) | _object(detail.get("result"))
+    item |= _said(detail, "arguments") | _said(detail, "result")
     if isinstance(found := item.get("results"), list):
         item["results"] = [_without(one, "vector_store_id") for one in found]
     if name == "image_generation":
@@ -118,16 +116,7 @@ def _without(found: Any, name: str) -> Any:
     return {k: v for k, v in found.items() if k != name} if isinstance(found, dict) else found
 
 
-def _json(value: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        raise GatewayError("provider_malformed", "The answer is nested too deeply.") from None
-
-
-def _object(text: object) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text) if isinstance(text, str) else text
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _said(detail: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object in a field, which is JSON as we wrote it, or has been decoded since."""
+    value = detail.get(name)
+    return parsed(value) or mapping(value)

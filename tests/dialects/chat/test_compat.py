@@ -11,8 +11,6 @@ from proxy.dialects.chat.compat import (
     citations,
     content_parts,
     decode_usage,
-    objects,
-    string,
 )
 from proxy.dialects.counts import COUNT_MAX
 from proxy.providers import Quirks
@@ -288,15 +286,3 @@ CITED: dict[str, tuple[Json, list[Json]]] = {
 @pytest.mark.parametrize(("chunk", "expected"), CITED.values(), ids=CITED)
 def test_citations(chunk: Json, expected: list[Json]) -> None:
     assert list(citations(chunk)) == expected
-
-
-@pytest.mark.parametrize("value", [None, "", 0, 5, [], {}, True])
-def test_what_is_no_text(value: object) -> None:
-    assert string(value) is None
-    assert string("a") == "a"
-
-
-@pytest.mark.parametrize("value", [None, "ab", 5, {}, {"a": {}}])
-def test_what_is_no_list(value: object) -> None:
-    assert objects(value) == []
-    assert objects([{}, 1, "a", {"b": 1}, None]) == [{}, {"b": 1}]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.bedrock.counting import decode_usage
+from proxy.dialects.bedrock.counts import decode_usage
 from proxy.wire.events import Usage
 
 TABLE: list[tuple[Any, Usage | None]] = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.cohere.counting import decode_usage, whole_logprobs
+from proxy.dialects.cohere.counts import decode_usage, whole_logprobs
 from proxy.wire.events import Usage
 
 

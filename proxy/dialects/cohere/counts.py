@@ -8,8 +8,8 @@ beside `input_tokens`.
 from collections.abc import Iterable
 from typing import Any
 
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.counts import count, usable
+from proxy.dialects.values import objects
 from proxy.wire.events import Usage
 
 

@@ -3,8 +3,8 @@
 Counts of the cache come under two names (recorded), of which older models know only one.
 """
 
-from proxy.dialects.chat.compat import objects
 from proxy.dialects.counts import count, usable
+from proxy.dialects.values import objects
 from proxy.wire.events import Usage
 
 
