@@ -42,6 +42,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invalid_image": Kind(400, "invalid_image", Source.CALLER),
     "not_supported": Kind(400, "invalid_request", Source.CALLER),
     "model_unknown": Kind(400, "not_found", Source.CALLER),
+    "wrong_endpoint": Kind(400, "invalid_request", Source.CALLER),
     "model_ambiguous": Kind(400, "invalid_request", Source.CALLER),
     "credentials_differ": Kind(400, "invalid_request", Source.CALLER),
     "unauthenticated": Kind(401, "authentication", Source.CALLER),

@@ -35,7 +35,8 @@ class PriceOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The prices of one endpoint in USD. A key left out is charged like its general neighbour:
     cached and written tokens as prompt, those written for an hour as written, reasoning as
-    completion, audio like text.
+    completion, audio like text. The last four are ours, for what is not sold by tokens: an image
+    made, a search unit of a reranking, a character spoken, a second of audio heard.
     """
 
     prompt: Decimal
@@ -49,6 +50,10 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     input_cache_read: Decimal | None = None
     input_cache_write: Decimal | None = None
     input_cache_write_1h: Decimal | None = None
+    output_image: Decimal | None = None
+    search_unit: Decimal | None = None
+    character: Decimal | None = None
+    audio_second: Decimal | None = None
     overrides: tuple[PriceOverride, ...] = ()
 
 
@@ -101,6 +106,11 @@ class Tariff:
         self._power = max(9, *digits)
         self._scale: int = 10 ** (self._power - 9)
         self._request = self._whole(pricing.request)
+        units = (
+            pricing.output_image, pricing.search_unit, pricing.character, pricing.audio_second
+        )  # fmt: skip
+        self._units = tuple(0 if price is None else self._whole(price) for price in units)
+        self._by_units = any(self._units)
         self._thresholds = sorted({one.min_prompt_tokens for one in pricing.overrides})
         self._levels: list[_Level] = []
         for threshold in (-1, *self._thresholds):
@@ -173,6 +183,9 @@ class Tariff:
                 (usage.completion_image_tokens, level.image_output),
             )
         spent = spent_in + spent_out + self._request
+        if self._by_units:
+            made, heard = self._spent_units(usage)
+            spent_in, spent_out, spent = spent_in + heard, spent_out + made, spent + made + heard
         total_nano = self._nano(spent)
         return Cost(
             total_nano=total_nano,
@@ -180,6 +193,17 @@ class Tariff:
             prompt_nano=self._nano(spent_in),
             completion_nano=self._nano(spent_out),
         )
+
+    def _spent_units(self, usage: Usage) -> tuple[int, int]:
+        """What is made, and what goes in, of all that is not counted in tokens."""
+        image, search_unit, character, second = self._units
+        heard = usage.search_units * search_unit + usage.characters * character
+        return usage.images * image, heard + -(-usage.audio_ms * second // 1000)
+
+    def most_nano(self, most: Usage, margin: tuple[int, int] = NO_MARGIN) -> int:
+        """No usage within `most`, its tokens of whatever kinds, is charged more."""
+        tokens = self.bound_nano(most.prompt_tokens, most.completion_tokens, margin)
+        return tokens + self._nano(sum(self._spent_units(most)), margin)
 
     def bound_nano(
         self, prompt_tokens: int, completion_tokens: int, margin: tuple[int, int] = NO_MARGIN
@@ -206,7 +230,7 @@ class Tariff:
     def free(self) -> bool:
         """Whether nothing is ever charged."""
         top = self._levels[-1]
-        return not (top.dearest_prompt or top.dearest_completion or self._request)
+        return not (top.dearest_prompt or top.dearest_completion or self._request or self._by_units)
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from proxy.wire.request import Effort
+from proxy.wire.request import Effort, Task
 
 Attachment = Literal["image", "file", "audio", "video"]
 
@@ -187,6 +187,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     responses: str | None = None
     """Which of its models are asked over Responses rather than chat completions, as a regular
     expression that their names begin with. Only dialect `openai` has both."""
+
+    tasks: tuple[Task, ...] | None = None
+    """What it can be asked for beside conversations; None where that is all that its dialect has
+    words for."""
 
     author: str | None = None
     """Who wrote models whose own name does not tell; the slug when left out."""

@@ -10,7 +10,7 @@ import msgspec
 
 from proxy import __version__, logs
 from proxy.config import Config
-from proxy.dialects import OUTBOUND, expressible
+from proxy.dialects import OUTBOUND, expressible, tasks_of
 from proxy.dialects.asking import NO_HEADERS
 from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
@@ -65,6 +65,7 @@ def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]])
         timeouts_set=config.timeouts_set,
         price_of=price_of,
         expresses=expressible,
+        does=tasks_of,
     )
 
 

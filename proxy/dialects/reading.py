@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from proxy.errors import GatewayError
-from proxy.wire.events import Ended, Event
+from proxy.providers import Quirks
+from proxy.wire.events import Ended, Event, Verbatim
 from proxy.wire.frames import Frame, FrameTooLong, Splitter
 
 Read = Callable[[str, dict[str, Any], list[Event]], None]
@@ -36,6 +37,7 @@ class Decoder:
         self._splitter = Splitter()
         self._halves: list[bytes] = []
         self._ended = False
+        self._verbatim = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """The events that `data` completes, those before a fault included."""
@@ -64,9 +66,53 @@ class Decoder:
                 yield Ended()
             elif frame.data.strip():
                 events: list[Event] = []
-                self._read(frame.name, parse(frame.data, self._halves), events)
+                said = parse(frame.data, self._halves)
+                self._read(frame.name, said, events)
                 self._ended = any(isinstance(event, Ended) for event in events)
-                yield from events
+                if self._verbatim:
+                    yield Verbatim(frame.name, frame.data, said, tuple(events))
+                else:
+                    yield from events
+
+    def keep(self) -> "Decoder":
+        """Keeps every frame as it came, beside what it means: events are `Verbatim` from now on."""
+        self._verbatim = True
+        return self
+
+
+class NoStream:
+    """The decoder of what comes whole only."""
+
+    def __init__(self, quirks: Quirks) -> None:
+        del quirks
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Raises GatewayError `provider_malformed`, unless `data` is blank."""
+        if data.strip():
+            raise GatewayError("provider_malformed", "The answer is not JSON.")
+        return iter(())
+
+    def end(self) -> Iterator[Event]:
+        """Nothing."""
+        return iter(())
+
+
+def verbatim_stream(
+    decoder: Callable[[Quirks], Decoder],
+) -> Callable[[Quirks], Decoder]:
+    """`decoder`, its events as they came (`Outbound.same`)."""
+    return lambda quirks: decoder(quirks).keep()
+
+
+def verbatim_answer(
+    decode_answer: Callable[[bytes, Quirks], list[Event]],
+) -> Callable[[bytes, Quirks], list[Event]]:
+    """The same for an answer that comes whole."""
+
+    def decode(body: bytes, quirks: Quirks) -> list[Event]:
+        return [Verbatim(None, body, parse(body), tuple(decode_answer(body, quirks)))]
+
+    return decode
 
 
 def parse(data: bytes, halves: list[bytes] | None = None) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.accounts import refusals
 from proxy.accounts.ledger import Pot, Short, account_pot, allowance_pot
 from proxy.accounts.limits import claims
@@ -35,6 +37,8 @@ FREE_SUFFIX: Final = ":free"
 
 def prompt_bound(ask: Ask) -> int:
     """No prompt of `ask` is counted as more tokens: a byte of text is at most one."""
+    if ask.most is not None:
+        return ask.most.prompt_tokens
     media = TOKENS_PER_MEDIUM_MAX * (ask.media_prompt + ask.audio_prompt)
     return ask.text_bytes + media + (TOKENS_PER_TOOLS_MAX if ask.body.get("tools") else 0)
 
@@ -74,7 +78,9 @@ class Gate:
         assert plan is not None
         account = account_of(exchange)
         exchange.free = any(model.id.endswith(FREE_SUFFIX) for model, _ in plan.attempts)
-        tokens = ask.text_bytes // BYTES_PER_TOKEN + (ask.max_tokens or START_TOKENS) * ask.choices
+        tokens = ask.text_bytes // BYTES_PER_TOKEN
+        if ask.most is None:
+            tokens += (ask.max_tokens or START_TOKENS) * ask.choices
         wanted = claims(
             exchange.key,
             account,
@@ -132,7 +138,7 @@ class Gate:
         else:
             tokens, hold = await self._wait_hold(exchange, pots, price, sizes)
         exchange.hold = hold
-        if ask.max_tokens is None and ask.stream:
+        if ask.most is None and ask.max_tokens is None and ask.stream:
             cover = Cover(self._treasury, hold, price, tokens)
             exchange.cover, exchange.cover_more = cover.now, cover.more
 
@@ -160,6 +166,7 @@ class _Price:
         assert exchange.plan is not None
         self.margin = exchange.snapshot.margin
         self.prompt_tokens = prompt_bound(ask)
+        self._most = ask.most
         self._tariffs: list[Tariff] = [
             tariff_of(endpoint.pricing)
             for _, endpoint in exchange.plan.attempts
@@ -167,6 +174,9 @@ class _Price:
         ]
 
     def nano(self, tokens: int) -> int:
+        if self._most is not None:
+            most = replace(self._most, completion_tokens=tokens)
+            return max((one.most_nano(most, self.margin) for one in self._tariffs), default=0)
         return max(
             (one.bound_nano(self.prompt_tokens, tokens, self.margin) for one in self._tariffs),
             default=0,
@@ -226,6 +236,8 @@ class Cover:
 def _sizes(exchange: Exchange, ask: Ask) -> list[int]:
     """For how many completion tokens to hold, the first wish first."""
     assert exchange.plan is not None
+    if ask.most is not None:
+        return [ask.most.completion_tokens]
     if ask.max_tokens is not None:
         return [ask.max_tokens * ask.choices]
     start = START_TOKENS * ask.choices

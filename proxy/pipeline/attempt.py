@@ -4,39 +4,35 @@ The transport's plain calls come in at one side, the waiting relay looks at the 
 stands a box of bounded size: when the caller reads slowly it fills, and the provider is held back
 until it is empty again.
 
-    transport ─► head/data/end ─► reading ─► events ─► encoder ─► box ─► relay ─► caller
-                      ▲                                             │
-                      └───────────── pause / resume ────────────────┘
+    transport ─► head/data/end ─► reading ─► events ─► box ─► encoder ─► relay ─► caller
+                      ▲                                 │
+                      └───────── pause / resume ────────┘
 
-The end of an answer begins when every choice asked for has a finish reason. It is not put into the
-box: the relay sends it only after the request is settled. What an attempt hears stays its own until
-`keep` makes it the exchange's: two may run side by side.
+What an attempt hears stays its own until `keep` makes it the exchange's: two may run side by side.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError, Source
-from proxy.pipeline.box import Box
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
+from proxy.pipeline.outlet import Outlet
 from proxy.pipeline.reading import Reading
-from proxy.pipeline.settle import said_bytes
+from proxy.pipeline.settle import images_in, said_bytes
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.upstream.transport import Sent
 from proxy.wire.events import (
-    Attachments,
     Ended,
     Event,
     Failed,
     Finished,
     Started,
     UsageReport,
+    Verbatim,
     is_content,
 )
 
-BOX_BYTES_MAX = 64 * 1024
 NOBODY = -1  # the choice of what is no content
 USAGE_WAIT_S = 2.0  # for usage after the last finish, and for the provider's own end after that
 
@@ -51,7 +47,6 @@ class Attempt:
         exchange: Exchange,
         model: Model,
         endpoint: Endpoint,
-        dialect: Outbound,
         *,
         encoder: StreamEncoder | None,
         ring: Callable[[], None],
@@ -60,13 +55,11 @@ class Attempt:
         assert exchange.ask is not None
         self._exchange = exchange
         self._choices = exchange.ask.choices
-        self.reading = Reading(dialect, endpoint.provider, exchange.snapshot.signing)
-        self._encoder = encoder
+        self.reading = Reading(endpoint.provider, exchange.snapshot.signing)
+        self.outlet = Outlet(encoder)
         self._ring = ring
         self._clock = clock
-        self._box = Box()
         self._held_back = False
-        self._forgetting = False
         self.whole = encoder is None  # the caller wants the answer in one piece
         self.model = model
         self.endpoint = endpoint
@@ -76,8 +69,6 @@ class Attempt:
         self.began_at = clock()
         self.content_at: float | None = None  # the last content, or the last wait for the caller
         self.finished_at: float | None = None
-        self.events: list[Event] = []  # of an answer that goes out whole
-        self.tail: dict[int, bytes] = {}  # what is held until the request is settled
         self.committed = False  # content is on its way to the caller: no other endpoint may answer
         self.over = False
         self.error: GatewayError | None = None
@@ -86,6 +77,10 @@ class Attempt:
     def status(self) -> int | None:
         """The provider's HTTP status, once it is known."""
         return self.reading.status
+
+    def read_as(self, dialect: Outbound) -> None:
+        """In which words the provider answers: said before anything comes."""
+        self.reading.dialect = dialect
 
     # What the transport tells.
 
@@ -127,21 +122,26 @@ class Attempt:
 
     def _take(self, events: Iterable[Event]) -> None:
         for event in events:
-            match event:
-                case Started():
-                    self.heard.opened = event
-                case Finished():
-                    self._finish(event)
-                case UsageReport():
-                    self.heard.usage = event.usage
-                case Failed():
-                    self.fail(self.reading.failure(event))
-                case Ended():
-                    self._end_mark()
-            if self.over and self.error is not None:
-                return
-            self._put(event)
+            meant = event.events if isinstance(event, Verbatim) else (event,)
+            for one in meant:
+                self._hear(one)
+                if self.over and self.error is not None:
+                    return
+            self._put(event, meant)
         self._ring()
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.heard.opened = event
+            case Finished():
+                self._finish(event)
+            case UsageReport():
+                self.heard.usage = event.usage
+            case Failed():
+                self.fail(self.reading.failure(event))
+            case Ended():
+                self._end_mark()
 
     def _finish(self, event: Finished) -> None:
         self.heard.finish(event)
@@ -161,38 +161,32 @@ class Attempt:
     def _end_choice(self, choice: int, reason: str) -> None:
         finished = Finished(choice, reason, None)
         self._finish(finished)
-        self._put(finished)
+        self._put(finished, (finished,))
 
-    def _put(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
+        """Tells the caller of something that the provider did not say."""
+        self._put(event, ())
+
+    def _put(self, event: Event, meant: Iterable[Event]) -> None:
         choice, size, images = NOBODY, 0, 0
-        if is_content(event):
-            choice, size = event.choice, said_bytes(event)
-            if isinstance(event, Attachments) and event.name == "images":
-                images = len(event.items)
-            self.content_at = self._clock()
-            self.heard.speak(choice, size, images, self.content_at)
-            self.committed = not self.whole
-        if self._forgetting:
-            return
-        if self._encoder is None:
-            self.events.append(event)
-            return
-        data = self._encoder.encode(event)
-        if isinstance(event, Finished):
-            self.tail[event.choice] = data
-        elif data:
-            self._box.put((data, choice, size, images))
-            full = self._box.size_bytes > BOX_BYTES_MAX
-            if full and self.sent is not None and not self._held_back:
-                self._held_back = True
-                self.sent.pause()
+        for one in meant:
+            if is_content(one):
+                choice, more, pictures = one.choice, said_bytes(one), images_in(one)
+                size, images = size + more, images + pictures
+                self.content_at = self._clock()
+                self.heard.speak(choice, more, pictures, self.content_at)
+                self.committed = not self.whole
+        self.outlet.put(event, meant, (choice, size, images), self.reading.data_bytes)
+        if self.outlet.full and self.sent is not None and not self._held_back:
+            self._held_back = True
+            self.sent.pause()
 
     # What the relay does with it.
 
     @property
     def waiting(self) -> bool:
         """Whether anything waits for the caller."""
-        return bool(self._box)
+        return bool(self.outlet.box)
 
     @property
     def ahead(self) -> bool:
@@ -201,7 +195,11 @@ class Attempt:
 
     def take(self) -> bytes:
         """What waits for the caller; the provider may send again."""
-        data = self._box.take()
+        data = b""
+        try:
+            data = self.outlet.take()
+        except GatewayError as error:  # a provider's own objects travel in it, however deep
+            self.fail(error)
         if self._held_back:
             self._held_back = False
             self.content_at = self._clock()  # the silence was the caller's
@@ -209,23 +207,19 @@ class Attempt:
                 self.sent.resume()
         return data
 
-    def encode_end(self, usage: dict[str, Any]) -> bytes:
-        """The held end of a stream, with its usage."""
-        assert self._encoder is not None
-        return b"".join(self.tail.values()) + self._encoder.encode_end(usage)
-
     def keep(self) -> None:
         """Makes this attempt, so far as it came, the answer of the exchange."""
         self._exchange.model, self._exchange.endpoint = self.model, self.endpoint
         self._exchange.heard = self.heard
+        self._exchange.encoder = self.outlet.encoder
 
     def curtail(self, covered: Callable[[int], bool]) -> None:
         """Ends the answer where the account's money does: what waits and is not `covered` is
         dropped, and every choice that is not complete ends by its length.
         """
         heard, unfinished = self.heard, set[int]()
-        while self._box and not covered(heard.said_max):
-            _, choice, size, images = self._box.drop_last()
+        while self.outlet.box and not covered(heard.said_max):
+            _, choice, size, images, _ = self.outlet.box.drop_last()
             heard.said_bytes -= size
             heard.images -= images
             unfinished |= {choice} - {NOBODY}
@@ -240,9 +234,8 @@ class Attempt:
     def forget(self, ring: Callable[[], None]) -> None:
         """Nobody listens any more: what comes is counted, not kept, and `ring` is told of it."""
         self._ring = ring
-        self._forgetting = True
+        self.outlet.forget()
         self.take()
-        self.events.clear()
 
     # The clocks, and the ways to end.
 

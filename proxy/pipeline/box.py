@@ -6,9 +6,12 @@ money ends.
 
 from typing import TypeAlias
 
-Piece: TypeAlias = tuple[bytes, int, int, int]
-"""Bytes for the caller, their choice, how many bytes of text they say and how many images they
-are: a plain tuple, because there is one for every event of every stream."""
+from proxy.wire.events import Event
+
+Piece: TypeAlias = tuple[Event, int, int, int, int]
+"""An event for the caller, its choice, how many bytes of text it says, how many images it is, and
+how many bytes of the provider it took: a plain tuple, because there is one for every event of every
+stream."""
 
 
 class Box:
@@ -23,17 +26,17 @@ class Box:
 
     def put(self, piece: Piece) -> None:
         self._pieces.append(piece)
-        self.size_bytes += len(piece[0])
+        self.size_bytes += piece[4]
 
-    def take(self) -> bytes:
+    def take(self) -> list[Event]:
         """All that waits."""
-        data = b"".join([piece[0] for piece in self._pieces])
+        events = [piece[0] for piece in self._pieces]
         self._pieces.clear()
         self.size_bytes = 0
-        return data
+        return events
 
     def drop_last(self) -> Piece:
         """The last piece, which nobody gets."""
         piece = self._pieces.pop()
-        self.size_bytes -= len(piece[0])
+        self.size_bytes -= piece[4]
         return piece

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from proxy.accounts.keys import Key
 from proxy.accounts.limits import Rules, Taken
 from proxy.accounts.purse import Hold
+from proxy.dialects import StreamEncoder
 from proxy.errors import GatewayError
 from proxy.money import NO_MARGIN, Cost
 from proxy.pipeline.heard import Heard
@@ -87,6 +88,7 @@ class Exchange:
         self.on_gone: Callable[[], None] = lambda: None  # what a hang-up must tell
         self.model: Model | None = None
         self.endpoint: Endpoint | None = None
+        self.encoder: StreamEncoder | None = None  # of the attempt that is kept, where it streams
         self.tries: list[Try] = []
         self.cost: Cost | None = None
         self.error: GatewayError | None = None

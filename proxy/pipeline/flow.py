@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
-from proxy.dialects import Inbound
-from proxy.errors import CallerGone, GatewayError
+from proxy.dialects import Bill, Inbound
+from proxy.errors import CallerGone, GatewayError, Source
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
@@ -20,12 +20,13 @@ from proxy.pipeline.errands import CLOSING, Errands
 from proxy.pipeline.exchange import Exchange, Snapshot, origin
 from proxy.pipeline.relay import Relay, stream_head
 from proxy.pipeline.settle import estimate, reckon
+from proxy.pipeline.telling import told
 from proxy.pipeline.till import Books, Till
 from proxy.routing.health import Pool
 from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
-from proxy.wire.events import Usage
+from proxy.wire.events import Produced, Usage
 from proxy.wire.request import Ask
 
 log = logging.getLogger(__name__)
@@ -90,8 +91,11 @@ class Flow:
             exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
             caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429
-            exchange.admitted = not caller.gone
+            exchange.admitted = not caller.gone and exchange.ask.task != "count"
             await self._errands.run(exchange, caller)  # 402, 403
+            if exchange.ask.task == "count":
+                await self._count(exchange, caller, dialect)
+                return
             attempt = await self._relay(exchange, caller, dialect)  # what providers do
             await self._answer(exchange, caller, dialect, attempt)
         except GatewayError as error:
@@ -137,6 +141,7 @@ class Flow:
             rng=self._rng,
             priced_only=exchange.snapshot.enforce,
             required=ask.required,
+            task=ask.task,
         )
 
     async def _relay(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> Attempt:
@@ -163,6 +168,22 @@ class Flow:
         finally:
             self._relays.discard(relay)
 
+    async def _count(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> None:
+        """Counts a prompt: the provider's word, or an estimate where none gives it. Nothing is
+        charged, and no row is kept.
+        """
+        ask = exchange.ask
+        assert ask is not None
+        try:
+            events = (await self._relay(exchange, caller, dialect)).outlet.events
+        except GatewayError as error:
+            if error.source is Source.CALLER and error.kind != "provider_unfit":
+                raise
+            guessed = estimate(exchange).prompt_tokens
+            events = [Produced(0, {"input_tokens": guessed, "estimated": True})]
+        body, own = dialect.encode_answer(events, exchange.head, ask, Bill(Usage()))
+        await caller.answer(200, {"Content-Type": "application/json", **own}, body)
+
     def _hear_out(self, exchange: Exchange, attempt: Attempt) -> None:
         """Settles when the provider has said what it charges; the caller's limits end now."""
         exchange.drained = True
@@ -181,15 +202,20 @@ class Flow:
         assert exchange.ask is not None
         await self._gate.top_up(exchange, reckon(exchange))
         await self._till.settle(exchange)
-        usage = dialect.encode_usage(exchange.usage or Usage(), exchange.cost)
-        if exchange.ask.stream:
+        ask = exchange.ask
+        routing = told(exchange) if ask.told else None
+        bill = Bill(exchange.usage or Usage(), exchange.cost, routing)
+        if ask.stream:
             if not caller.started:
-                await caller.start(200, stream_head(exchange.id))
-            await caller.finish(attempt.encode_end(usage))
+                await caller.start(200, stream_head(exchange, dialect))
+            await caller.finish(attempt.outlet.encode_end(bill))
             return
-        hidden = exchange.ask.thinking is not None and exchange.ask.thinking.hidden
-        body = dialect.encode_answer(attempt.events, exchange.head, usage, hidden)
-        headers = {"Content-Type": "application/json", "X-Generation-Id": exchange.id}
+        body, own = dialect.encode_answer(attempt.outlet.events, exchange.head, ask, bill)
+        headers = {
+            "Content-Type": dialect.media_type(ask),
+            "X-Generation-Id": exchange.id,
+            **own,
+        }
         await caller.answer(200, headers, body)
 
     async def _fail(
@@ -202,14 +228,29 @@ class Flow:
             if caller.finished:
                 return
             if caller.started:
-                await caller.finish(dialect.encoder(exchange.head, False).encode_failure(error))
+                await self._break_off(exchange, caller, dialect, error)
                 return
             headers = {"Content-Type": "application/json", **error.headers}
-            if exchange.admitted:
-                headers["X-Generation-Id"] = exchange.id
-            await caller.answer(error.status, headers, dialect.encode_error(error))
+            id = exchange.id if exchange.admitted else None
+            if id is not None:
+                headers["X-Generation-Id"] = id
+            ask = exchange.ask
+            routing = told(exchange) if ask is not None and ask.told else None
+            body = dialect.encode_error(error, id, routing)
+            await caller.answer(error.status, headers, body)
         except CallerGone:
             exchange.cancelled = True
+
+    async def _break_off(
+        self, exchange: Exchange, caller: Caller, dialect: Inbound, error: GatewayError
+    ) -> None:
+        """Ends an answer that began, in words where its format has any for that."""
+        if dialect.breaks:
+            caller.break_off()
+            return
+        assert exchange.ask is not None
+        encoder = exchange.encoder or dialect.encoder(exchange.head, exchange.ask)
+        await caller.finish(encoder.encode_failure(error))
 
     def stop(self) -> None:
         """Ends every answer under way with an error; the drain has waited long enough."""

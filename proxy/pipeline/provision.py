@@ -71,7 +71,7 @@ class Provisions:
         if not changed:
             return ask
         messages = [changed.get(n, one) for n, one in enumerate(ask.body["messages"])]
-        return replace(ask, body=ask.body | {"messages": messages})
+        return replace(ask, body=ask.body | {"messages": messages}, native=None)
 
     def _part(self, item: Item, taken: Takes) -> dict[str, Any]:
         """What stands in its place."""

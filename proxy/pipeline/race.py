@@ -9,16 +9,19 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from proxy.dialects import Inbound, Outbound, outbound
-from proxy.dialects.asking import Target
+import msgspec
+
+from proxy.dialects import Inbound
 from proxy.errors import GatewayError, Retry
 from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.drains import owed, part
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST, name_failures, note, used
 from proxy.pipeline.visits import Visit, Visits, id_of
 from proxy.routing.health import Pool
-from proxy.upstream.transport import Call, Transport
+from proxy.upstream.transport import Transport
+from proxy.wire.events import Echo
 from proxy.wire.record import Try
 
 
@@ -58,6 +61,7 @@ class Race:
         self._last_at = last_at
         self._visits = Visits(exchange, pool, clock)
         self._lanes: list[_Lane] = []
+        self._echoes: list[Echo] = []
         self._won: _Lane | None = None
         self._hedge_at = math.inf
         # How long a whole answer usually takes is not known: only those of streams are learned.
@@ -80,13 +84,14 @@ class Race:
     def _start(self, visit: Visit) -> None:
         call = None
         try:
-            dialect, attempt = self._prepare(visit)
-            call = self._call(visit, dialect)
-        except GatewayError as error:
-            if error.retry is Retry.NEVER:
-                visit.abandon(self._clock())
-                raise
-            attempt.fail(error)  # another endpoint may have words for what this one has not
+            attempt = self._prepare(visit)
+            try:
+                call = dispatch(self._exchange, attempt, visit.credential, self._headers)
+                self._echo(call.body or b"{}", attempt)
+            except GatewayError as error:
+                if error.retry is Retry.NEVER:
+                    raise
+                attempt.fail(error)  # another endpoint may have words for what this one has not
         except BaseException:
             visit.abandon(self._clock())
             raise
@@ -96,17 +101,14 @@ class Race:
         if call is not None:
             attempt.sent = self._transport.send(call, attempt)
 
-    def _prepare(self, visit: Visit) -> tuple[Outbound, Attempt]:
+    def _prepare(self, visit: Visit) -> Attempt:
         exchange, ask, endpoint = self._exchange, self._ask, visit.endpoint
-        dialect = outbound(endpoint.provider, endpoint.model, ask)
-        hidden = ask.thinking is not None and ask.thinking.hidden
         head = exchange.head_of(visit.model, endpoint)
         attempt = Attempt(
             exchange,
             visit.model,
             endpoint,
-            dialect,
-            encoder=self._dialect.encoder(head, hidden) if ask.stream else None,
+            encoder=self._dialect.encoder(head, ask) if ask.stream else None,
             ring=self._ring,
             clock=self._clock,
         )
@@ -114,25 +116,14 @@ class Race:
         attempt.first_token_s = min(limit_s, attempt.first_token_s)
         after_s = None if self._hedged else self._pool.hedge_after_s(id_of(endpoint))
         self._hedge_at = math.inf if after_s is None else attempt.began_at + after_s
-        return dialect, attempt
+        return attempt
 
-    def _call(self, visit: Visit, dialect: Outbound) -> Call:
-        endpoint = visit.endpoint
-        target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
-        ask, provisions = self._ask, self._exchange.provisions
-        if provisions is not None:
-            ask = provisions.ask_of(ask, visit.model, endpoint)
-        encoded = dialect.encode_request(ask, target)
-        url = endpoint.provider.base_url.rstrip("/") + dialect.path(target, self._ask.stream)
-        headers = {
-            "Accept": "text/event-stream" if self._ask.stream else "application/json",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            **self._headers,
-            **encoded.headers,
-            **visit.credential.sign(url, encoded.body),
-        }
-        return Call(url, headers, encoded.body, endpoint.timeouts.connect_s)
+    def _echo(self, body: bytes, attempt: Attempt) -> None:
+        """Shows a caller that debugs what every provider was sent so far."""
+        if self._ask.echo and not attempt.whole:
+            self._echoes.append(Echo(msgspec.json.decode(body)))
+            for echo in self._echoes:
+                attempt.show(echo)
 
     # Who is ahead.
 

@@ -6,7 +6,7 @@ provider's own words leaves here with our keys or its address in it.
 
 from collections.abc import Iterable, Mapping
 
-from proxy.dialects import Outbound
+from proxy.dialects import Outbound, StreamDecoder
 from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
 from proxy.providers import Provider
@@ -22,11 +22,13 @@ class Reading:
     before it have been taken.
     """
 
-    def __init__(self, dialect: Outbound, provider: Provider, signing: Signing) -> None:
-        self._dialect = dialect
+    def __init__(
+        self, provider: Provider, signing: Signing, dialect: Outbound | None = None
+    ) -> None:
+        self.dialect = dialect  # None where the provider was never asked
         self._provider = provider
         self._signing = signing
-        self._decoder = dialect.decoder(provider.quirks)
+        self._decoder: StreamDecoder | None = None
         self._body: bytearray | None = None  # an answer or an error that is decoded whole
         self._unsaid = False  # neither JSON nor a stream by its head
         self._headers: Mapping[str, str] = {}
@@ -39,13 +41,17 @@ class Reading:
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Status and headers; they tell the form of what follows."""
+        assert self.dialect is not None
         self.status = status
+        self._decoder = self.dialect.decoder(self._provider.quirks)
         form = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if not self._good:
             self._body = bytearray()
             self._headers = headers
         elif headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
             raise _malformed("compressed, which was not asked for")
+        elif self.dialect.raw and not form.endswith("json"):
+            return
         elif form.endswith("json"):
             self._body = bytearray()
         elif form in ("text/html", "application/xhtml+xml"):
@@ -60,6 +66,7 @@ class Reading:
             self._unsaid = False
             self._body = bytearray() if begin.startswith(b"{") else None
         if self._body is None:
+            assert self._decoder is not None
             return self._decoder.feed(data)
         limit = ANSWER_BYTES_MAX if self._good else ERROR_BYTES_MAX
         if len(self._body) + len(data) <= limit:
@@ -71,13 +78,14 @@ class Reading:
     def end(self, *, broken: bool) -> Iterable[Event]:
         """The last events. A body that broke off is none, except that a refusal's status holds."""
         if self._body is None:
-            return self._decoder.end()
+            return self._decoder.end() if self._decoder is not None else ()
         if not self._good:
             assert self.status is not None
             raise self.failure(decode_refusal(self.status, bytes(self._body), self._headers))
-        return (
-            () if broken else self._dialect.decode_answer(bytes(self._body), self._provider.quirks)
-        )
+        if broken:
+            return ()
+        assert self.dialect is not None
+        return self.dialect.decode_answer(bytes(self._body), self._provider.quirks)
 
     def failure(self, failed: Failed) -> GatewayError:
         """What a refusal, or an error inside of an answer, amounts to; no more than a caller may

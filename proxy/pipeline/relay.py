@@ -18,23 +18,26 @@ from proxy.pipeline.race import Race
 from proxy.routing.health import Pool
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
-from proxy.wire.frames import PROCESSING
 from proxy.wire.record import Try
 
 FIRST_COMMENT_S = 1.0
 COMMENT_S = 5.0
 STREAM_S_MAX = 3600.0  # no answer takes longer; all attempts of one request share it
 
-EVENT_STREAM = (
-    (b"content-type", b"text/event-stream"),
+UNBUFFERED = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx in front of us must not collect events
 )
 
 
-def stream_head(generation: str) -> list[tuple[bytes, bytes]]:
+def stream_head(exchange: Exchange, dialect: Inbound) -> list[tuple[bytes, bytes]]:
     """The headers of a streamed answer."""
-    return [*EVENT_STREAM, (b"x-generation-id", generation.encode())]
+    assert exchange.ask is not None
+    return [
+        (b"content-type", dialect.media_type(exchange.ask).encode()),
+        *UNBUFFERED,
+        (b"x-generation-id", exchange.id.encode()),
+    ]
 
 
 class Relay:
@@ -58,6 +61,7 @@ class Relay:
         self._exchange = exchange
         self._stream = exchange.ask.stream
         self._caller = caller
+        self._dialect = dialect
         self._bell = Bell()
         self._clock = asyncio.get_running_loop().time
         self._last_at = exchange.started_at + STREAM_S_MAX
@@ -142,7 +146,9 @@ class Relay:
             return True
         if not attempt.waiting:
             return False
-        await self._write(attempt.take())
+        data = attempt.take()
+        if data:
+            await self._write(data)
         return True
 
     async def _cover_more(self, tokens: int) -> bool:
@@ -158,13 +164,20 @@ class Relay:
             return
         if self._stream and (won is None or won.finished_at is None):
             if now >= self._comment_at:
-                await self._write(PROCESSING)
+                await self._comment()
                 return
             until = min(until, self._comment_at)
         await self._bell.wait(until)
 
+    async def _comment(self) -> None:
+        """Says that we live; in what has no words for it, nothing."""
+        if self._dialect.waiting:
+            await self._write(self._dialect.waiting)
+        else:
+            self._comment_at = STREAM_S_MAX + self._exchange.started_at
+
     async def _write(self, data: bytes) -> None:
         if not self._caller.started:
-            await self._caller.start(200, stream_head(self._exchange.id))
+            await self._caller.start(200, stream_head(self._exchange, self._dialect))
         await self._caller.write(data)
         self._comment_at = self._clock() + COMMENT_S

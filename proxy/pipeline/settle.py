@@ -14,13 +14,25 @@ from proxy.money import cost_of
 from proxy.pipeline.admit import account_of, prompt_bound
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
-from proxy.wire.events import Audio, Event, Reasoning, Refusal, Text, ToolCall, Usage
+from proxy.wire.events import (
+    Attachments,
+    Audio,
+    Event,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
 from proxy.wire.record import Candidate, Generation
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIUM = 1000
 _NO_USAGE = Usage()
+_BOUNDED = (
+    "prompt_tokens", "completion_tokens", "images", "search_units", "characters", "audio_ms"
+)  # fmt: skip
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
 MORE_PROMPT_TOKENS = 65_536  # than the prompt's bytes: the most in recorded traffic is 22,399
 MORE_TOKENS = 8192  # than the answer's bytes: the most in recorded traffic is 2,528
@@ -132,6 +144,8 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
     ask, endpoint = exchange.ask, exchange.endpoint
     assert ask is not None
     assert endpoint is not None
+    if ask.most is not None:
+        return within(usage, ask.most)
     prompt_max = prompt_bound(ask) + MORE_PROMPT_TOKENS
     if ask.media_prompt or ask.audio_prompt:
         prompt_max = max(prompt_max, endpoint.context_length or MEDIA_TOKENS_MAX)
@@ -147,6 +161,14 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
     )
 
 
+def within(usage: Usage, most: Usage) -> Usage:
+    """`usage`, no count of it above that of `most`; parts of tokens are bounded by their whole."""
+    over = {
+        name: getattr(most, name) for name in _BOUNDED if getattr(usage, name) > getattr(most, name)
+    }
+    return replace(usage, **over) if over else usage
+
+
 def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     """Usage guessed from the bytes of text, marked as such; the prompt as the provider counted it,
     where it did so before it was cut. `heard` is of an attempt other than the exchange's.
@@ -154,6 +176,10 @@ def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     ask, heard = exchange.ask, heard or exchange.heard
     assert ask is not None
     completion = -(-heard.said_bytes // BYTES_PER_TOKEN)
+    if ask.most is not None:
+        prompt = -(-ask.text_bytes // BYTES_PER_TOKEN)
+        guessed = replace(ask.most, prompt_tokens=prompt, completion_tokens=0, estimated=True)
+        return within(guessed, ask.most)
     if (counted := heard.opened.prompt) is not None:
         return replace(counted, completion_tokens=completion, estimated=True)
     messages = ask.body["messages"]
@@ -161,6 +187,11 @@ def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     prompt = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
     prompt += TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
+
+
+def images_in(event: Event) -> int:
+    """How many images it is."""
+    return len(event.items) if isinstance(event, Attachments) and event.name == "images" else 0
 
 
 def said_bytes(event: Event) -> int:

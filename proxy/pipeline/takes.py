@@ -85,7 +85,7 @@ def takes(model: Model, endpoint: Endpoint, ask: Ask) -> Takes:
 
 def items(ask: Ask) -> Iterator[Item]:
     """All attachments, in their order."""
-    for number, message in enumerate(ask.body["messages"]):
+    for number, message in enumerate(ask.body.get("messages", ())):
         content = message.get("content")
         for index, part in enumerate(content if isinstance(content, list) else ()):
             media = media_of(part)

@@ -12,9 +12,11 @@ import msgspec
 from proxy.errors import GatewayError
 from proxy.money import FREE, Pricing
 from proxy.providers import Provider
-from proxy.routing.slugs import may_chat, may_reason, slug_of
+from proxy.routing.kinds import modalities_of, tasks_for
+from proxy.routing.slugs import may_reason, slug_of
 from proxy.routing.waits import Timeouts, TimeoutsRow, Waits
 from proxy.wire.listing import PARAMETERS, Listing
+from proxy.wire.request import Task
 
 _INPUTS: Final = ("text", "image")
 _OUTPUTS: Final = ("text",)
@@ -23,6 +25,9 @@ _CANDIDATES_MAX: Final = 20
 
 PriceOf = Callable[[Provider, str], Pricing | None]
 Expresses = Callable[[Provider, str], Collection[str] | None]
+Does = Callable[[Provider], Collection[Task]]
+
+_TALK: Final[frozenset[Task]] = frozenset(("chat", "completion", "count"))
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     supported_parameters: tuple[str, ...] | None
     pricing: Pricing | None
     timeouts: Timeouts
+    tasks: frozenset[Task] = _TALK
 
     @property
     def tag(self) -> str:
@@ -136,6 +142,7 @@ def build(
     timeouts_set: Collection[str] = (),
     price_of: PriceOf,
     expresses: Expresses = lambda _provider, _model: None,
+    does: Does = lambda _provider: _TALK,
 ) -> Catalogue:
     """The catalogue of what `providers` list and of what is `configured`.
 
@@ -146,6 +153,9 @@ def build(
     waits the operator chose: only the others are longer for local providers and reasoning models.
 
     `expresses` gives the parameters that a provider can be told of at all, None where it is any.
+    `does` gives the tasks that a provider can be asked for; what a model is for is told by what it
+    puts out, and by its name.
+
     Prices: configured, else the provider's own, else `price_of`, else free where local.
     """
     by_slug = {provider.slug: provider for provider in providers}
@@ -169,6 +179,7 @@ def build(
                     waits=waits,
                     price_of=price_of,
                     sayable=expresses(provider, said.model),
+                    does=does(provider),
                 )
             )
         models.append(_model(row, endpoints, offers))
@@ -186,7 +197,7 @@ def _discovered(
     named = {(one.provider, one.model) for row in configured for one in row.endpoints}
     for provider in providers:
         for listing in listings.get(provider.slug, ()):
-            if listing.output_modalities is not None or may_chat(listing.model):
+            if listing.output_modalities is not None or modalities_of(listing.model):
                 listed[provider.slug, listing.model] = listing
                 if (provider.slug, listing.model) in named:
                     continue  # it has its model; by its own name it would be another one as well
@@ -221,9 +232,15 @@ def _model(row: ModelRow, endpoints: list[Endpoint], offers: list[Listing]) -> M
         description=first("description"),
         context_length=row.context_length or max(lengths, default=None),
         input_modalities=row.input_modalities or first("input_modalities") or _INPUTS,
-        output_modalities=row.output_modalities or first("output_modalities") or _OUTPUTS,
+        output_modalities=(
+            row.output_modalities or first("output_modalities") or _outputs(endpoints)
+        ),
         endpoints=tuple(endpoints),
     )
+
+
+def _outputs(endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
+    return next((said for one in endpoints if (said := modalities_of(one.model))), _OUTPUTS)
 
 
 def _endpoint(
@@ -235,12 +252,14 @@ def _endpoint(
     waits: Waits,
     price_of: PriceOf,
     sayable: Collection[str] | None,
+    does: Collection[Task],
 ) -> Endpoint:
     pricing = said.pricing or listing.pricing or price_of(provider, said.model)
     if said.supported_parameters is None:
         reasons = may_reason(row.id) or may_reason(said.model)
     else:
         reasons = "reasoning" in said.supported_parameters
+    outputs = row.output_modalities or listing.output_modalities or modalities_of(said.model)
     return Endpoint(
         provider=provider,
         model=said.model,
@@ -250,6 +269,7 @@ def _endpoint(
         supported_parameters=_supported(said.supported_parameters, sayable),
         pricing=pricing or (FREE if provider.local else None),
         timeouts=waits.of(said.timeouts, local=provider.local, reasons=reasons),
+        tasks=tasks_for(said.model, outputs or _OUTPUTS).intersection(does),
     )
 
 

@@ -9,10 +9,12 @@ from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.health import Pool
 from proxy.routing.ranking import rank
 from proxy.wire.record import Candidate
+from proxy.wire.request import Task
 
 _NO_PRICE = "has no price, and credits can only pay for what has one"
 
 _LACKS = "does not support "
+_UNFIT = "is not for requests of the kind "
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -34,15 +36,17 @@ def plan(
     rng: Callable[[], float],
     priced_only: bool = False,
     required: Collection[str] = (),
+    task: Task = "chat",
 ) -> Plan:
     """The endpoints of the first of `names` as `pool` and their prices rank them, then those of
     the next. `now` is seconds of the pool's clock, `rng` uniform in [0, 1); `priced_only` leaves
     out what has no price, because somebody's credits are to pay for it; `required` are parameters
-    that an endpoint must support.
+    that an endpoint must support, `task` is what it must be able to do.
 
     Raises GatewayError: `invalid_request` without names, `model_unknown` or `model_ambiguous` for
     any of them, `no_provider` where nobody serves any of them, `no_price` where only endpoints
-    without a price do and those do not count, `no_endpoint` where nobody supports what is required.
+    without a price do and those do not count, `no_endpoint` where nobody supports what is required,
+    `wrong_endpoint` where nobody can do the task.
     """
     if not names:
         raise GatewayError("invalid_request", "No models provided")
@@ -58,7 +62,7 @@ def plan(
             if id in seen:
                 continue
             seen.add(id)
-            why = _excluded(endpoint, priced_only, required)
+            why = _excluded(endpoint, priced_only, required, task)
             if why is None:
                 usable.append(endpoint)
             else:
@@ -68,12 +72,16 @@ def plan(
             attempts.append((model, endpoint))
             candidates.append(_candidate(endpoint, word, price_nano))
     if not attempts:
-        raise _nobody(models, excluded)
+        raise _nobody(models, excluded, task)
     return Plan(tuple(attempts), (*candidates, *excluded))
 
 
-def _excluded(endpoint: Endpoint, priced_only: bool, required: Collection[str]) -> str | None:
+def _excluded(
+    endpoint: Endpoint, priced_only: bool, required: Collection[str], task: Task
+) -> str | None:
     """Why an endpoint can not be asked, if it can not."""
+    if task not in endpoint.tasks:
+        return f"{_UNFIT}{task}"
     if priced_only and endpoint.pricing is None:
         return _NO_PRICE
     supported = endpoint.supported_parameters
@@ -81,8 +89,11 @@ def _excluded(endpoint: Endpoint, priced_only: bool, required: Collection[str]) 
     return f"{_LACKS}{', '.join(lacking)}" if lacking else None
 
 
-def _nobody(models: Sequence[Model], excluded: Sequence[Candidate]) -> GatewayError:
+def _nobody(models: Sequence[Model], excluded: Sequence[Candidate], task: Task) -> GatewayError:
     wanted = ", ".join(model.id for model in models)
+    if excluded and all((one.excluded or "").startswith(_UNFIT) for one in excluded):
+        message = f"{wanted} can not be asked for this: its kind of request is another ({task})"
+        return GatewayError("wrong_endpoint", message)
     if any((one.excluded or "").startswith(_LACKS) for one in excluded):
         return GatewayError(
             "no_endpoint", "No endpoints found that can handle the requested parameters."

@@ -131,15 +131,6 @@ _FOREIGN: Final = re.compile(r"[^\x00-\x7f]+")
 _UNFIT: Final = re.compile(r"[^a-z0-9._]+")
 _EDGES: Final = "-._"
 
-_NO_CHAT: Final = re.compile(
-    r"embed|whisper|dall-e|moderation|rerank|transcri|realtime|(?<!safe)guard|diffusion"
-    r"|(?<![a-z])(?:tts|speech|image|video|sora|imagen|veo|flux|ocr|asr|clip|bge|gte|e5|lyria|orpheus)"
-    r"(?![a-z])"
-    # OpenAI lists what it served before chat, too.
-    r"|(?:^|[/:])(?:text-|code-)?(?:ada|babbage|curie|davinci)(?=[-:]|$)"
-    r"|turbo-instruct|-search-(?:doc|query|code|text)|(?:text|code)-(?:search|similarity)-"
-    r"|-similarity(?:$|-)"
-)
 _REASONS: Final = re.compile(
     r"(?<![a-z0-9])(?:o[1-9](?![a-z0-9])|r1(?![a-z0-9])|gpt-5|gpt-oss|qwq|magistral|deep-research"
     r"|grok-[4-9]|glm-[5-9]|glm-4\.[5-9]|kimi-k[3-9]|kimi-k2\.[5-9]|deepseek-v[4-9]|minimax-m[1-9]"
@@ -159,14 +150,6 @@ def slug_of(model: str, *, author: str) -> str:
     while (again := _step(slug, author)) != slug:
         slug = again
     return slug
-
-
-def may_chat(model: str) -> bool:
-    """Whether a model of this name may answer a chat; for listings that do not say.
-
-    A guess by name: embeddings, speech, images, moderation and rerankers are told apart.
-    """
-    return _NO_CHAT.search(model.lower()) is None
 
 
 def may_reason(model: str) -> bool:

@@ -97,6 +97,12 @@ class Caller:
         await self.start(status, [*pairs, (b"content-length", str(len(body)).encode())])
         await self.finish(body)
 
+    def break_off(self) -> None:
+        """No last piece: servers then close the connection, which tells the caller that the answer
+        is not whole.
+        """
+        self.finished = True
+
     async def _say(self, message: dict[str, object]) -> None:
         if self.gone:
             raise CallerGone

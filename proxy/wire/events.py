@@ -13,7 +13,8 @@ import msgspec
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Token counts in OpenRouter's counting: cached and written tokens are part of the prompt,
     those written for an hour part of the written, reasoning tokens part of the completion. All are
-    counts of the model's own tokenizer.
+    counts of the model's own tokenizer. What is not sold by tokens is counted beside them:
+    `images` made, `search_units` of a reranking, `characters` spoken, `audio_ms` heard.
     """
 
     prompt_tokens: int = 0
@@ -26,6 +27,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
     completion_audio_tokens: int = 0
     completion_image_tokens: int = 0
+    images: int = 0
+    search_units: int = 0
+    characters: int = 0
+    audio_ms: int = 0
     estimated: bool = False  # the provider gave none; `pipeline/settle.py` says how it was guessed
 
 
@@ -98,6 +103,39 @@ class Attachments(Event, frozen=True):
     items: tuple[dict[str, Any], ...]
 
 
+class Produced(Event, frozen=True):
+    """A piece of an answer that is no message; its task says what `value` is, in OpenRouter's form:
+    one vector, the ranking, the transcript with all that belongs to it, a count.
+    """
+
+    choice: int
+    value: Any
+
+
+class Sound(Event, frozen=True):
+    """A piece of a recording, in the encoding that was asked for."""
+
+    choice: int
+    data: bytes
+
+
+class Echo(Event, frozen=True):
+    """What was sent to a provider, for a caller that debugs."""
+
+    body: dict[str, Any]
+
+
+class Verbatim(Event, frozen=True):
+    """An event of a provider that speaks its caller's format, as it came, and what it means. `name`
+    is that of its frame, None for an answer that came whole.
+    """
+
+    name: str | None
+    data: bytes
+    said: dict[str, Any]
+    events: tuple[Event, ...]
+
+
 class Finished(Event, frozen=True):
     """A choice is complete. `reason` is OpenRouter's word, `native` the provider's own."""
 
@@ -128,7 +166,7 @@ class Ended(Event, frozen=True):
     """The dialect's own end mark. The end of the bytes alone is not one."""
 
 
-Content: TypeAlias = Text | Refusal | Reasoning | ToolCall | Audio | Attachments
+Content: TypeAlias = Text | Refusal | Reasoning | ToolCall | Audio | Attachments | Produced | Sound
 
 
 def is_content(event: Event) -> TypeGuard[Content]:
@@ -141,7 +179,9 @@ def is_content(event: Event) -> TypeGuard[Content]:
             return event.text != ""
         case Reasoning():
             return event.text != "" or event.details != ()
-        case ToolCall() | Audio() | Attachments():
+        case ToolCall() | Audio() | Attachments() | Produced():
             return True
+        case Sound():
+            return event.data != b""
         case _:
             return False

@@ -4,11 +4,21 @@ OpenRouter's chat format is the widest of the formats callers speak, so `body` k
 fields that the gateway itself acts on stand beside it, decoded and checked.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from proxy.wire.events import Usage
+
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+Task: TypeAlias = Literal[
+    "chat", "completion", "count", "embeddings", "rerank", "image", "speech", "transcription"
+]
+"""What is asked for. `completion` is a text's continuation, `count` the tokens of a prompt."""
+
+Words: TypeAlias = Literal["chat", "messages", "responses", "completions"]
+"""The formats that callers and providers both speak."""
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +40,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes`
     is the size of all that is not media; no prompt of it has more tokens. `betas` are the caller's
     `x-anthropic-beta` marks. `required` are the parameters without which an endpoint is none.
+
+    Of a task that is no conversation `body` has the fields of OpenRouter's own API for it, and
+    `most` is what it can use at most. `native` is the request in the `words` of its caller, for a
+    provider that speaks the same; the fields that are the gateway's are taken out of it. `echo`
+    asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
     """
 
     models: tuple[str, ...]
@@ -44,6 +59,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: int = 0
     betas: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
+    task: Task = "chat"
+    words: Words = "chat"
+    native: dict[str, Any] | None = None
+    most: Usage | None = None
+    echo: bool = False
+    told: bool = False
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

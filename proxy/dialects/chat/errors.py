@@ -41,9 +41,14 @@ def envelope(error: GatewayError) -> dict[str, Any]:
     return {"error": {"message": error.message, "code": error.status, "metadata": metadata}}
 
 
-def encode_error(error: GatewayError) -> bytes:
+def encode_error(
+    error: GatewayError, id: str | None = None, routing: dict[str, Any] | None = None
+) -> bytes:
     """The body of an answer that failed before anything of it was sent."""
-    return orjson.dumps(envelope(error), default=str)
+    told = envelope(error)
+    if routing is not None and error.status != 500:  # of which nothing is told (contract, 2.5)
+        told["openrouter_metadata"] = routing
+    return orjson.dumps(told, default=str)
 
 
 def encode_failed_event(error: GatewayError, head: Head) -> dict[str, Any]:

@@ -54,8 +54,14 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     Raises GatewayError `invalid_request`, `invalid_image` or `not_supported`, each naming the
     field.
     """
+    return ask_of(decode_object(body), len(body), headers)
+
+
+def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> Ask:
+    """The same of a request that was decoded, or that another format's was brought into; its body
+    had `size_bytes`.
+    """
     refuse_unbuilt_headers(headers)
-    fields = decode_object(body)
     known = decode_fields(fields)
     refuse_unbuilt(fields)
     messages = _messages(fields, known)
@@ -73,7 +79,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         if part["type"] in _MEDIA
     ]
     types = [part["type"] for part in media]
-    text_bytes = len(body) - sum(map(_text_size, media))
+    text_bytes = max(0, size_bytes - sum(map(_text_size, media)))
     mend(messages)
     return Ask(
         models=_models(known),

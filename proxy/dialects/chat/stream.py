@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 
+from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.errors import encode_failed_event
+from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
 from proxy.money import Cost, to_usd
 from proxy.wire.events import (
@@ -27,7 +29,7 @@ from proxy.wire.events import (
     Usage,
 )
 from proxy.wire.frames import DONE, encode_data
-from proxy.wire.request import Head
+from proxy.wire.request import Ask, Head
 
 GROWING = ("reasoning.text", "reasoning.summary")
 GROWING_TEXTS = ("data", "transcript", "text", "summary")
@@ -36,9 +38,9 @@ GROWING_TEXTS = ("data", "transcript", "text", "summary")
 class Encoder:
     """One answer, streamed. Each method gives the bytes to send, which may be none."""
 
-    def __init__(self, head: Head, *, hide_reasoning: bool = False) -> None:
+    def __init__(self, head: Head, ask: Ask) -> None:
         self._head = head
-        self._hide_reasoning = hide_reasoning
+        self._hide_reasoning = hides_reasoning(ask)
         self._started = Started()
         self._finished: dict[int, dict[str, Any]] = {}
 
@@ -66,10 +68,12 @@ class Encoder:
             case _:
                 return b""
 
-    def encode_end(self, usage: dict[str, Any]) -> bytes:
-        """The finish again with `usage` (an object of `encode_usage`), and the end mark."""
-        choices = list(self._finished.values())
-        return self._chunk(choices, {"usage": usage}) + DONE
+    def encode_end(self, bill: Bill) -> bytes:
+        """The finish again with usage and cost, and the end mark."""
+        more: dict[str, Any] = {"usage": encode_usage(bill.usage, bill.cost)}
+        if bill.routing is not None:
+            more["openrouter_metadata"] = bill.routing
+        return self._chunk(list(self._finished.values()), more) + DONE
 
     def encode_failure(self, error: GatewayError) -> bytes:
         """The error event after which nothing more comes, and the end mark."""
@@ -92,6 +96,11 @@ class Encoder:
         if more:
             chunk |= more
         return encode_data(_json(chunk))
+
+
+def hides_reasoning(ask: Ask) -> bool:
+    """Whether the caller wishes not to see what the model thinks."""
+    return ask.thinking is not None and ask.thinking.hidden
 
 
 def _json(value: dict[str, Any]) -> bytes:
@@ -180,10 +189,9 @@ def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
     }
 
 
-def encode_answer(
-    events: Iterable[Event], head: Head, usage: dict[str, Any], *, hide_reasoning: bool = False
-) -> bytes:
+def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> Encoded:
     """A whole answer out of its events."""
+    hide_reasoning = hides_reasoning(ask)
     started = Started()
     choices: dict[int, _Message] = {}
     for event in events:
@@ -202,8 +210,10 @@ def encode_answer(
     if started.service_tier is not None:
         answer["service_tier"] = started.service_tier
     answer["choices"] = [choices[index].render(index) for index in sorted(choices)]
-    answer["usage"] = usage
-    return _json(answer)
+    answer["usage"] = encode_usage(bill.usage, bill.cost)
+    if bill.routing is not None:
+        answer["openrouter_metadata"] = bill.routing
+    return Encoded(_json(answer))
 
 
 class _Message:

@@ -1,0 +1,103 @@
+"""What a format is: the one that a caller speaks, and the one that a provider does.
+
+Pure and sans-I/O: bytes and values in, bytes and values out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from proxy.dialects.asking import NO_HEADERS, Encoded, Target
+from proxy.dialects.parts import Kind
+from proxy.errors import GatewayError
+from proxy.money import Cost
+from proxy.providers import Quirks
+from proxy.wire.events import Event, Usage
+from proxy.wire.frames import PROCESSING
+from proxy.wire.listing import Listing
+from proxy.wire.request import Ask, Head, Words
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+
+class Bill(NamedTuple):
+    """What the end of an answer tells: its usage, its cost where that is known, and OpenRouter's
+    `openrouter_metadata` where the caller asked to be told.
+    """
+
+    usage: Usage
+    cost: Cost | None = None
+    routing: dict[str, Any] | None = None
+
+
+class StreamDecoder(Protocol):
+    """A provider's stream becoming events. What is not its dialect raises GatewayError when the
+    events before it have been taken.
+    """
+
+    def feed(self, data: bytes) -> Iterator[Event]: ...
+
+    def end(self) -> Iterator[Event]: ...
+
+
+class StreamEncoder(Protocol):
+    """Events becoming a caller's stream. It is given every event in the order in which the caller
+    is told of them; `Finished`, and what follows it of a `Verbatim` answer, come last, when the
+    request is settled. After an error `encode_failure` ends the stream, wherever it was.
+    """
+
+    def encode(self, event: Event) -> bytes: ...
+
+    def encode_end(self, bill: Bill) -> bytes: ...
+
+    def encode_failure(self, error: GatewayError) -> bytes: ...
+
+
+def media_type(ask: Ask) -> str:
+    """The type of most answers."""
+    return "text/event-stream" if ask.stream else "application/json"
+
+
+class Inbound(NamedTuple):
+    """A format that callers speak. Requests are decoded with their headers, names in lower case.
+
+    `encode_answer` gives a whole answer, with the headers that are its own; `encode_error` is told
+    the generation's id, where there is one, and what `Bill.routing` is. `waiting` is what a caller
+    is sent while nothing else comes. Where `breaks`, an answer that began can not tell of an error:
+    it is broken off.
+    """
+
+    decode_request: Callable[[bytes, Headers], Ask]
+    encoder: Callable[[Head, Ask], StreamEncoder]
+    encode_answer: Callable[[Iterable[Event], Head, Ask, Bill], Encoded]
+    encode_error: Callable[[GatewayError, str | None, dict[str, Any] | None], bytes]
+    media_type: Callable[[Ask], str] = media_type
+    waiting: bytes = PROCESSING
+    breaks: bool = False
+
+
+class Outbound(NamedTuple):
+    """A format that providers speak; paths are appended to the provider's base URL. Where a
+    provider lists no models, `models_path` is None; `models_headers` belong to the asking.
+
+    `expresses` are the parameters of a chat request that it has words for, None where that is all
+    of them; `fetches` the attachments whose URL the provider takes as it is, where `fetches_http`
+    even one without TLS, `takes_url` says which other URLs it does; `reads_pdf` whether it takes
+    PDFs. `same` is this format for a caller who speaks the same `words`: the request goes out in
+    its own form, and the answer comes back as `Verbatim`. `raw` answers are bytes, not events.
+    """
+
+    path: Callable[[Target, bool], str]
+    models_path: str | None
+    encode_request: Callable[[Ask, Target], Encoded]
+    decoder: Callable[[Quirks], StreamDecoder]
+    decode_answer: Callable[[bytes, Quirks], list[Event]]
+    decode_listing: Callable[[bytes], tuple[Listing, ...]]
+    expresses: frozenset[str] | None = None
+    fetches: frozenset[Kind] = frozenset()
+    fetches_http: bool = True
+    takes_url: Callable[[str], bool] = lambda url: False
+    reads_pdf: bool = True
+    models_headers: Mapping[str, str] = NO_HEADERS
+    words: Words | None = None
+    same: "Outbound | None" = None
+    raw: bool = False
