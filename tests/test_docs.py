@@ -24,7 +24,7 @@ from proxy.config import RESTART, Config, decode
 from proxy.dialects import OUTBOUND
 from proxy.errors import KINDS
 from proxy.metrics import NAMES, Metrics
-from proxy.pipeline import admit, drains
+from proxy.pipeline import bounds, cover, drains
 from proxy.providers import known
 from proxy.settings import Settings
 from proxy.stores import treasury
@@ -197,11 +197,11 @@ def test_the_bounds_of_holds_and_drains_are_those_of_the_code() -> None:
     for said in (
         f"at most {drains.DRAIN_S:.0f} seconds and {drains.DRAIN_BYTES_MAX >> 20} MiB each, "
         f"{drains.DRAINS_MAX} at a time in each process",
-        f"{admit.TOKENS_PER_MEDIUM_MAX} for each image, file or recording, and "
-        f"{admit.TOKENS_PER_TOOLS_MAX} where it has tools",
-        f"{admit.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
-        f"{admit.STEP_TOKENS_MAX} at most",
-        f"at least {admit.WHOLE_TOKENS}; {admit.START_TOKENS} where",
+        f"{bounds.TOKENS_PER_MEDIUM_MAX} for each image, file or recording, and "
+        f"{bounds.TOKENS_PER_TOOLS_MAX} where it has tools",
+        f"{bounds.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
+        f"{cover.STEP_TOKENS_MAX} at most",
+        f"at least {bounds.WHOLE_TOKENS}; {admit.START_TOKENS} where",
         f"within some {treasury.BEAT_S * DEAD_LOOKS:.0f} seconds",
     ):
         assert said in text, said

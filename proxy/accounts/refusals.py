@@ -65,3 +65,9 @@ def management_key() -> GatewayError:
         "management_key",
         "Management keys can not be used for inference. Create another with `weir keys create`.",
     )
+
+
+def no_ledger() -> GatewayError:
+    """Nothing is run up that could not be written down."""
+    headers = {"Retry-After": "1"}
+    return GatewayError("store_unavailable", "The ledger does not answer.", headers=headers)

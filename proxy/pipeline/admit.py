@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from msgspec.structs import replace
-
 from proxy.accounts import refusals
 from proxy.accounts.ledger import Pot, Short, account_pot, allowance_pot
 from proxy.accounts.limits import claims
 from proxy.accounts.purse import Hold
 from proxy.errors import GatewayError
-from proxy.money import Tariff, tariff_of
+from proxy.pipeline.bounds import START_TOKENS, Price, prompt_bound, sizes_of, wide_bound
+from proxy.pipeline.cover import Cover
 from proxy.pipeline.exchange import Exchange
 from proxy.stores.limits import Limiter
 from proxy.stores.periods import end_of, start_of
@@ -26,21 +25,8 @@ from proxy.stores.treasury import Treasury
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
 
-START_TOKENS: Final = 512
-STEP_TOKENS_MAX: Final = 8192
-WHOLE_TOKENS: Final = 4096
-TOKENS_PER_MEDIUM_MAX: Final = 4096
-TOKENS_PER_TOOLS_MAX: Final = 1024  # what providers themselves add to a prompt with tools
 BYTES_PER_TOKEN: Final = 4  # for the estimate that limits go by; a hold goes by the bound
 FREE_SUFFIX: Final = ":free"
-
-
-def prompt_bound(ask: Ask) -> int:
-    """No prompt of `ask` is counted as more tokens: a byte of text is at most one."""
-    if ask.most is not None:
-        return ask.most.prompt_tokens
-    media = TOKENS_PER_MEDIUM_MAX * (ask.media_prompt + ask.audio_prompt)
-    return ask.text_bytes + media + (TOKENS_PER_TOOLS_MAX if ask.body.get("tools") else 0)
 
 
 def account_of(exchange: Exchange) -> str:
@@ -98,7 +84,7 @@ class Gate:
         pots = _pots(exchange, account)
         if pots:
             if self._stuck():
-                raise _no_ledger()
+                raise refusals.no_ledger()
             await self._hold(exchange, ask, pots)
 
     async def top_up(self, exchange: Exchange, owed_nano: int) -> None:
@@ -129,21 +115,67 @@ class Gate:
 
     async def _hold(self, exchange: Exchange, ask: Ask, pots: Sequence[Pot]) -> None:
         assert exchange.plan is not None
-        price = _Price(exchange, ask)
-        sizes = _sizes(exchange, ask)
-        for tokens in sizes:
-            hold = self._treasury.hold(pots, price.nano(tokens))
-            if hold is not None:
-                break
+        price = Price(exchange, prompt_bound(ask))
+        sizes = sizes_of(exchange, ask)
+        if ask.wide_prompt:
+            wide = Price(exchange, wide_bound(exchange, ask))
+            tokens, price, hold = await self._hold_wide(exchange, pots, (wide, price), sizes)
         else:
-            tokens, hold = await self._wait_hold(exchange, pots, price, sizes)
+            tokens, hold = await self._hold_usual(exchange, pots, price, sizes)
         exchange.hold = hold
         if ask.most is None and ask.max_tokens is None and ask.stream:
             cover = Cover(self._treasury, hold, price, tokens)
             exchange.cover, exchange.cover_more = cover.now, cover.more
 
+    async def _hold_usual(
+        self, exchange: Exchange, pots: Sequence[Pot], price: Price, sizes: Sequence[int]
+    ) -> tuple[int, Hold]:
+        for tokens in sizes:
+            hold = self._treasury.hold(pots, price.nano(tokens))
+            if hold is not None:
+                return tokens, hold
+        return await self._wait_hold(exchange, pots, price, sizes)
+
+    async def _hold_wide(
+        self,
+        exchange: Exchange,
+        pots: Sequence[Pot],
+        prices: tuple[Price, Price],
+        sizes: Sequence[int],
+    ) -> tuple[int, Price, Hold]:
+        """Holds for a prompt whose files may be the whole context, or all that the account has, if
+        that is enough for files as they usually are. `prices` are for the one and the other.
+        """
+        wide, usual = prices
+        tokens = sizes[-1]
+        hold = self._treasury.hold(pots, wide.nano(tokens))
+        if hold is not None:
+            return tokens, wide, hold
+        began_at = self._clock()
+        try:
+            return tokens, *await self._hold_left(pots, prices, tokens)
+        except StoreUnavailable:
+            raise refusals.no_ledger() from None
+        except Short as short:
+            raise _refusal(exchange, short, usual, tokens) from None
+        finally:
+            exchange.waited_s += self._clock() - began_at
+
+    async def _hold_left(
+        self, pots: Sequence[Pot], prices: tuple[Price, Price], tokens: int
+    ) -> tuple[Price, Hold]:
+        """The wide price, or all that is left. Raises Short, StoreUnavailable."""
+        wide, usual = prices
+        try:
+            return wide, await self._treasury.wait_hold(pots, wide.nano(tokens))
+        except Short as short:
+            left_nano = max(usual.nano(tokens), short.affordable_nano)
+        with suppress(Short):  # somebody else may be faster
+            return usual, await self._treasury.wait_hold(pots, left_nano)
+        return usual, await self._treasury.wait_hold(pots, usual.nano(tokens))
+
     async def _wait_hold(
-        self, exchange: Exchange, pots: Sequence[Pot], price: "_Price", sizes: Sequence[int]
+        self, exchange: Exchange, pots: Sequence[Pot], price: Price, sizes: Sequence[int]
     ) -> tuple[int, Hold]:
         began_at = self._clock()
         try:
@@ -153,98 +185,10 @@ class Gate:
                 except Short as error:
                     short = error
         except StoreUnavailable:
-            raise _no_ledger() from None
+            raise refusals.no_ledger() from None
         finally:
             exchange.waited_s += self._clock() - began_at
         raise _refusal(exchange, short, price, sizes[-1])
-
-
-class _Price:
-    """What so many completion tokens may cost at the dearest endpoint of a plan."""
-
-    def __init__(self, exchange: Exchange, ask: Ask) -> None:
-        assert exchange.plan is not None
-        self.margin = exchange.snapshot.margin
-        self.prompt_tokens = prompt_bound(ask)
-        self._most = ask.most
-        self._tariffs: list[Tariff] = [
-            tariff_of(endpoint.pricing)
-            for _, endpoint in exchange.plan.attempts
-            if endpoint.pricing is not None
-        ]
-
-    def nano(self, tokens: int) -> int:
-        if self._most is not None:
-            most = replace(self._most, completion_tokens=tokens)
-            return max((one.most_nano(most, self.margin) for one in self._tariffs), default=0)
-        return max(
-            (one.bound_nano(self.prompt_tokens, tokens, self.margin) for one in self._tariffs),
-            default=0,
-        )
-
-    def affordable(self, nano: int) -> int:
-        """How many completion tokens `nano` pays for at every endpoint."""
-        return min(
-            (one.tokens_within(nano, self.prompt_tokens, self.margin) for one in self._tariffs),
-            default=0,
-        )
-
-
-class Cover:
-    """The hold of an answer whose length nobody said: it doubles, a step ahead of what arrived."""
-
-    def __init__(self, treasury: Treasury, hold: Hold, price: _Price, tokens: int) -> None:
-        self._treasury = treasury
-        self._hold = hold
-        self._price = price
-        self._tokens = tokens
-        self._last_step = False  # the account could not grow it: what is covered is all there is
-
-    def now(self, tokens: int) -> bool:
-        """Whether `tokens` are covered, with some to spare while there is more to be had."""
-        if tokens <= self._tokens - (0 if self._last_step else self._tokens // 4):
-            return True
-        return not self._last_step and self._take(self._hold.grow(self._missing()))
-
-    async def more(self, tokens: int) -> bool:
-        """The same after asking for more: False ends the answer. Raises GatewayError
-        `store_unavailable` where more is needed and nobody knows whether it is there.
-        """
-        if not self._last_step:
-            try:
-                if self._take(await self._treasury.wait_grow(self._hold, self._missing())):
-                    return True
-            except StoreUnavailable:
-                if tokens > self._tokens:
-                    raise _no_ledger() from None
-                return True
-            self._last_step = True
-        return tokens <= self._tokens
-
-    def _next(self) -> int:
-        return self._tokens + min(self._tokens, STEP_TOKENS_MAX)
-
-    def _missing(self) -> int:
-        return max(0, self._price.nano(self._next()) - self._hold.amount_nano)
-
-    def _take(self, grown: bool) -> bool:
-        if grown:
-            self._tokens = self._next()
-        return grown
-
-
-def _sizes(exchange: Exchange, ask: Ask) -> list[int]:
-    """For how many completion tokens to hold, the first wish first."""
-    assert exchange.plan is not None
-    if ask.most is not None:
-        return [ask.most.completion_tokens]
-    if ask.max_tokens is not None:
-        return [ask.max_tokens * ask.choices]
-    start = START_TOKENS * ask.choices
-    if ask.stream:
-        return [start]
-    limits = [endpoint.max_completion_tokens or 0 for _, endpoint in exchange.plan.attempts]
-    return [max(WHOLE_TOKENS, *limits) * ask.choices, start]
 
 
 def _pots(exchange: Exchange, account: str) -> list[Pot]:
@@ -256,13 +200,7 @@ def _pots(exchange: Exchange, account: str) -> list[Pot]:
     return pots
 
 
-def _no_ledger() -> GatewayError:
-    """Nothing is run up that could not be written down."""
-    headers = {"Retry-After": "1"}
-    return GatewayError("store_unavailable", "The ledger does not answer.", headers=headers)
-
-
-def _refusal(exchange: Exchange, short: Short, price: _Price, tokens: int) -> GatewayError:
+def _refusal(exchange: Exchange, short: Short, price: Price, tokens: int) -> GatewayError:
     affordable = price.affordable(short.affordable_nano)
     key = exchange.key
     if short.pot.key_hash is None or key is None:

@@ -10,8 +10,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from proxy.accounts.ledger import Settlement
+from proxy.dialects.chat.request import TOKENS_MAX
 from proxy.money import cost_of
-from proxy.pipeline.admit import account_of, prompt_bound
+from proxy.pipeline.admit import account_of
+from proxy.pipeline.bounds import prompt_bound
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
 from proxy.wire.events import (
@@ -36,7 +38,6 @@ _BOUNDED = (
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
 MORE_PROMPT_TOKENS = 65_536  # than the prompt's bytes: the most in recorded traffic is 22,399
 MORE_TOKENS = 8192  # than the answer's bytes: the most in recorded traffic is 2,528
-MEDIA_TOKENS_MAX = 2_000_000  # of a prompt with media, where nobody says the context's length
 
 CLIENT_CLOSED = 499  # nginx's status for a caller that hung up; it is only ever in our own record
 
@@ -148,7 +149,7 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
         return within(usage, ask.most)
     prompt_max = prompt_bound(ask) + MORE_PROMPT_TOKENS
     if ask.media_prompt or ask.audio_prompt:
-        prompt_max = max(prompt_max, endpoint.context_length or MEDIA_TOKENS_MAX)
+        prompt_max = max(prompt_max, endpoint.context_length or TOKENS_MAX)
     unseen = usage.reasoning_tokens + usage.completion_audio_tokens + usage.completion_image_tokens
     unseen_max = max(endpoint.max_completion_tokens or UNSEEN_TOKENS_MAX, ask.max_tokens or 0)
     completion_max = exchange.said_bytes + MORE_TOKENS + min(unseen, unseen_max * ask.choices)

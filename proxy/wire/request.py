@@ -38,7 +38,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     `body` is what travels on to a provider in the caller's own order: every field that is not the
     gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes`
-    is the size of all that is not media; no prompt of it has more tokens. `betas` are the caller's
+    is the size of all that is not media; no prompt of it has more tokens. `wide_prompt` is how many
+    tokens its files and videos may be, which are many where a model reads them whole. `betas` are the caller's
     `x-anthropic-beta` marks. `required` are the parameters without which an endpoint is none.
 
     Of a task that is no conversation `body` has the fields of OpenRouter's own API for it, and
@@ -57,6 +58,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     media_prompt: int = 0
     audio_prompt: int = 0
     text_bytes: int = 0
+    wide_prompt: int = 0
     betas: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
     task: Task = "chat"

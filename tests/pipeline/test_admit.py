@@ -12,7 +12,8 @@ from proxy.accounts.ledger import Settlement
 from proxy.accounts.limits import Rules, Taken
 from proxy.errors import GatewayError
 from proxy.money import Pricing
-from proxy.pipeline.admit import START_TOKENS, WHOLE_TOKENS, account_of, prompt_bound
+from proxy.pipeline.admit import account_of
+from proxy.pipeline.bounds import START_TOKENS, WHOLE_TOKENS, prompt_bound
 from proxy.pipeline.exchange import Exchange
 from proxy.routing.catalogue import Endpoint
 from proxy.routing.plan import Plan
@@ -334,6 +335,70 @@ def test_what_a_hold_leaves_another_may_take() -> None:
         with pytest.raises(GatewayError):
             await stage.gate.admit(exchange(stage, max_tokens=10))
         await stage.gate.admit(exchange(stage, max_tokens=9))
+        await stage.close()
+
+    play(story())
+
+
+WIDE = 100_000  # tokens that a file may be
+WIDE_NANO = PROMPT_NANO + WIDE * 1_000_000 + START_TOKENS * TOKEN_NANO
+USUAL_NANO = PROMPT_NANO + START_TOKENS * TOKEN_NANO
+
+
+@pytest.mark.parametrize(
+    ("credit", "held"),
+    [
+        pytest.param(10**14, WIDE_NANO, id="as much as it may be"),
+        pytest.param(WIDE_NANO, WIDE_NANO, id="just so"),
+        pytest.param(WIDE_NANO - 1, WIDE_NANO - 1, id="all there is"),
+        pytest.param(USUAL_NANO, USUAL_NANO, id="what a usual file is"),
+        pytest.param(USUAL_NANO - 1, None, id="too little for that"),
+    ],
+)
+def test_a_file_that_is_read_whole_may_be_the_whole_context(credit: int, held: int | None) -> None:
+    async def story() -> None:
+        stage = await opened(credit)
+        one = exchange(stage, wide_prompt=WIDE)
+        try:
+            await stage.gate.admit(one)
+        except GatewayError as error:
+            assert held is None
+            assert error.kind == "credits_short"
+        else:
+            assert one.hold is not None
+            assert one.hold.amount_nano == held
+            assert one.cover is not None
+        stage.gate.leave(one, None)
+        await stage.close()
+
+    play(story())
+
+
+def test_what_is_left_for_a_file_covers_the_answer_too() -> None:
+    async def story() -> None:
+        stage = await opened(USUAL_NANO + 10 * START_TOKENS * TOKEN_NANO)
+        one = exchange(stage, wide_prompt=WIDE)
+        await stage.gate.admit(one)
+        assert one.cover is not None
+        assert one.cover_more is not None
+        assert one.cover(5 * START_TOKENS) or await one.cover_more(5 * START_TOKENS)
+        stage.gate.leave(one, None)
+        await stage.close()
+
+    play(story())
+
+
+def test_a_file_asks_a_store_that_does_not_answer() -> None:
+    async def story() -> None:
+        stage = await opened(0)
+
+        async def silent(*_: Any) -> Any:
+            raise StoreUnavailable("no")
+
+        vars(stage.gate._treasury)["wait_hold"] = silent
+        with pytest.raises(GatewayError) as told:
+            await stage.gate.admit(exchange(stage, wide_prompt=WIDE))
+        assert told.value.kind == "store_unavailable"
         await stage.close()
 
     play(story())

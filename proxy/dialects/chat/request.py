@@ -28,6 +28,7 @@ from proxy.dialects.chat.fields import (
     unset,
 )
 from proxy.dialects.chat.messages import encode_messages
+from proxy.dialects.parts import media_of
 from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Thinking
 
@@ -35,6 +36,9 @@ VALUES_MAX: Final = 250_000
 """Of objects, lists and their entries in a body: they cost the loop's time, not the bytes. 28 MB of
 `[],` took it 1.5 s and 600,000 messages up to 1 s; now both are refused within 45 ms. Counting
 takes 1 ms of an ordinary body of 2 MB; 4 MB of prose have about 60,000 commas."""
+
+TOKENS_MAX: Final = 2_000_000  # of any context
+TOKENS_PER_BYTE: Final = 3
 
 FAIR_TIERS: Final = ("auto", "default", "flex")
 """Tiers that cost no more than what an endpoint's price says. The others are endpoints of their own
@@ -92,9 +96,21 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
         media_prompt=len(types) - types.count("input_audio"),
         audio_prompt=types.count("input_audio"),
         text_bytes=text_bytes,
+        wide_prompt=sum(map(wide_tokens, media)),
         betas=_betas(headers),
         required=required(fields, known),
     )
+
+
+def wide_tokens(part: dict[str, Any]) -> int:
+    """How many tokens a file or a video may be, where a model reads it as it is: a page of a PDF
+    can be as small as a kilobyte, and costs up to three thousand tokens. What is not at hand may be
+    the whole context.
+    """
+    media = media_of(part)
+    if media is None or media.kind not in ("file", "video"):
+        return 0
+    return TOKENS_MAX if media.data is None else min(TOKENS_MAX, TOKENS_PER_BYTE * len(media.data))
 
 
 def _betas(headers: Headers) -> tuple[str, ...]:
