@@ -173,6 +173,18 @@ UNKNOWN = dict.fromkeys(
 """Fields of a generation that clients insist on and that nothing here fills."""
 
 
+API_TYPES = {
+    "chat": "completions",
+    "completion": "completions",
+    "embeddings": "embeddings",
+    "rerank": "rerank",
+    "image": "image",
+    "speech": "tts",
+    "transcription": "stt",
+}
+"""OpenRouter's `api_type` of a generation, by what was asked for."""
+
+
 def generation_row(row: Generation) -> dict[str, Any]:
     """OpenRouter's `GET /generation`. Native counts are the only counts there are."""
     cost = to_usd(row.cost_nano or 0)
@@ -187,7 +199,8 @@ def generation_row(row: Generation) -> dict[str, Any]:
         ),
         "created_at": _rfc3339(row.created_at),
         "model": row.model,
-        "api_type": "completions",
+        "api_type": API_TYPES.get(row.task),
+        "api_format": row.words,
         "streamed": row.streamed,
         "cancelled": row.cancelled,
         "provider_name": row.provider_name or None,
@@ -204,7 +217,7 @@ def generation_row(row: Generation) -> dict[str, Any]:
         "native_tokens_cached": row.cached_tokens,
         "num_media_prompt": row.media_prompt,
         "num_input_audio_prompt": row.audio_prompt,
-        "num_media_completion": 0,
+        "num_media_completion": row.images,
         "num_search_results": 0,
         "num_fetches": 0,
         "origin": row.http_referer or "",

@@ -262,6 +262,12 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         house_nano=exchange.house_nano,
         held_nano=exchange.hold.most_nano if exchange.hold else 0,
         waited_ms=int(exchange.waited_s * 1000),
+        task=ask.task if ask else "chat",
+        words=ask.words if ask else "chat",
+        images=usage.images or heard.images,
+        search_units=usage.search_units,
+        characters=usage.characters,
+        audio_ms=usage.audio_ms,
     )
 
 

@@ -32,7 +32,7 @@ from proxy.accounts.keys import Key
 from proxy.wire.listing import Listing
 from proxy.wire.record import Candidate, Generation, Try
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -246,6 +246,27 @@ def test_a_generation_says_what_it_cost_and_who_answered() -> None:
     assert data["routing"] == routing_row(ROW)
 
 
+@pytest.mark.parametrize(
+    ("task", "type_"),
+    [
+        ("chat", "completions"),
+        ("completion", "completions"),
+        ("embeddings", "embeddings"),
+        ("rerank", "rerank"),
+        ("image", "image"),
+        ("speech", "tts"),
+        ("transcription", "stt"),
+    ],
+)
+def test_a_generation_says_what_was_asked_for(task: str, type_: str) -> None:
+    told = generation_row(
+        Generation(id="gen-1", created_at=0.0, task=task, words="messages", images=2)
+    )
+    assert told["api_type"] == type_
+    assert told["api_format"] == "messages"
+    assert told["num_media_completion"] == 2
+
+
 def test_a_generation_without_price_costs_nothing_and_says_so() -> None:
     data = generation_row(FAILED)
     assert (data["total_cost"], data["upstream_inference_cost"]) == (0, None)

@@ -29,7 +29,7 @@ class Account:
         self.amount_nano += nano
         return True
 
-    async def wait_grow(self, hold: Any, nano: int) -> bool:
+    async def wait_grow(self, hold: object, nano: int) -> bool:
         assert hold is self
         if self.broken:
             raise StoreUnavailable("no")
