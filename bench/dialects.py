@@ -140,11 +140,12 @@ def micros(work: Callable[[], object], rounds: int) -> float:
 
 def per_event(dialect: str, rounds: int) -> float:
     """What one piece of text costs on its way, in microseconds."""
+    ask = INBOUND["chat"].decode_request(a_request(), ())
     pieces = [SAYS[dialect](WORDS[number % len(WORDS)]) for number in range(EVENTS)]
 
     def carry() -> None:
         decoder = OUTBOUND[dialect].decoder(Quirks())
-        encoder, sent = Encoder(HEAD), 0
+        encoder, sent = Encoder(HEAD, ask), 0
         for piece in pieces:
             for event in decoder.feed(piece):
                 sent += encoder.encode(event).startswith(b"data: ")

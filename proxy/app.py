@@ -17,6 +17,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.api.inference import PATHS
+from proxy.dialects import INBOUND
 from proxy.dialects.chat.errors import encode_error
 from proxy.errors import GatewayError
 from proxy.metrics import Dump, render
@@ -42,17 +44,18 @@ ALLOWED_HEADERS = (
 
 # fmt: off
 UNBUILT = (
-    "/activity", "/analytics", "/audio", "/auth/keys", "/batches", "/benchmarks", "/byok",
-    "/classifications", "/completions", "/containers", "/datasets", "/embeddings",
+    "/activity", "/analytics", "/auth/keys", "/batches", "/benchmarks", "/byok",
+    "/classifications", "/containers", "/datasets",
     "/endpoints/zdr", "/external-users", "/files", "/generation/content", "/generation/feedback",
-    "/guardrails", "/images", "/keys", "/messages", "/model", "/models/user", "/oauth",
-    "/observability", "/organization", "/presets", "/private-endpoints", "/rerank", "/responses",
+    "/guardrails", "/keys", "/messages/batches", "/model", "/models/user", "/oauth",
+    "/observability", "/organization", "/presets", "/private-endpoints",
     "/scim", "/systemone", "/tools", "/vault", "/videos", "/workspaces",
 )
 # fmt: on
 """OpenRouter's paths, with all below them, that lead nowhere here yet."""
 
 Probe = Callable[[], tuple[int, dict[str, Any]]]
+Envelope = Callable[[GatewayError, str | None, dict[str, Any] | None], bytes]
 
 
 class App:
@@ -91,7 +94,8 @@ class App:
         elif scope["method"] == "POST":
             await handler(scope, receive, _with_cors(send))
         else:
-            await refusal(_not_allowed(scope["method"], "POST"))(scope, receive, _with_cors(send))
+            error = _not_allowed(scope["method"], "POST")
+            await refusal(error, _envelope(path))(scope, receive, _with_cors(send))
 
     async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
         response: Response
@@ -136,9 +140,9 @@ async def metrics_of_all(own: Callable[[], Dump], channel: Channel | None) -> by
     return render(own())
 
 
-def refusal(error: GatewayError) -> Response:
-    """An error as an answer in the contract's shape."""
-    body = encode_error(error)
+def refusal(error: GatewayError, encode: Envelope = encode_error) -> Response:
+    """An error as an answer in the contract's shape, or in that of another format."""
+    body = encode(error, None, None)
     return Response(body, error.status, headers=error.headers, media_type="application/json")
 
 
@@ -153,6 +157,12 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
         if f"{scope['path']}/".startswith(f"{path}/"):
             raise GatewayError("not_found", f"{path}: not supported yet")
     raise GatewayError("not_found", "Not Found")
+
+
+def _envelope(path: str) -> Envelope:
+    """How errors are written to callers of an inference path."""
+    name = PATHS.get(path)
+    return encode_error if name is None else INBOUND[name].encode_error
 
 
 def _not_allowed(method: str, allowed: str) -> GatewayError:

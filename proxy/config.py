@@ -38,7 +38,7 @@ RESTART: Final = ("server.bind", "server.workers", "server.tls", "store.url", "a
 """Settings that a running gateway can not change. `auth.mode` is one because a reload that opens
 the gateway to callers without a key should not happen in passing."""
 
-_BUILT_OUTPUTS = ("text", "image", "audio")
+_BUILT_OUTPUTS = ("text", "image", "audio", "embeddings", "rerank", "speech", "transcription")
 _USD_MAX = 1000  # per token, request or image: no price is higher, and charges stay within 64 bits
 _MARGIN_MAX = 10
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from proxy.accounts.keys import Key
 from proxy.accounts.limits import Rules
-from proxy.api import account, catalogue, inference
+from proxy.api import account, catalogue, imagery, inference
 from proxy.app import App, metrics_of_all, refuse
 from proxy.config import Config, difference
 from proxy.metrics import Dump
@@ -101,6 +101,7 @@ class Gateway:
                         lambda: self.snapshot.catalogue,
                         lambda: [one.provider for one in self.config.resolved],
                     ),
+                    *imagery.routes(lambda: self.snapshot.catalogue),
                     *account.routes(
                         authenticate=self._authenticate,
                         spent=self.office.spent,

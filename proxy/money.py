@@ -35,14 +35,15 @@ class PriceOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The prices of one endpoint in USD. A key left out is charged like its general neighbour:
     cached and written tokens as prompt, those written for an hour as written, reasoning as
-    completion, audio like text. The last four are ours, for what is not sold by tokens: an image
-    made, a search unit of a reranking, a character spoken, a second of audio heard.
+    completion, audio and images like text. The last four are ours, for what is not sold by tokens:
+    an image made, a search unit of a reranking, a character spoken, a second of audio heard.
     """
 
     prompt: Decimal
     completion: Decimal
     request: Decimal = Decimal(0)
     image: Decimal | None = None
+    image_token: Decimal | None = None
     audio: Decimal | None = None
     audio_output: Decimal | None = None
     image_output: Decimal | None = None
@@ -84,6 +85,7 @@ class _Level(NamedTuple):
     cache_write: int | None
     cache_write_1h: int | None
     audio: int | None
+    image: int | None
     reasoning: int | None
     audio_output: int | None
     image_output: int | None
@@ -136,10 +138,10 @@ class Tariff:
         cache_write_1h = price("input_cache_write_1h")
         if cache_write_1h is None:
             cache_write_1h = cache_write
-        audio, reasoning = price("audio"), price("internal_reasoning")
+        audio, image, reasoning = price("audio"), price("image_token"), price("internal_reasoning")
         audio_output, image_output = price("audio_output"), price("image_output")
         below = self._levels[-1] if self._levels else None
-        parts_in = (cache_read, cache_write, cache_write_1h, audio)
+        parts_in = (cache_read, cache_write, cache_write_1h, audio, image)
         ins = (prompt, *parts_in, below and below.dearest_prompt)
         most = below and below.dearest_completion
         outs = (completion, reasoning, audio_output, image_output, most)
@@ -150,6 +152,7 @@ class Tariff:
             cache_write,
             cache_write_1h,
             audio,
+            image,
             reasoning,
             audio_output,
             image_output,
@@ -172,6 +175,7 @@ class Tariff:
                 (lasting, level.cache_write_1h),
                 (usage.cache_write_tokens - lasting, level.cache_write),
                 (usage.prompt_audio_tokens, level.audio),
+                (usage.prompt_image_tokens, level.image),
             )
         spent_out = usage.completion_tokens * level.completion
         if level.parts_out:

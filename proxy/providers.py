@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -139,16 +139,97 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     logprobs_count: bool = False
     """Wants the number of alternatives as `logprobs`, and knows no `top_logprobs`."""
 
+    speech_formats: dict[str, dict[str, Any]] = {}
+    """What its requests for speech say for each format that it has, by OpenAI's name; without any
+    it takes OpenAI's. Out of `wav` the gateway makes `pcm`."""
+
+    speech_events: str | None = None
+    """Which of its models, as a regular expression that their names begin with, tell what they
+    used when their speech is asked for as events."""
+
+    speech_voice: str = "voice"
+    """Its name for the voice of a speech."""
+
+    speech_sample: str | None = None
+    """Its name for a recording whose voice is to be spoken with; otherwise it takes none."""
+
+    list_brackets: bool = True
+    """Wants `[]` after the name of a list in a form."""
+
+    images_path: str = "/images/generations"
+    """Where it is asked for images."""
+
+    image_shape: Literal["size", "ratio", "pixels", "said"] = "size"
+    """How large an image is to be, in its words: `size`, `aspect_ratio` and `resolution`, `width`
+    and `height`, or as OpenRouter's callers say it."""
+
+    image_format: Literal["b64_json", "base64", "none"] = "b64_json"
+    """The `response_format` with which it gives images themselves, not their URLs; none where it
+    does so unasked. OpenAI's own models are known by name."""
+
+    image_edits: Literal["form", "json", "image_url", "references", "none"] = "form"
+    """How it takes images to go by: OpenAI's form, xAI's JSON, one as an `image_url`, as
+    OpenRouter's `input_references`, or not at all."""
+
+    image_omits: tuple[str, ...] = ()
+    """Parameters of images that it refuses, which are left out."""
+
     seed: Literal["seed", "random_seed"] = "seed"
     """Its name for the seed."""
 
     omits: tuple[str, ...] = ()
     """Parameters that it refuses, which are left out."""
 
+    completes: bool | str = True
+    """Which of its models continue a text (`/completions`): all, none, or those whose names begin
+    with a regular expression. The others are asked for it as a chat."""
+
+    completions_path: str = "/completions"
+    """Where it is asked to."""
+
+    suffix: bool = False
+    """Continues a text up to a `suffix`; otherwise such a request is not for it."""
+
+    prompt_lists: bool = True
+    """Continues several texts at once, and texts told as tokens."""
+
+    models_query: str | None = None
+    """What its list of models is asked with, so that all of them are in it."""
+
+    embeddings_path: str = "/embeddings"
+    """Where it is asked for embeddings."""
+
+    embeds_media: bool = False
+    """Takes images, sound and files to embed, and images to rank, in OpenRouter's form."""
+
+    input_types: dict[str, str] | None = None
+    """What an input is embedded for, in its words by those of callers, in lower case; a word that
+    is not among them is sent as it is. None where it is not to be told."""
+
+    input_type: str | None = None
+    """The same where the caller does not say; None where that may be left out."""
+
+    dimensions: Literal["dimensions", "output_dimension"] = "dimensions"
+    """Its name for the length of a vector."""
+
+    base64_vectors: bool = False
+    """Gives vectors as base64 where it is asked to; others are brought into it."""
+
+    vectors: Literal["float32", "int8"] = "float32"
+    """The numbers that a vector in base64 is made of."""
+
+    top_n: Literal["top_n", "top_k"] = "top_n"
+    """Its name for how many documents of a ranking are wanted."""
+
     def efforts_for(self, model: str) -> tuple[Effort, ...]:
         """The efforts that `model` knows; none where it is not to be told of any."""
         found = (known for name, known in self.efforts_of.items() if re.match(name, model))
         return next(found, self.efforts)
+
+    def continues(self, model: str) -> bool:
+        """Whether `model` continues a text by itself."""
+        named = self.completes
+        return re.match(named, model) is not None if isinstance(named, str) else named
 
     def refused(self, model: str, effort: Effort | None) -> tuple[str, ...]:
         """The parameters that `model` refuses when it is told to think with `effort`, or is told

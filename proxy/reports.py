@@ -31,6 +31,7 @@ from proxy.upstream.transport import AiohttpTransport
 
 LISTED_MAX = 20  # models named one by one in a sentence
 MODELS_MAX = 50  # models with a line of their own
+UNITS = ("output_image", "search_unit", "character", "audio_second")  # that are no tokens
 
 
 async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
@@ -87,7 +88,7 @@ def _stored(config: Config) -> Any:
 def check(
     config: Config, catalogue: Catalogue, status: Mapping[str, Status], *, as_json: bool
 ) -> str:
-    """The resolved providers, models and limits. A provider may list more than can chat."""
+    """The resolved providers, models and limits. A provider may list more than serves."""
     providers = [_asked(one, status[one.provider.slug]) for one in config.resolved]
     limits = msgspec.structs.asdict(config.limits)
     del limits["url"]
@@ -162,7 +163,7 @@ def _resolved(catalogue: Catalogue) -> list[str]:
     ]
     left = len(catalogue.models) - len(rows)
     return [
-        f"models (what can chat, of all that is listed): {len(catalogue.models)}",
+        f"models (what can be asked, of all that is listed): {len(catalogue.models)}",
         *(table(["  model", "providers", "price"], rows).splitlines() if rows else []),
         *([f"  and {left} more"] if left else []),
         *_named("without a price", unpriced),
@@ -184,7 +185,7 @@ def _policy(trains: object, days: object) -> str:
 
 
 def models(catalogue: Catalogue, *, as_json: bool) -> str:
-    """One line an endpoint, with prices in USD for a million tokens."""
+    """One line an endpoint, with prices in USD for a million tokens, and for one of other units."""
     if as_json:
         return dump([model_endpoints(model) for model in catalogue.models.values()])
     rows = []
@@ -196,12 +197,17 @@ def models(catalogue: Catalogue, *, as_json: bool) -> str:
                     model.id,
                     endpoint.provider.slug,
                     endpoint.model,
+                    "+".join(model.output_modalities),
                     f"{endpoint.context_length:,}" if endpoint.context_length else "",
                     _per_million(prices["prompt"]),
                     _per_million(prices["completion"]),
+                    ", ".join(f"{prices[unit]} {unit}" for unit in UNITS if unit in prices),
                 ]
             )
-    heads = ["model", "provider", "its name there", "context", "prompt $/M", "completion $/M"]
+    heads = [
+        "model", "provider", "its name there", "gives", "context", "prompt $/M", "completion $/M",
+        "other $",
+    ]  # fmt: skip
     return table(heads, rows)
 
 

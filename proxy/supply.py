@@ -146,7 +146,8 @@ def _listing_url(provider: Provider) -> str | None:
     path = OUTBOUND[provider.dialect].models_path
     if provider.models_url is not None or path is None:
         return provider.models_url
-    return provider.base_url.rstrip("/") + path
+    query = provider.quirks.models_query
+    return provider.base_url.rstrip("/") + path + (f"?{query}" if query else "")
 
 
 def decode_listing(provider: Provider, body: bytes) -> tuple[Listing, ...]:

@@ -149,13 +149,15 @@ DEARER = '{ prompt = "0.001", completion = "0.002" }'
 """So much that an endpoint of `PRICING` is asked first, but for once in a million times."""
 
 
-def model_text(id: str, *endpoints: tuple[str, str], pricing: str = "") -> str:
+def model_text(id: str, *endpoints: tuple[str, str], pricing: str = "", waits: str = "") -> str:
     """A configured model with an endpoint for each (provider slug, the provider's name for it).
-    All have `pricing`; without it the first is cheap, and asked first, the others are dear.
+    All have `pricing`; without it the first is cheap, and asked first, the others are dear. `waits`
+    are the timeouts of the first.
     """
     rows = "".join(
         f'[[models.endpoints]]\nprovider = "{slug}"\nmodel = "{model}"\n'
         f"pricing = {pricing or (DEARER if number else PRICING)}\n"
+        f"timeouts = {{ {'' if number else waits} }}\n"
         for number, (slug, model) in enumerate(endpoints)
     )
     return f'[[models]]\nid = "{id}"\ncontext_length = 32768\n{rows}\n'

@@ -102,7 +102,6 @@ async def test_all_else_is_nowhere(path: str) -> None:
     ("path", "named"),
     [
         *((path, path) for path in UNBUILT),
-        ("/audio/speech", "/audio"),
         ("/keys/0123", "/keys"),
         ("/model/acme/large", "/model"),
         ("/embeddings/models", "/embeddings"),

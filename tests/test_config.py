@@ -257,9 +257,9 @@ WRONG = [
         '"a/b" is given twice, first at $.models[0].id',
     ),
     (
-        "[[models]]\nid = 'a/b'\noutput_modalities = ['text', 'embeddings']",
+        "[[models]]\nid = 'a/b'\noutput_modalities = ['text', 'video']",
         "$.models[0].output_modalities",
-        '"embeddings" is not supported yet',
+        '"video" is not supported yet',
     ),
     (
         f"{ENDPOINT}[[models.endpoints]]\nprovider = 'openia'\nmodel = 'm'",

@@ -22,6 +22,7 @@ from proxy.accounts.refusals import credits_short, key_limit
 from proxy.cli import main
 from proxy.config import RESTART, Config, decode
 from proxy.dialects import OUTBOUND
+from proxy.dialects.tasks import TASKS
 from proxy.errors import KINDS
 from proxy.metrics import NAMES, Metrics
 from proxy.pipeline import bounds, cover, drains
@@ -32,6 +33,7 @@ from proxy.stores.audit import SIDES
 from proxy.upstream.fake import FAULTS, MODELS, Scenario
 from proxy.wire.listing import PARAMETERS
 from proxy.wire.record import Generation
+from proxy.wire.request import Task
 from tests.running import provider
 
 ROOT = Path(__file__).parent.parent
@@ -201,7 +203,7 @@ def test_the_bounds_of_holds_and_drains_are_those_of_the_code() -> None:
         f"{bounds.TOKENS_PER_TOOLS_MAX} where it has tools",
         f"{bounds.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
         f"{cover.STEP_TOKENS_MAX} at most",
-        f"at least {bounds.WHOLE_TOKENS}; {admit.START_TOKENS} where",
+        f"at least {bounds.WHOLE_TOKENS}; {bounds.START_TOKENS} where",
         f"within some {treasury.BEAT_S * DEAD_LOOKS:.0f} seconds",
     ):
         assert said in text, said
@@ -339,7 +341,7 @@ def test_every_fault_is_documented_as_it_is() -> None:
 def test_every_key_of_a_scenario_is_documented_with_its_default() -> None:
     scenario = dict(keys(inspect.type_info(Scenario)))
     table = {name: cells[0] for name, cells in rows(section(FAKE, "Scenarios")).items()}
-    assert table.pop("models") == "the five rows above"
+    assert table.pop("models") == "the rows above"
     assert set(table) == set(scenario)
     for name, default in table.items():
         assert default == said(name, scenario[name]), name
@@ -349,7 +351,7 @@ def test_every_model_of_the_simulated_provider_is_documented() -> None:
     table = rows(section(FAKE, "What it answers"))
     offered = {re.sub("^fault/.*", "fault/<name>", model) for model in MODELS}
     assert set(table) == offered
-    assert len(table) == 5
+    assert len(table) == 15
 
 
 async def test_the_example_scenario_does_what_it_says() -> None:
@@ -394,6 +396,18 @@ LOSSES = {
 def test_every_dialect_is_documented() -> None:
     table = rows(DIALECTS.split("\n## ")[0])
     assert list(table) == ["dialect", *OUTBOUND]
+
+
+def test_what_each_dialect_does_beside_conversations_is_documented() -> None:
+    table = rows(section(DIALECTS, "Beside conversations"))
+    tasks: tuple[Task, ...] = ("embeddings", "rerank", "image", "speech", "transcription")
+    said = {
+        (dialect, task)
+        for dialect, cells in table.items()
+        for task, cell in zip(tasks, cells, strict=True)
+        if cell == "yes"
+    }
+    assert said == {row for row in TASKS if row[1] in tasks}
 
 
 def test_the_parameters_are_those_that_a_dialect_has_words_for() -> None:

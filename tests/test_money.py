@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.money import FREE, NANO_PER_USD, PriceOverride, Pricing, cost_of, to_usd
+from proxy.money import FREE, NANO_PER_USD, PriceOverride, Pricing, cost_of, tariff_of, to_usd
 from proxy.wire.events import Usage
 
 PRICES = st.decimals(0, "0.01", places=12)
 OPTIONAL = st.none() | PRICES
 TOKENS = st.integers(0, 10**9)
+UNITS = st.integers(0, 10**9)
 OVERRIDES = st.lists(
     st.builds(
         PriceOverride,
@@ -34,6 +35,7 @@ PRICINGS = st.builds(
     completion=PRICES,
     request=PRICES,
     image=OPTIONAL,
+    image_token=OPTIONAL,
     audio=OPTIONAL,
     audio_output=OPTIONAL,
     image_output=OPTIONAL,
@@ -41,6 +43,10 @@ PRICINGS = st.builds(
     input_cache_read=OPTIONAL,
     input_cache_write=OPTIONAL,
     input_cache_write_1h=OPTIONAL,
+    output_image=OPTIONAL,
+    search_unit=OPTIONAL,
+    character=OPTIONAL,
+    audio_second=OPTIONAL,
     overrides=OVERRIDES,
 )
 USAGES = st.builds(
@@ -52,10 +58,16 @@ USAGES = st.builds(
     cache_write_1h_tokens=TOKENS,
     prompt_audio_tokens=TOKENS,
     prompt_video_tokens=TOKENS,
+    prompt_image_tokens=TOKENS,
     reasoning_tokens=TOKENS,
     completion_audio_tokens=TOKENS,
     completion_image_tokens=TOKENS,
+    images=UNITS,
+    search_units=UNITS,
+    characters=UNITS,
+    audio_ms=UNITS,
 )
+MARGINS = st.builds(lambda above, below: (above, below), st.integers(0, 100), st.integers(1, 100))
 
 
 def nano(
@@ -74,8 +86,9 @@ def test_never_negative_and_at_most_by_the_dearest_price(usage: Usage, pricing: 
     priced = (pricing, *pricing.overrides)
     named = [getattr(one, key) for one in priced for key in one.__struct_fields__]
     dearest = max(price for price in named if isinstance(price, Decimal))
-    tokens = usage.prompt_tokens + usage.completion_tokens
-    assert cost.total_nano <= ceil(Fraction(dearest) * (tokens + 1) * NANO_PER_USD)
+    count = usage.prompt_tokens + usage.completion_tokens + usage.images + usage.search_units
+    count += usage.characters + ceil(Fraction(usage.audio_ms, 1000))
+    assert cost.total_nano <= ceil(Fraction(dearest) * (count + 1) * NANO_PER_USD)
 
 
 @given(USAGES, PRICINGS)
@@ -102,6 +115,80 @@ def test_more_tokens_never_cost_less(usage: Usage, pricing: Pricing, more: int) 
     plain = msgspec.structs.replace(pricing, overrides=())
     longer = msgspec.structs.replace(usage, completion_tokens=usage.completion_tokens + more)
     assert cost_of(longer, plain).total_nano >= cost_of(usage, plain).total_nano
+
+
+@given(USAGES, PRICINGS, UNITS)
+def test_more_of_anything_never_costs_less(usage: Usage, pricing: Pricing, more: int) -> None:
+    for name in ("images", "search_units", "characters", "audio_ms"):
+        larger = msgspec.structs.replace(usage, **{name: getattr(usage, name) + more})
+        assert cost_of(larger, pricing).total_nano >= cost_of(usage, pricing).total_nano
+
+
+@given(UNITS, UNITS, UNITS, UNITS, st.tuples(PRICES, PRICES, PRICES, PRICES))
+def test_units_are_exact_too(
+    images: int, units: int, characters: int, audio_ms: int, prices: tuple[Decimal, ...]
+) -> None:
+    image, unit, character, second = prices
+    pricing = Pricing(
+        prompt=Decimal(0),
+        completion=Decimal(0),
+        output_image=image,
+        search_unit=unit,
+        character=character,
+        audio_second=second,
+    )
+    usage = Usage(images=images, search_units=units, characters=characters, audio_ms=audio_ms)
+    cost = cost_of(usage, pricing)
+    heard = Fraction(unit) * units + Fraction(character) * characters
+    heard += Fraction(second) * audio_ms / 1000
+    exact = heard + Fraction(image) * images
+    assert cost.total_nano == ceil(exact * NANO_PER_USD)
+    assert cost.prompt_nano == ceil(heard * NANO_PER_USD)
+    assert cost.completion_nano == ceil(Fraction(image) * images * NANO_PER_USD)
+    free = not (images * image or units * unit or characters * character or audio_ms * second)
+    assert (cost.total_nano == 0) == free
+
+
+def within(most: Usage) -> st.SearchStrategy[Usage]:
+    """Any usage of which no count is above that of `most`; its parts are of any size."""
+    bounded = {
+        name: st.integers(0, getattr(most, name))
+        for name in ("prompt_tokens", "completion_tokens", *UNIT_NAMES)
+    }
+    parts = {
+        name: TOKENS
+        for name in Usage.__struct_fields__
+        if name.endswith("_tokens") and name not in bounded
+    }
+    return st.builds(Usage, **bounded, **parts)
+
+
+UNIT_NAMES = ("images", "search_units", "characters", "audio_ms")
+
+
+@given(st.data(), USAGES, PRICINGS, MARGINS)
+def test_what_is_held_covers_all_that_can_be_charged(
+    data: st.DataObject, most: Usage, pricing: Pricing, margin: tuple[int, int]
+) -> None:
+    usage = data.draw(within(most))
+    held = tariff_of(pricing).most_nano(most, margin)
+    assert cost_of(usage, pricing, margin).charge_nano <= held
+
+
+@given(USAGES, PRICINGS)
+def test_without_units_the_most_is_that_of_the_tokens(most: Usage, pricing: Pricing) -> None:
+    tariff = tariff_of(pricing)
+    tokens = Usage(prompt_tokens=most.prompt_tokens, completion_tokens=most.completion_tokens)
+    assert tariff.most_nano(tokens) == tariff.bound_nano(most.prompt_tokens, most.completion_tokens)
+    assert tariff.most_nano(most) >= tariff.most_nano(tokens)
+
+
+@pytest.mark.parametrize("key", ["output_image", "search_unit", "character", "audio_second"])
+def test_what_costs_by_the_unit_is_not_free(key: str) -> None:
+    dear = msgspec.structs.replace(FREE, **{key: Decimal("1e-12")})
+    assert not tariff_of(dear).free
+    assert tariff_of(msgspec.structs.replace(FREE, **{key: Decimal(0)})).free
+    assert tariff_of(FREE).free
 
 
 @given(USAGES)
@@ -146,6 +233,7 @@ TABLE: dict[str, tuple[int, int]] = {
         140_000,
     ),
     "audio in": (nano("1", **COUNTS, prompt_audio_tokens=10, more={"audio": "10"}), 190_000),
+    "images in": (nano("1", **COUNTS, prompt_image_tokens=10, more={"image_token": "3"}), 120_000),
     "reasoning as completion where unpriced": (
         nano("0", "1", **COUNTS, reasoning_tokens=90), 100_000
     ),
@@ -167,6 +255,21 @@ TABLE: dict[str, tuple[int, int]] = {
             more={"input_cache_read": "0.1", "input_cache_write": "2"},
         ),
         48_000,
+    ),
+    "an image made": (nano("1", "1", images=2, more={"output_image": "40000"}), 80_000_000),
+    "images made beside the tokens they are": (
+        nano("0", "1", **COUNTS, images=1, completion_image_tokens=50,
+             more={"output_image": "10", "image_output": "3"}),
+        210_000,
+    ),
+    "a search unit": (nano("1", search_units=3, more={"search_unit": "2000"}), 6_000_000),
+    "characters": (nano("1", characters=7, more={"character": "15"}), 105_000),
+    "seconds of audio": (nano("1", audio_ms=1500, more={"audio_second": "100"}), 150_000),
+    "a part of a second is a part of its price, rounded up": (
+        nano("1", audio_ms=1, more={"audio_second": "0.0015"}), 1
+    ),
+    "units that have no price": (
+        nano("1", images=9, search_units=9, characters=9, audio_ms=9), 0
     ),
     "per request": (nano("0", more={"request": "1000000"}), NANO_PER_USD),
 }  # fmt: skip

@@ -15,7 +15,7 @@ CLOUD = [row for row in ROWS if not row.local]
 LOCAL_PORTS = {"ollama": 11434, "vllm": 8000, "llamacpp": 8080, "lmstudio": 1234}
 ASKED_FOR = (
     "openai mistral xai deepseek cerebras nvidia groq together fireworks perplexity deepinfra "
-    "moonshotai z-ai huggingface meta openrouter ollama vllm llamacpp lmstudio "
+    "moonshotai z-ai huggingface meta openrouter ollama vllm llamacpp lmstudio voyage "
     "anthropic google-ai-studio google-vertex cohere amazon-bedrock azure"
 )
 
@@ -236,3 +236,16 @@ def test_models_of_one_provider_differ(model: tuple[str, str]) -> None:
     if quirks.thinking_omits:
         assert set(quirks.thinking_omits) <= set(quirks.refused(name, "high"))
     assert quirks.refused(name, "none") == quirks.omits
+
+
+@pytest.mark.parametrize(
+    ("completes", "model", "continues"),
+    [
+        (True, "m", True),
+        (False, "m", False),
+        ("davinci|m", "m-2", True),
+        ("davinci|m", "a-m", False),
+    ],
+)
+def test_which_models_continue_texts(completes: bool | str, model: str, continues: bool) -> None:
+    assert Quirks(completes=completes).continues(model) is continues

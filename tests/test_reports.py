@@ -46,7 +46,7 @@ async def test_check_shows_what_a_gateway_would_have(tmp_path: Path) -> None:
     assert "2 (provider)" in table
     assert "auth: keys   store: sqlite:///" in table
     assert "\ncredits: enforced   margin: 0\nrequests_per_minute: 0   " in table
-    assert "(what can chat, of all that is listed): 3\n" in table
+    assert "(what can be asked, of all that is listed): 3\n" in table
     assert [line.split() for line in table.splitlines()[-4:-1]] == [
         ["test/own", "p0", "priced"], ["test/one", "p0", "no", "price"],
         ["test/two", "p0", "no", "price"],
@@ -76,7 +76,7 @@ async def test_check_of_many_models_and_of_some_that_nobody_serves(tmp_path: Pat
         one, catalogue, status = await resolved(tmp_path, text)
     table = reports.check(one, catalogue, status, as_json=False)
     assert "60 (provider)" in table
-    assert "(what can chat, of all that is listed): 62\n" in table
+    assert "(what can be asked, of all that is listed): 62\n" in table
     lines = [line.split() for line in table.splitlines()]
     assert ["test/none", "nobody"] in lines
     assert ["test/both", "p0,", "p1", "priced"] in lines
@@ -156,14 +156,18 @@ async def test_models_have_a_line_for_each_endpoint(tmp_path: Path) -> None:
     async with provider('models = ["test/one"]') as (_, base_url):
         text = config_text(tmp_path, base_url, base_url)
         text += model_text("test/own", ("p0", "mine"), ("p1", "yours"))
+        pricing = '{ prompt = "0", completion = "0", search_unit = "0.002" }'
+        ranks = model_text("test/ranks", ("p0", "ranker"), pricing=pricing)
+        text += ranks.replace("[[models.", 'output_modalities = ["rerank"]\n[[models.')
         _, catalogue, _ = await resolved(tmp_path, text)
     head, *lines = [line.split() for line in reports.models(catalogue, as_json=False).splitlines()]
     assert head[:2] == ["model", "provider"]
     assert lines == [
-        ["test/own", "p0", "mine", "32,768", "1", "2"],
-        ["test/own", "p1", "yours", "32,768", "1000", "2000"],
-        ["test/one", "p0", "test/one", "131,072", "?", "?"],
-        ["test/one", "p1", "test/one", "131,072", "?", "?"],
+        ["test/own", "p0", "mine", "text", "32,768", "1", "2"],
+        ["test/own", "p1", "yours", "text", "32,768", "1000", "2000"],
+        ["test/ranks", "p0", "ranker", "rerank", "32,768", "0", "0", "0.002", "search_unit"],
+        ["test/one", "p0", "test/one", "text", "131,072", "?", "?"],
+        ["test/one", "p1", "test/one", "text", "131,072", "?", "?"],
     ]
     for row in json.loads(reports.models(catalogue, as_json=True)):
         assert components.ListEndpointsResponse.model_validate(row).id in catalogue.models

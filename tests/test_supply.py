@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from proxy import logs, supply
 from proxy.config import Config, decode
 from proxy.dialects import OUTBOUND, Outbound
 from proxy.errors import GatewayError
-from proxy.providers import Provider, known
+from proxy.providers import Provider, Quirks, known
 from proxy.supply import (
     build_catalogue,
     decode_listing,
@@ -301,6 +303,25 @@ async def test_without_a_token_nobody_is_asked() -> None:
             assert len(lender.asked) == 1, "it rests"
     finally:
         await transport.close()
+
+
+async def test_a_list_may_have_to_be_asked_for_more() -> None:
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            asked.append(f"{scope['path']}?{scope['query_string'].decode()}")
+            await Response(b'{"data": []}', media_type="application/json")(scope, receive, send)
+
+    transport = AiohttpTransport()
+    try:
+        async with serving(app) as url:
+            more = Quirks(models_query="output_modalities=all")
+            acme = replace(ACME, base_url=f"{url}/v1", quirks=more)
+            await fetch_listing(transport, acme, Signing({"acme": ["key"]}), connect_s=5)
+    finally:
+        await transport.close()
+    assert asked == ["/v1/models?output_modalities=all"]
 
 
 async def test_who_has_no_list_can_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,9 @@ import pytest
 from proxy.dialects import OUTBOUND, Outbound
 from proxy.dialects.chat.errors import encode_error
 from proxy.dialects.chat.request import decode_request
-from proxy.dialects.chat.stream import Encoder, encode_answer, encode_usage
+from proxy.dialects.chat.stream import Encoder, encode_answer
 from proxy.dialects.faults import decode_refusal, provider_error
+from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.settle import plausible, said_bytes
@@ -26,6 +27,7 @@ from proxy.providers import Quirks, known
 from proxy.wire.events import Ended, Event, Failed, Finished, Started, Usage, UsageReport
 from proxy.wire.request import Head
 from tests.heard import check_error, check_same, heard_answer, heard_stream
+from tests.plain import ASK
 from tests.recordings import Recording, load
 from tests.stage import endpoint, snapshot
 from tests.truth import PAIRS, PROVIDERS, Json, Truth, chats, check_count, events, kind
@@ -45,7 +47,7 @@ def quirks_of(provider: str) -> Quirks:
 
 def encode(decoded: Iterable[Event]) -> bytes:
     """The stream of these events, as the pipeline sends it."""
-    encoder = Encoder(HEAD)
+    encoder = Encoder(HEAD, ASK)
     out, usage = b"", Usage()
     for event in decoded:
         if isinstance(event, Failed):
@@ -53,12 +55,13 @@ def encode(decoded: Iterable[Event]) -> bytes:
         if isinstance(event, UsageReport):
             usage = event.usage
         out += encoder.encode(event)
-    return out + encoder.encode_end(encode_usage(usage, None))
+    return out + encoder.encode_end(Bill(usage))
 
 
-def usage_of(decoded: Iterable[Event]) -> Json:
+def answer(decoded: list[Event]) -> bytes:
+    """The whole answer of these events, as the pipeline sends it."""
     counts = [event.usage for event in decoded if isinstance(event, UsageReport)]
-    return encode_usage(counts[-1] if counts else Usage(), None)
+    return encode_answer(decoded, HEAD, ASK, Bill(counts[-1] if counts else Usage())).body
 
 
 def sliced(body: bytes, rng: random.Random) -> Iterator[bytes]:
@@ -88,7 +91,7 @@ def check_stream(recording: Recording) -> None:
         check_broken(heard, truth)
         return
     check_same(heard, truth)
-    folded = heard_answer(encode_answer(whole, HEAD, usage_of(whole)))
+    folded = heard_answer(answer(whole))
     check_same(folded, truth)
     assert isinstance(whole[0], Started)
     assert any(isinstance(event, Finished) for event in whole)
@@ -117,7 +120,7 @@ def check_answer(recording: Recording) -> None:
         assert any(isinstance(event, Failed) for event in decoded)
         assert heard_stream(encode(decoded)).error is not None
         return
-    check_same(heard_answer(encode_answer(decoded, HEAD, usage_of(decoded))), truth)
+    check_same(heard_answer(answer(decoded)), truth)
     check_same(heard_stream(encode(decoded)), truth)
 
 
@@ -211,7 +214,7 @@ def test_keys_are_those_of_openrouter_in_its_order(what: str) -> None:
             if any(isinstance(event, Failed) for event in decoded):
                 continue
             told = [json.loads(body)]
-            heard = [json.loads(encode_answer(decoded, HEAD, usage_of(decoded)))]
+            heard = [json.loads(answer(decoded))]
         for name, value in parts(told):
             theirs.setdefault(name, []).append(value)
         for name, value in parts(heard):

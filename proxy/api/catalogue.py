@@ -27,15 +27,18 @@ LIMIT_DEFAULT, LIMIT_MAX = 500, 1000
 UNBUILT_FILTERS = frozenset({
     "age", "arch", "category", "context", "distillable", "index", "input_modalities",
     "latency_max", "max_output_price", "max_price", "min_output_price", "min_price",
-    "model_authors", "output_modalities", "providers", "q", "region", "sort",
+    "model_authors", "providers", "q", "region", "sort",
     "supported_parameters", "throughput_min", "tool_success_rate", "use_rss", "zdr",
 })
 # fmt: on
 """OpenRouter's filters of `GET /models` that would be met with silence."""
 
-WHOLE_LIST = ("text", "all")
-"""The `output_modalities` that leave nothing out where every model writes text; the first is
-OpenRouter's default."""
+OUTPUTS = (
+    "text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription"
+)  # fmt: skip
+"""What models put out, in OpenRouter's words; the first is what is listed where nothing is said."""
+
+ALL = "all"
 
 
 def routes(
@@ -46,9 +49,12 @@ def routes(
     async def models(request: Request) -> Response:
         return answer(list_models(catalogue(), dict(request.query_params)))
 
+    async def embeddings(request: Request) -> Response:
+        query = dict(request.query_params) | {"output_modalities": "embeddings"}
+        return answer(list_models(catalogue(), query, path="/embeddings/models"))
+
     async def count(request: Request) -> Response:
-        _refuse_unbuilt(request.query_params)
-        return answer({"data": {"count": len(catalogue().models)}})
+        return answer({"data": {"count": len(_wanted(catalogue(), request.query_params))}})
 
     async def endpoints(request: Request) -> Response:
         slug = f"{request.path_params['author']}/{request.path_params['slug']}"
@@ -63,6 +69,7 @@ def routes(
     return [
         Route("/models", models),
         Route("/models/count", count),
+        Route("/embeddings/models", embeddings),
         Route("/models/{author}/{slug:path}/endpoints", endpoints),
         Route("/providers", provider_list),
     ]
@@ -73,10 +80,13 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
-def list_models(catalogue: Catalogue, query: dict[str, str]) -> dict[str, Any]:
-    """The body of `GET /models`; without `offset` and `limit` it is the whole list."""
-    _refuse_unbuilt(query)
-    models = list(catalogue.models.values())
+def list_models(
+    catalogue: Catalogue, query: Mapping[str, str], path: str = "/models"
+) -> dict[str, Any]:
+    """The body of `GET /models`; without `offset` and `limit` it is the whole list. `path` is where
+    it was asked for.
+    """
+    models = _wanted(catalogue, query)
     links: dict[str, str | None] = {"next": None}
     total = len(models)
     if "offset" in query or "limit" in query:
@@ -84,19 +94,28 @@ def list_models(catalogue: Catalogue, query: dict[str, str]) -> dict[str, Any]:
         limit = _whole(query, "limit", default=LIMIT_DEFAULT, low=1, high=LIMIT_MAX)
         models = models[offset : offset + limit]
         if offset + limit < total:
-            links["next"] = f"/api/v1/models?offset={offset + limit}&limit={limit}"
+            following = f"/api/v1{path}?offset={offset + limit}&limit={limit}"
+            if path == "/models" and (outputs := query.get("output_modalities")):
+                following += f"&output_modalities={outputs}"
+            links["next"] = following
     return {"data": [model_row(model) for model in models], "total_count": total, "links": links}
 
 
-def _refuse_unbuilt(query: Mapping[str, str]) -> None:
-    unbuilt = UNBUILT_FILTERS & query.keys()
-    if query.get("output_modalities") in WHOLE_LIST:
-        unbuilt -= {"output_modalities"}
-    if unbuilt:
+def _wanted(catalogue: Catalogue, query: Mapping[str, str]) -> list[Model]:
+    """The models that put out what is wanted. Raises GatewayError for another filter, and for what
+    no model puts out.
+    """
+    if unbuilt := UNBUILT_FILTERS & query.keys():
         raise GatewayError("not_supported", f"{min(unbuilt)}: not supported yet")
+    words = (query.get("output_modalities") or OUTPUTS[0]).split(",")
+    if not {ALL, *OUTPUTS}.issuperset(words):
+        known = ", ".join(OUTPUTS)
+        raise GatewayError("invalid_request", f"output_modalities: must be {ALL}, or of {known}")
+    models = catalogue.models.values()
+    return [one for one in models if ALL in words or not {*words}.isdisjoint(one.output_modalities)]
 
 
-def _whole(query: dict[str, str], name: str, *, default: int, low: int, high: int) -> int:
+def _whole(query: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:
     text = query.get(name, str(default))
     # A number of thousands of digits is more than `int` takes.
     if not re.fullmatch("[0-9]{1,10}", text) or not low <= int(text) <= high:

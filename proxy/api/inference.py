@@ -6,7 +6,22 @@ from proxy.dialects import INBOUND
 from proxy.pipeline.flow import Flow
 from proxy.serving.caller import Caller
 
-PATHS = {"/chat/completions": "chat"}
+PATHS = {
+    "/chat/completions": "chat",
+    "/messages": "messages",
+    "/messages/count_tokens": "count",
+    "/v1/messages": "messages",  # Anthropic's SDKs append that to their base URL
+    "/v1/messages/count_tokens": "count",
+    "/completions": "completions",
+    "/embeddings": "embeddings",
+    "/rerank": "rerank",
+    "/images": "images",
+    "/images/generations": "images",
+    "/images/edits": "image edits",
+    "/audio/speech": "speech",
+    "/audio/transcriptions": "transcription",
+    "/responses": "responses",
+}
 """Which of the callers' formats each path below `/api/v1` speaks."""
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from proxy.dialects.asking import inexpressible
 from proxy.dialects.calling import INBOUND
+from proxy.dialects.completions.request import check_chat
 from proxy.dialects.forms import Bill, Inbound, Outbound, StreamDecoder, StreamEncoder
 from proxy.dialects.providing import OUTBOUND, VERTEX_CLAUDE
 from proxy.dialects.tasks import TASKS
@@ -51,30 +52,41 @@ def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound
 
 def _spoken(provider: Provider, model: str, ask: Ask) -> Outbound:
     own = TASKS.get((provider.dialect, ask.task))
-    if own is not None and ask.task in (provider.tasks or (ask.task,)):
+    if own is not None and _does(provider, model, ask.task):
         return own
-    if ask.task not in ("chat", "completion"):
+    if ask.task == "completion":
+        check_chat(ask, provider)
+    elif ask.task != "chat":
         raise inexpressible(provider, f"a request for {ask.task}")
     if ask.words == "responses" and ask.native is not None and provider.responses:
         return OUTBOUND["responses"]
-    sayable = ask.choices == 1 and _CHAT_ONLY.isdisjoint(ask.body)
-    if sayable and provider.responses and re.match(provider.responses, model):
-        return OUTBOUND["responses"]
+    if ask.choices > 1 or not _CHAT_ONLY.isdisjoint(ask.body):
+        return _chat(provider, model)
     return _usual(provider, model)
 
 
+def _does(provider: Provider, model: str, task: Task) -> bool:
+    if task == "completion":  # which everybody can be asked for, as a chat
+        return provider.quirks.continues(model)
+    return task in _TALK or provider.tasks is None or task in provider.tasks
+
+
 def _usual(provider: Provider, model: str) -> Outbound:
-    if provider.dialect == "vertex" and model.startswith("claude"):
-        return VERTEX_CLAUDE
     if provider.responses and re.match(provider.responses, model):
         return OUTBOUND["responses"]
+    return _chat(provider, model)
+
+
+def _chat(provider: Provider, model: str) -> Outbound:
+    if provider.dialect == "vertex" and model.startswith("claude"):
+        return VERTEX_CLAUDE
     return OUTBOUND[provider.dialect]
 
 
 def tasks_of(provider: Provider) -> frozenset[Task]:
     """What the provider can be asked for, if it has a model for it."""
     own = (task for dialect, task in TASKS if dialect == provider.dialect)
-    return _TALK.union(task for task in own if task in (provider.tasks or (task,)))
+    return _TALK.union(task for task in own if provider.tasks is None or task in provider.tasks)
 
 
 def expressible(provider: Provider, model: str) -> frozenset[str] | None:

@@ -38,10 +38,13 @@ def segment(text: str) -> str:
 
 
 class Encoded(NamedTuple):
-    """A request in a provider's words: its body, and the headers that belong to the dialect."""
+    """A request in a provider's words: its body, and the headers that belong to the dialect. `path`
+    is another than its row's, where what is asked for has one of its own.
+    """
 
     body: bytes
     headers: Mapping[str, str] = NO_HEADERS
+    path: str | None = None
 
 
 def encode_json(body: dict[str, Any]) -> bytes:

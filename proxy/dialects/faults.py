@@ -73,7 +73,10 @@ _BY_WORDS: Final = (
     ),
     (
         "provider_moderated",
-        re.compile(r"(?i)content_(policy_violation|filter)|content (management )?policy"),
+        re.compile(
+            r"(?i)content_(policy_violation|filter)|content (management )?policy"
+            r"|moderation_blocked"
+        ),
     ),
 )
 """Refusals that clients act on, by what providers write."""

@@ -83,7 +83,8 @@ class Outbound(NamedTuple):
     of them; `fetches` the attachments whose URL the provider takes as it is, where `fetches_http`
     even one without TLS, `takes_url` says which other URLs it does; `reads_pdf` whether it takes
     PDFs. `same` is this format for a caller who speaks the same `words`: the request goes out in
-    its own form, and the answer comes back as `Verbatim`. `raw` answers are bytes, not events.
+    its own form, and the answer comes back as `Verbatim`. `raw` decodes an answer that is
+    neither JSON nor events, where there are such: its end makes it whole.
     """
 
     path: Callable[[Target, bool], str]
@@ -100,4 +101,4 @@ class Outbound(NamedTuple):
     models_headers: Mapping[str, str] = NO_HEADERS
     words: Words | None = None
     same: "Outbound | None" = None
-    raw: bool = False
+    raw: Callable[[Quirks], StreamDecoder] | None = None

@@ -1,5 +1,8 @@
 """The formats that providers speak in a conversation: one row for each value of `dialect`."""
 
+from collections.abc import Callable
+
+from proxy.dialects.asking import Encoded, Target
 from proxy.dialects.bedrock import events as bedrock_events
 from proxy.dialects.bedrock import listing as bedrock_listing
 from proxy.dialects.bedrock import request as bedrock_request
@@ -16,11 +19,31 @@ from proxy.dialects.gemini import request as gemini_request
 from proxy.dialects.listing import decode_listing
 from proxy.dialects.messages import events as messages_events
 from proxy.dialects.messages import listing as messages_listing
+from proxy.dialects.messages import native as messages_native
 from proxy.dialects.messages import request as messages_request
+from proxy.dialects.reading import Decoder, verbatim_answer, verbatim_stream
 from proxy.dialects.responses import events as responses_events
+from proxy.dialects.responses import native as responses_native
 from proxy.dialects.responses import request as responses_request
+from proxy.providers import Quirks
+from proxy.wire.request import Ask
 
-_CLAUDE = Outbound(
+
+def _same(
+    row: Outbound,
+    encode_request: Callable[[Ask, Target], Encoded],
+    decoder: Callable[[Quirks], Decoder],
+) -> Outbound:
+    """`row`, and beside it the same for a caller who speaks its words."""
+    same = row._replace(
+        encode_request=encode_request,
+        decoder=verbatim_stream(decoder),
+        decode_answer=verbatim_answer(row.decode_answer),
+    )
+    return row._replace(same=same)
+
+
+_MESSAGES = Outbound(
     path=lambda target, stream: "/v1/messages",
     models_path="/v1/models?limit=1000",
     models_headers={"anthropic-version": messages_request.VERSION},
@@ -31,7 +54,9 @@ _CLAUDE = Outbound(
     expresses=messages_request.EXPRESSES,
     fetches=frozenset(("image", "file")),
     fetches_http=False,
+    words="messages",
 )
+_CLAUDE = _same(_MESSAGES, messages_native.encode_request, messages_events.decoder)
 _GEMINI = Outbound(
     path=gemini_request.path,
     models_path=gemini_request.MODELS_PATH,
@@ -43,17 +68,8 @@ _GEMINI = Outbound(
     takes_url=gemini_request.takes_url,
 )
 
-OUTBOUND = {
-    "openai": Outbound(
-        path=lambda target, stream: "/chat/completions",
-        models_path="/models",
-        encode_request=chat_request.encode_request,
-        decoder=chat_events.decoder,
-        decode_answer=chat_events.decode_answer,
-        decode_listing=decode_listing,
-        fetches=frozenset(("image", "video")),
-    ),
-    "responses": Outbound(
+_RESPONSES = _same(
+    Outbound(
         path=lambda target, stream: "/responses",
         models_path="/models",
         encode_request=lambda ask, target: responses_request.encode_request(
@@ -66,7 +82,25 @@ OUTBOUND = {
         decode_listing=decode_listing,
         expresses=responses_request.EXPRESSES,
         fetches=frozenset(("image", "file")),
+        words="responses",
     ),
+    lambda ask, target: responses_native.encode_native(
+        ask, target, target.provider.quirks.details_format
+    ),
+    lambda quirks: responses_events.decoder(quirks, quirks.details_format),
+)
+
+OUTBOUND = {
+    "openai": Outbound(
+        path=lambda target, stream: "/chat/completions",
+        models_path="/models",
+        encode_request=chat_request.encode_request,
+        decoder=chat_events.decoder,
+        decode_answer=chat_events.decode_answer,
+        decode_listing=decode_listing,
+        fetches=frozenset(("image", "video")),
+    ),
+    "responses": _RESPONSES,
     "anthropic": _CLAUDE,
     "gemini": _GEMINI,
     "vertex": _GEMINI._replace(
@@ -76,7 +110,7 @@ OUTBOUND = {
     ),
     "cohere": Outbound(
         path=lambda target, stream: "/v2/chat",
-        models_path="/v1/models?page_size=1000&endpoint=chat",
+        models_path=cohere_listing.MODELS_PATH,
         encode_request=cohere_request.encode_request,
         decoder=cohere_events.decoder,
         decode_answer=cohere_events.decode_answer,
@@ -97,10 +131,14 @@ OUTBOUND = {
 }
 OUTBOUND["azure"] = OUTBOUND["openai"]._replace(path=azure_path, models_path=None)
 
-VERTEX_CLAUDE = _CLAUDE._replace(
-    path=gemini_request.vertex_claude_path,
-    models_path=None,
-    encode_request=messages_request.encode_vertex,
-    fetches=frozenset(),
+VERTEX_CLAUDE = _same(
+    _MESSAGES._replace(
+        path=gemini_request.vertex_claude_path,
+        models_path=None,
+        encode_request=messages_request.encode_vertex,
+        fetches=frozenset(),
+    ),
+    messages_native.encode_vertex,
+    messages_events.decoder,
 )
 """Vertex serves Claude in Anthropic's words."""

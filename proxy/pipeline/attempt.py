@@ -34,6 +34,7 @@ from proxy.wire.events import (
 )
 
 NOBODY = -1  # the choice of what is no content
+SILENCE_BYTES_MAX = 32 * 1024 * 1024  # before content: twice the longest event
 USAGE_WAIT_S = 2.0  # for usage after the last finish, and for the provider's own end after that
 
 
@@ -177,6 +178,13 @@ class Attempt:
                 self.heard.speak(choice, more, pictures, self.content_at)
                 self.committed = not self.whole
         self.outlet.put(event, meant, (choice, size, images), self.reading.data_bytes)
+        if self.committed:
+            self._hold_back()
+        elif self.outlet.box.size_bytes > SILENCE_BYTES_MAX:
+            self.fail(GatewayError("provider_malformed", "The provider talks and says nothing."))
+
+    def _hold_back(self) -> None:
+        """Not before there is content: until then nobody takes anything out of the box."""
         if self.outlet.full and self.sent is not None and not self._held_back:
             self._held_back = True
             self.sent.pause()

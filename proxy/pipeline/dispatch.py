@@ -26,7 +26,8 @@ def dispatch(
     dialect = outbound(endpoint.provider, endpoint.model, ask)
     attempt.read_as(dialect)
     encoded = dialect.encode_request(ask, target)
-    url = endpoint.provider.base_url.rstrip("/") + dialect.path(target, ask.stream)
+    path = encoded.path or dialect.path(target, ask.stream)
+    url = endpoint.provider.base_url.rstrip("/") + path
     signed = {
         "Accept": "text/event-stream" if ask.stream else "application/json",
         "Accept-Encoding": "identity",

@@ -130,6 +130,12 @@ class Exchange:
             provider=endpoint.provider.name if endpoint else "",
         )
 
+    @property
+    def server_headers(self) -> dict[str, str]:
+        """Who serves the answer, for its head (contract, section 0); headers are ASCII."""
+        name = self.endpoint.provider.name if self.endpoint else ""
+        return {"X-Provider-Name": name.encode("ascii", "replace").decode()} if name else {}
+
 
 def origin(caller: Caller) -> dict[str, str | None]:
     """What callers say about themselves (contract, section 0)."""

@@ -179,9 +179,9 @@ class Flow:
         except GatewayError as error:
             if error.source is Source.CALLER and error.kind != "provider_unfit":
                 raise
-            guessed = estimate(exchange).prompt_tokens
+            guessed = (ask.likely or estimate(exchange)).prompt_tokens
             events = [Produced(0, {"input_tokens": guessed, "estimated": True})]
-        body, own = dialect.encode_answer(events, exchange.head, ask, Bill(Usage()))
+        body, own, _ = dialect.encode_answer(events, exchange.head, ask, Bill(Usage()))
         await caller.answer(200, {"Content-Type": "application/json", **own}, body)
 
     def _hear_out(self, exchange: Exchange, attempt: Attempt) -> None:
@@ -210,10 +210,11 @@ class Flow:
                 await caller.start(200, stream_head(exchange, dialect))
             await caller.finish(attempt.outlet.encode_end(bill))
             return
-        body, own = dialect.encode_answer(attempt.outlet.events, exchange.head, ask, bill)
+        body, own, _ = dialect.encode_answer(attempt.outlet.events, exchange.head, ask, bill)
         headers = {
             "Content-Type": dialect.media_type(ask),
             "X-Generation-Id": exchange.id,
+            **exchange.server_headers,
             **own,
         }
         await caller.answer(200, headers, body)

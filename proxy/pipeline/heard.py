@@ -6,7 +6,10 @@ the caller gets becomes the exchange's.
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from proxy.wire.events import Finished, Started, Usage
+from proxy.wire.request import Ask
 
 BYTES_PER_TOKEN_MIN = 3  # of text; a vocabulary that makes more tokens of it is rare
 TOKENS_PER_IMAGE = 1000
@@ -59,3 +62,11 @@ class Heard:
         if event.choice == min(self.done):
             self.finish_reason = event.reason
             self.native_finish_reason = event.native
+
+
+def with_units(usage: Usage, ask: Ask | None) -> Usage:
+    """`usage` with the units that the gateway counts itself, where the provider counts others."""
+    if ask is None or ask.likely is None:
+        return usage
+    characters = usage.characters or ask.likely.characters
+    return replace(usage, characters=characters, audio_ms=usage.audio_ms or ask.likely.audio_ms)

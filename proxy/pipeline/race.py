@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from proxy.dialects import Inbound
 from proxy.errors import GatewayError, Retry
 from proxy.pipeline.attempt import Attempt
@@ -18,6 +16,7 @@ from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.drains import owed, part
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST, name_failures, note, used
+from proxy.pipeline.telling import shown
 from proxy.pipeline.visits import Visit, Visits, id_of
 from proxy.routing.health import Pool
 from proxy.upstream.transport import Transport
@@ -87,7 +86,7 @@ class Race:
             attempt = self._prepare(visit)
             try:
                 call = dispatch(self._exchange, attempt, visit.credential, self._headers)
-                self._echo(call.body or b"{}", attempt)
+                self._echo(call.body, attempt)
             except GatewayError as error:
                 if error.retry is Retry.NEVER:
                     raise
@@ -118,10 +117,10 @@ class Race:
         self._hedge_at = math.inf if after_s is None else attempt.began_at + after_s
         return attempt
 
-    def _echo(self, body: bytes, attempt: Attempt) -> None:
+    def _echo(self, body: bytes | None, attempt: Attempt) -> None:
         """Shows a caller that debugs what every provider was sent so far."""
         if self._ask.echo and not attempt.whole:
-            self._echoes.append(Echo(msgspec.json.decode(body)))
+            self._echoes.append(Echo(shown(body)))
             for echo in self._echoes:
                 attempt.show(echo)
 

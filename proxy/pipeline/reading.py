@@ -31,6 +31,7 @@ class Reading:
         self._decoder: StreamDecoder | None = None
         self._body: bytearray | None = None  # an answer or an error that is decoded whole
         self._unsaid = False  # neither JSON nor a stream by its head
+        self._bare = False  # bytes that have no end mark
         self._headers: Mapping[str, str] = {}
         self.status: int | None = None
         self.data_bytes = 0
@@ -50,12 +51,13 @@ class Reading:
             self._headers = headers
         elif headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
             raise _malformed("compressed, which was not asked for")
-        elif self.dialect.raw and not form.endswith("json"):
-            return
         elif form.endswith("json"):
             self._body = bytearray()
         elif form in ("text/html", "application/xhtml+xml"):
             raise _malformed("a web page")
+        elif self.dialect.raw and not form.startswith("text/"):
+            self._decoder = self.dialect.raw(self._provider.quirks)
+            self._bare = True
         elif form != "text/event-stream":
             self._unsaid = True  # the first byte tells what it is
 
@@ -78,7 +80,9 @@ class Reading:
     def end(self, *, broken: bool) -> Iterable[Event]:
         """The last events. A body that broke off is none, except that a refusal's status holds."""
         if self._body is None:
-            return self._decoder.end() if self._decoder is not None else ()
+            if self._decoder is None or (self._bare and broken):
+                return ()
+            return self._decoder.end()
         if not self._good:
             assert self.status is not None
             raise self.failure(decode_refusal(self.status, bytes(self._body), self._headers))

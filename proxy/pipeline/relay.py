@@ -31,12 +31,14 @@ UNBUFFERED = (
 
 
 def stream_head(exchange: Exchange, dialect: Inbound) -> list[tuple[bytes, bytes]]:
-    """The headers of a streamed answer."""
+    """The headers of a streamed answer. Until its content comes nobody knows who gives it."""
     assert exchange.ask is not None
+    named = exchange.server_headers if exchange.content_at is not None else {}
     return [
         (b"content-type", dialect.media_type(exchange.ask).encode()),
         *UNBUFFERED,
         (b"x-generation-id", exchange.id.encode()),
+        *((name.lower().encode(), value.encode()) for name, value in named.items()),
     ]
 
 

@@ -15,7 +15,7 @@ from proxy.money import cost_of
 from proxy.pipeline.admit import account_of
 from proxy.pipeline.bounds import prompt_bound
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.heard import Heard
+from proxy.pipeline.heard import Heard, with_units
 from proxy.wire.events import (
     Attachments,
     Audio,
@@ -59,6 +59,8 @@ def reckon(exchange: Exchange) -> int:
     delivered = exchange.content_at is not None
     if exchange.usage is None and (delivered or _good(exchange)):
         exchange.usage = estimate(exchange)
+    if exchange.usage is not None:
+        exchange.usage = with_units(exchange.usage, exchange.ask)
     owed = 0
     if exchange.usage is not None and pricing is not None:
         cost = cost_of(exchange.usage, pricing, margin)
@@ -114,7 +116,7 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
     endpoint, hold = exchange.endpoint, exchange.hold
     if hold is None or exchange.content_at is None or endpoint is None or endpoint.pricing is None:
         return None
-    usage = exchange.usage or estimate(exchange)
+    usage = with_units(exchange.usage or estimate(exchange), exchange.ask)
     cost = cost_of(plausible(exchange, usage), endpoint.pricing, exchange.snapshot.margin)
     charge = min(cost.charge_nano, hold.amount_nano)
     row = replace(
@@ -177,9 +179,13 @@ def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     ask, heard = exchange.ask, heard or exchange.heard
     assert ask is not None
     completion = -(-heard.said_bytes // BYTES_PER_TOKEN)
+    if ask.most is not None and ask.likely is not None:
+        return within(replace(ask.likely, estimated=True), ask.most)
     if ask.most is not None:
         prompt = -(-ask.text_bytes // BYTES_PER_TOKEN)
-        guessed = replace(ask.most, prompt_tokens=prompt, completion_tokens=0, estimated=True)
+        guessed = replace(
+            ask.most, prompt_tokens=prompt, completion_tokens=completion, estimated=True
+        )
         return within(guessed, ask.most)
     if (counted := heard.opened.prompt) is not None:
         return replace(counted, completion_tokens=completion, estimated=True)

@@ -12,13 +12,12 @@ import msgspec
 from proxy.errors import GatewayError
 from proxy.money import FREE, Pricing
 from proxy.providers import Provider
-from proxy.routing.kinds import modalities_of, tasks_for
+from proxy.routing.kinds import inputs_of, modalities_of, outputs_of, tasks_for
 from proxy.routing.slugs import may_reason, slug_of
 from proxy.routing.waits import Timeouts, TimeoutsRow, Waits
 from proxy.wire.listing import PARAMETERS, Listing
 from proxy.wire.request import Task
 
-_INPUTS: Final = ("text", "image")
 _OUTPUTS: Final = ("text",)
 _NAME_CHARS_MAX: Final = 200
 _CANDIDATES_MAX: Final = 20
@@ -154,7 +153,7 @@ def build(
 
     `expresses` gives the parameters that a provider can be told of at all, None where it is any.
     `does` gives the tasks that a provider can be asked for; what a model is for is told by what it
-    puts out, and by its name.
+    puts out, and by its name. What is listed and can be asked for nothing is left out.
 
     Prices: configured, else the provider's own, else `price_of`, else free where local.
     """
@@ -169,20 +168,21 @@ def build(
         for said in row.endpoints or discovered:
             listing = listed.get((said.provider, said.model)) or Listing(model=said.model)
             provider = by_slug[said.provider]
-            offers.append(listing)
-            endpoints.append(
-                _endpoint(
-                    row,
-                    said,
-                    listing,
-                    provider,
-                    waits=waits,
-                    price_of=price_of,
-                    sayable=expresses(provider, said.model),
-                    does=does(provider),
-                )
+            endpoint = _endpoint(
+                row,
+                said,
+                listing,
+                provider,
+                waits=waits,
+                price_of=price_of,
+                sayable=expresses(provider, said.model),
+                does=does(provider),
             )
-        models.append(_model(row, endpoints, offers))
+            if endpoint.tasks or row.endpoints:
+                offers.append(listing)
+                endpoints.append(endpoint)
+        if endpoints or id_ in rows:
+            models.append(_model(row, endpoints, offers))
     return Catalogue(models)
 
 
@@ -197,7 +197,7 @@ def _discovered(
     named = {(one.provider, one.model) for row in configured for one in row.endpoints}
     for provider in providers:
         for listing in listings.get(provider.slug, ()):
-            if listing.output_modalities is not None or modalities_of(listing.model):
+            if outputs_of(listing.model, listing.output_modalities):
                 listed[provider.slug, listing.model] = listing
                 if (provider.slug, listing.model) in named:
                     continue  # it has its model; by its own name it would be another one as well
@@ -225,16 +225,15 @@ def _model(row: ModelRow, endpoints: list[Endpoint], offers: list[Listing]) -> M
         return next((said for offer in offers if (said := getattr(offer, field))), None)
 
     lengths = [one.context_length for one in endpoints if one.context_length is not None]
+    outputs = row.output_modalities or first("output_modalities") or _outputs(endpoints)
     return Model(
         id=row.id,
         name=row.name or first("name") or row.id,
         created=first("created"),
         description=first("description"),
         context_length=row.context_length or max(lengths, default=None),
-        input_modalities=row.input_modalities or first("input_modalities") or _INPUTS,
-        output_modalities=(
-            row.output_modalities or first("output_modalities") or _outputs(endpoints)
-        ),
+        input_modalities=(row.input_modalities or first("input_modalities") or inputs_of(outputs)),
+        output_modalities=outputs,
         endpoints=tuple(endpoints),
     )
 
@@ -259,17 +258,23 @@ def _endpoint(
         reasons = may_reason(row.id) or may_reason(said.model)
     else:
         reasons = "reasoning" in said.supported_parameters
-    outputs = row.output_modalities or listing.output_modalities or modalities_of(said.model)
+    outputs = row.output_modalities or outputs_of(said.model, listing.output_modalities)
+    tasks = tasks_for(said.model, outputs or _OUTPUTS).intersection(does)
+    draws = "image" in tasks  # and is silent until the image is there
     return Endpoint(
         provider=provider,
         model=said.model,
         context_length=row.context_length or listing.context_length,
         max_completion_tokens=said.max_completion_tokens or listing.max_completion_tokens,
         quantization=said.quantization or "unknown",
-        supported_parameters=_supported(said.supported_parameters, sayable),
+        supported_parameters=(
+            _supported(said.supported_parameters, sayable)
+            if "chat" in tasks
+            else said.supported_parameters or ()
+        ),
         pricing=pricing or (FREE if provider.local else None),
-        timeouts=waits.of(said.timeouts, local=provider.local, reasons=reasons),
-        tasks=tasks_for(said.model, outputs or _OUTPUTS).intersection(does),
+        timeouts=waits.of(said.timeouts, local=provider.local or draws, reasons=reasons or draws),
+        tasks=tasks,
     )
 
 

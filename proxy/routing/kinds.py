@@ -12,14 +12,16 @@ from proxy.wire.request import Task
 
 _RERANKS: Final = re.compile(r"rerank")
 _EMBEDS: Final = re.compile(
-    r"embed|(?<![a-z])(?:bge|gte|e5)(?![a-z])|similarity(?:$|-)|all-minilm|text-search-|code-search-"
+    r"embed|(?<![a-z])(?:bge|gte|e5|voyage)(?![a-z])|similarity(?:$|-)|all-minilm"
+    r"|(?:text|code)-search-"
 )
 _TRANSCRIBES: Final = re.compile(r"whisper|transcri|(?<![a-z])asr(?![a-z])")
 _SPEAKS: Final = re.compile(r"(?<![a-z])(?:tts|speech|orpheus|playai)(?![a-z])")
 _DRAWS: Final = re.compile(r"dall-e|diffusion|(?<![a-z])(?:imagen|flux|image)(?![a-z])|gpt-image")
 _TALKS_AND_DRAWS: Final = re.compile(r"gemini.*image")
 _OTHER: Final = re.compile(
-    r"moderation|realtime|(?<!safe)guard|(?<![a-z])(?:video|sora|veo|ocr|clip|lyria)(?![a-z])"
+    r"moderation|realtime|(?<!safe)guard|embed-context|voyage-(?:context|multimodal)"
+    r"|(?<![a-z])(?:video|sora|veo|ocr|clip|lyria)(?![a-z])"
 )
 _COMPLETES: Final = re.compile(
     r"turbo-instruct|(?:^|[/:])(?:text-|code-)?(?:ada|babbage|curie|davinci)(?=[-:]|$)"
@@ -33,6 +35,12 @@ _TASKS: Final[Mapping[str, frozenset[Task]]] = {
     "rerank": frozenset(("rerank",)),
     "speech": frozenset(("speech",)),
     "transcription": frozenset(("transcription",)),
+}
+_INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "embeddings": ("text",),
+    "rerank": ("text",),
+    "speech": ("text",),
+    "transcription": ("audio",),
 }
 _COMPLETION_ONLY: Final[frozenset[Task]] = frozenset(("completion",))
 
@@ -54,6 +62,21 @@ def modalities_of(model: str) -> tuple[str, ...]:
         if pattern.search(name):
             return outputs
     return ("text",)
+
+
+def outputs_of(model: str, said: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What a model puts out whose listing says `said`: nothing, that it does not chat (`()`), or
+    all of it.
+    """
+    if said:
+        return said
+    named = modalities_of(model)
+    return named if said is None else tuple(one for one in named if one != "text")
+
+
+def inputs_of(outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """What goes in, where nobody says it, by what comes out."""
+    return _INPUTS.get(outputs[0], ("text", "image"))
 
 
 def tasks_for(model: str, outputs: Iterable[str]) -> frozenset[Task]:

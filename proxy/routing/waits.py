@@ -1,6 +1,7 @@
 """How long each wait for a provider lasts: the general times, and longer ones where they must be.
 
-A local provider may have to load its model first, and a model that reasons is silent for long.
+A local provider may have to load its model first, a model that reasons is silent for long, and one
+that makes images is both.
 """
 
 from typing import Final

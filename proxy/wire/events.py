@@ -24,6 +24,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_1h_tokens: int = 0
     prompt_audio_tokens: int = 0
     prompt_video_tokens: int = 0
+    prompt_image_tokens: int = 0
     reasoning_tokens: int = 0
     completion_audio_tokens: int = 0
     completion_image_tokens: int = 0
@@ -105,7 +106,9 @@ class Attachments(Event, frozen=True):
 
 class Produced(Event, frozen=True):
     """A piece of an answer that is no message; its task says what `value` is, in OpenRouter's form:
-    one vector, the ranking, the transcript with all that belongs to it, a count.
+    one vector with the `index` of its input (a list of numbers, or base64 of 32-bit floats, the
+    lowest byte first), the ranking (a list of `index` and `relevance_score`), the transcript with
+    all that belongs to it, a count.
     """
 
     choice: int

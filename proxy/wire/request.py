@@ -43,7 +43,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     `x-anthropic-beta` marks. `required` are the parameters without which an endpoint is none.
 
     Of a task that is no conversation `body` has the fields of OpenRouter's own API for it, and
-    `most` is what it can use at most. `native` is the request in the `words` of its caller, for a
+    `most` is what it can use at most; `likely` what it uses where the provider counts nothing, with
+    the units that the gateway counts itself. `native` is the request in the `words` of its caller, for a
     provider that speaks the same; the fields that are the gateway's are taken out of it. `echo`
     asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
     """
@@ -65,6 +66,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     words: Words = "chat"
     native: dict[str, Any] | None = None
     most: Usage | None = None
+    likely: Usage | None = None
     echo: bool = False
     told: bool = False
 

@@ -19,6 +19,7 @@ from proxy.providers import Provider, known
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.waits import Timeouts
 from proxy.wire.listing import PARAMETERS
+from proxy.wire.request import Task
 from tests.asgi import call
 
 ACME = Provider(slug="acme", name="Acme AI", base_url="http://127.0.0.1:1/v1")
@@ -291,13 +292,66 @@ async def test_a_filter_that_is_not_built_is_refused(name: str) -> None:
         assert answer.error["message"] == f"{name}: not supported yet"
 
 
-@pytest.mark.parametrize("value", ["text", "all"])
-async def test_the_filter_that_leaves_nothing_out_is_taken(value: str) -> None:
-    app, query = app_of(model(), UNSAID), f"output_modalities={value}"
-    assert (await call(app, "GET", "/v1/models", query=query)).json["total_count"] == 2
-    assert (await call(app, "GET", "/v1/models/count", query=query)).json["data"]["count"] == 2
-    answer = await call(app, "GET", "/v1/models", query=f"{query}&sort=x")
-    assert answer.error["message"] == "sort: not supported yet"
+def embedder(id_: str = "acme/embed") -> Model:
+    tasks: frozenset[Task] = frozenset(("embeddings",))
+    vectors = endpoint(model="embed", tasks=tasks, supported_parameters=())
+    return model(id_, vectors, input_modalities=("text",), output_modalities=("embeddings",))
+
+
+SPEAKS = model("acme/draws", output_modalities=("text", "image"))
+
+
+@pytest.mark.parametrize(
+    ("value", "ids"),
+    [
+        (None, ["acme/large", "acme/draws"]),
+        ("", ["acme/large", "acme/draws"]),
+        ("text", ["acme/large", "acme/draws"]),
+        ("embeddings", ["acme/embed"]),
+        ("image,embeddings", ["acme/embed", "acme/draws"]),
+        ("video", []),
+        ("all", ["acme/large", "acme/embed", "acme/draws"]),
+    ],
+)
+async def test_models_by_what_they_put_out(value: str | None, ids: list[str]) -> None:
+    app = app_of(model(), embedder(), SPEAKS)
+    query = "" if value is None else f"output_modalities={value}"
+    body = (await call(app, "GET", "/v1/models", query=query)).json
+    assert [row["id"] for row in body["data"]] == ids
+    assert body["total_count"] == len(ids)
+    count = (await call(app, "GET", "/v1/models/count", query=query)).json["data"]["count"]
+    assert count == len(ids)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/count"])
+async def test_what_no_model_puts_out_is_refused(path: str) -> None:
+    answer = await call(app_of(model()), "GET", path, query="output_modalities=text,smell")
+    assert answer.status == 400
+    assert answer.error["message"].startswith("output_modalities: must be all, or of text, ")
+
+
+def test_pages_of_other_models() -> None:
+    whole = Catalogue([*(embedder(f"acme/e{n}") for n in range(3)), model()])
+    page = list_models(whole, {"limit": "2", "output_modalities": "embeddings"})
+    wanted = "/api/v1/models?offset=2&limit=2&output_modalities=embeddings"
+    assert page["links"]["next"] == wanted
+    assert page["total_count"] == 3
+
+
+async def test_models_that_embed_have_a_list_of_their_own() -> None:
+    app = app_of(model(), *(embedder(f"acme/e{n}") for n in range(3)))
+    body = (await call(app, "GET", "/api/v1/embeddings/models")).json
+    listed = components.ModelsListResponse.model_validate(body)
+    assert [row.id for row in listed.data] == ["acme/e0", "acme/e1", "acme/e2"]
+    (row, *_) = body["data"]
+    assert row["architecture"]["modality"] == "text->embeddings"
+    assert row["supported_parameters"] == []
+    assert row["pricing"] == {"prompt": "0.000003", "completion": "0.000015"}
+    page = await call(app, "GET", "/api/v1/embeddings/models", query="limit=1&offset=1")
+    assert [row["id"] for row in page.json["data"]] == ["acme/e1"]
+    assert page.json["links"]["next"] == "/api/v1/embeddings/models?offset=2&limit=1"
+    answer = await call(app, "GET", "/api/v1/embeddings/models", query="q=x")
+    assert answer.error["message"] == "q: not supported yet"
 
 
 async def test_what_no_filter_is_called_is_left_alone() -> None:

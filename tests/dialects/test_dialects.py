@@ -1,14 +1,17 @@
 """Which dialect a request goes out in, and that every one of the table can be configured."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
-from proxy.dialects import OUTBOUND, expressible, outbound
+from proxy.dialects import OUTBOUND, expressible, outbound, tasks_of
 from proxy.dialects.asking import Target
+from proxy.dialects.providing import VERTEX_CLAUDE
+from proxy.errors import GatewayError
 from proxy.providers import DIALECTS, Provider, Quirks, known
 from proxy.wire.listing import PARAMETERS
-from proxy.wire.request import Ask
+from proxy.wire.request import Ask, Task, Words
 
 OPTIONS = {"project": "p", "location": "eu", "api_version": "2024-12-01-preview", "region": "r"}
 
@@ -104,3 +107,49 @@ def test_what_a_reasoning_model_is_told_over_chat_it_can_be_told_of() -> None:
     assert plain is not None
     assert "stop" in plain
     assert "top_k" not in plain
+
+
+# Callers and providers of the same format.
+
+SPOKEN = [row.words for row in OUTBOUND.values() if row.words is not None]
+
+
+@pytest.mark.parametrize("dialect", OUTBOUND)
+@pytest.mark.parametrize("words", get_args(Words))
+@pytest.mark.parametrize("native", [{"model": "m"}, None])
+def test_who_speaks_as_its_provider_does_is_carried_as_it_is(
+    dialect: str, words: Words, native: dict[str, Any] | None
+) -> None:
+    row = OUTBOUND[dialect]
+    asked = replace(ask(), words=words, native=native)
+    carried = native is not None and row.words == words and row.same is not None
+    assert outbound(provider(dialect), "m-9", asked) is (row.same if carried else row)
+
+
+def test_there_are_such() -> None:
+    assert {"messages", "responses"} <= set(SPOKEN)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "o3-mini"])
+def test_a_caller_of_responses_is_carried_to_who_has_them_beside_chat(model: str) -> None:
+    openai = known()["openai"]
+    asked = replace(ask(), words="responses", native={"model": "m"})
+    assert outbound(openai, model, asked) is OUTBOUND["responses"].same
+    translated = replace(asked, native=None)  # a file of it has been fetched for this provider
+    usual = OUTBOUND["responses" if model == "o3-mini" else "openai"]
+    assert outbound(openai, model, translated) is usual
+
+
+def test_claude_on_vertex_has_its_own_words_too() -> None:
+    asked = replace(ask(), words="messages", native={"model": "m"})
+    vertex = provider("vertex")
+    assert outbound(vertex, "claude-9", asked) is (VERTEX_CLAUDE.same or VERTEX_CLAUDE)
+    assert outbound(vertex, "g-9", asked) is OUTBOUND["vertex"]
+
+
+def test_what_a_provider_does_not_do_is_refused_by_it() -> None:
+    for task in sorted(set(get_args(Task)) - tasks_of(provider("bedrock"))):
+        with pytest.raises(GatewayError) as raised:
+            outbound(provider("bedrock"), "m", replace(ask(), task=task))
+        assert raised.value.kind == "provider_unfit"
+        assert task in raised.value.message

@@ -51,9 +51,9 @@ def recorded() -> dict[str, tuple[Listing, ...]]:
 
 COUNTS = {
     "openai": 112,  # says nothing but names: all stay, for the names to decide
-    "mistral": 36,  # of 55: no embeddings, moderation, pages, speech
+    "mistral": 55,
     "deepseek": 2,
-    "groq": 11,  # of 15: no transcription, no speech
+    "groq": 15,
     "cerebras": 6,
     "perplexity": 39,
     "together": 0,  # recorded is only a refusal
@@ -270,13 +270,9 @@ def test_a_documented_row(row: dict[str, Any], fields: dict[str, Any]) -> None:
     "row",
     [
         {"active": False},
-        {"type": "embedding"},
         {"type": "language"},
-        {"output_modalities": ["transcription"]},
-        {"architecture": {"output_modalities": ["image"]}},
-        {"capabilities": {"completion_chat": False, "vision": True}},
-        {"capabilities": ["embedding"]},
-        {"supports_chat": False},
+        {"type": "moderation"},
+        {"output_modalities": ["video"]},
         {"id": ""},
         {"id": None},
         {"id": "m" * 257},
@@ -286,8 +282,57 @@ def test_a_documented_row(row: dict[str, Any], fields: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_what_can_not_chat_or_has_no_name_is_left_out(row: dict[str, Any]) -> None:
+def test_what_nobody_serves_or_has_no_name_is_left_out(row: dict[str, Any]) -> None:
     assert listed({"id": "m", **row}) == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "outputs"),
+    [
+        ({}, None),
+        ({"type": "embedding"}, ("embeddings",)),
+        ({"type": "rerank"}, ("rerank",)),
+        ({"type": "audio"}, ("speech",)),
+        ({"type": "transcribe"}, ("transcription",)),
+        ({"output_modalities": ["transcription"]}, ("transcription",)),
+        ({"architecture": {"output_modalities": ["image"]}}, ("image",)),
+        ({"capabilities": {"completion_chat": False, "vision": True}}, ()),
+        (
+            {"capabilities": {"completion_chat": False, "audio_transcription": True}},
+            ("transcription",),
+        ),
+        ({"capabilities": {"completion_chat": True, "audio_speech": True}}, ("text",)),
+        ({"capabilities": ["embedding"]}, ()),
+        ({"supports_chat": False}, ()),
+    ],
+    ids=str,
+)
+def test_what_a_model_puts_out(row: dict[str, Any], outputs: tuple[str, ...] | None) -> None:
+    assert one(**row).output_modalities == outputs
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"type": "embedding", "pricing": {"prompt": "0.1"}}, price("0.1", "0")),
+        ({"type": "rerank", "pricing": {"input": 1}}, price("0.000001", "0")),
+        ({"type": "embedding", "pricing": {"prompt": "0"}}, None),
+        ({"type": "embedding", "pricing": {"completion": "0"}}, None),
+        ({"type": "image", "pricing": {"prompt": "0.1"}}, None),
+        ({"type": "image", "pricing": {"input": 0, "output": 0}}, None),
+        ({"type": "image", "pricing": {"prompt": "0", "completion": "1"}}, price("0", "1")),
+        ({"type": "speech", "pricing": {"prompt": "0.1"}}, price("0", "0", character="0.1")),
+        ({"type": "speech", "pricing": {"prompt": "0"}}, None),
+    ],
+    ids=str,
+)
+def test_the_price_of_what_does_not_talk(row: dict[str, Any], expected: Pricing | None) -> None:
+    assert one(**row).pricing == expected
+
+
+def test_what_is_free_by_its_name_costs_nothing() -> None:
+    (row,) = listed({"id": "a/e:free", "type": "embedding", "pricing": {"prompt": 0}})
+    assert row.pricing == price("0", "0")
 
 
 @pytest.mark.parametrize(

@@ -359,12 +359,12 @@ def test_a_file_that_is_read_whole_may_be_the_whole_context(credit: int, held: i
     async def story() -> None:
         stage = await opened(credit)
         one = exchange(stage, wide_prompt=WIDE)
-        try:
-            await stage.gate.admit(one)
-        except GatewayError as error:
-            assert held is None
-            assert error.kind == "credits_short"
+        if held is None:
+            with pytest.raises(GatewayError) as raised:
+                await stage.gate.admit(one)
+            assert raised.value.kind == "credits_short"
         else:
+            await stage.gate.admit(one)
             assert one.hold is not None
             assert one.hold.amount_nano == held
             assert one.cover is not None
@@ -399,6 +399,72 @@ def test_a_file_asks_a_store_that_does_not_answer() -> None:
         with pytest.raises(GatewayError) as told:
             await stage.gate.admit(exchange(stage, wide_prompt=WIDE))
         assert told.value.kind == "store_unavailable"
+        await stage.close()
+
+    play(story())
+
+
+# What is no conversation holds what it can use at most.
+
+MOST = Usage(prompt_tokens=70, completion_tokens=30, images=2, search_units=5)
+DRAWS = msgspec.convert({"prompt": "0", "completion": "0.001", "output_image": "0.5"}, Pricing)
+RANKS = msgspec.convert({"prompt": "0.001", "completion": "0", "search_unit": "0.1"}, Pricing)
+
+
+@pytest.mark.parametrize(
+    ("prices", "most", "held"),
+    [
+        ([DRAWS], MOST, 30 * 1_000_000 + 2 * 500_000_000),
+        ([RANKS], MOST, 70 * 1_000_000 + 5 * 100_000_000),
+        ([RANKS, DRAWS], MOST, 30 * 1_000_000 + 2 * 500_000_000),
+        ([DRAWS], Usage(), 0),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_it_can_use_at_most_is_held_and_never_grows(
+    prices: list[Pricing], most: Usage, held: int, stream: bool
+) -> None:
+    async def story() -> None:
+        stage = await opened(10**14)
+        endpoints = [priced(f"p{n}", pricing=price) for n, price in enumerate(prices)]
+        one = exchange(stage, *endpoints, task="image", most=most, stream=stream)
+        await stage.gate.admit(one)
+        assert one.hold is not None
+        assert one.hold.amount_nano == held
+        assert (one.cover, one.cover_more) == (None, None)
+        one.hold.void()
+        await stage.close()
+
+    play(story())
+
+
+@pytest.mark.parametrize(("credit", "admitted"), [(1_030_000_000, True), (1_029_999_999, False)])
+def test_who_has_not_got_the_most_of_it(credit: int, admitted: bool) -> None:
+    async def story() -> None:
+        stage = await opened(credit)
+        one = exchange(stage, priced(pricing=DRAWS), task="image", most=MOST, stream=False)
+        if admitted:
+            await stage.gate.admit(one)
+            assert one.hold is not None
+            one.hold.void()
+        else:
+            with pytest.raises(GatewayError) as raised:
+                await stage.gate.admit(one)
+            assert (raised.value.kind, raised.value.status) == ("credits_short", 402)
+            assert one.hold is None
+        await stage.close()
+
+    play(story())
+
+
+def test_limits_go_by_its_text_alone() -> None:
+    async def story() -> None:
+        stage = await opened(None, tokens_per_minute=2 * (PROMPT // 4))
+        for at_most in (MOST, Usage(prompt_tokens=10**9, completion_tokens=10**9)):
+            await stage.gate.admit(exchange(stage, task="embeddings", most=at_most))
+        with pytest.raises(GatewayError) as raised:
+            await stage.gate.admit(exchange(stage, task="embeddings", most=Usage()))
+        assert raised.value.kind == "rate_limited"
         await stage.close()
 
     play(story())

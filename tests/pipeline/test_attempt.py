@@ -4,15 +4,16 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
-from proxy.dialects import INBOUND, OUTBOUND
+from proxy.dialects import INBOUND, OUTBOUND, Bill
 from proxy.errors import GatewayError
 from proxy.pipeline import attempt as module
-from proxy.pipeline import reading
+from proxy.pipeline import outlet, reading
 from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
 from proxy.pipeline.exchange import Exchange
-from proxy.wire.events import Finished, Text
-from proxy.wire.request import Ask
+from proxy.wire.events import Finished, Reasoning, Text, Usage
+from tests.plain import ASK, BILL, HIDING
 from tests.stage import DONE, GOOD, SSE, USAGE, chunk, endpoint, model, snapshot, whole
 
 SECRET = "sk-provider-secret-key"
@@ -37,7 +38,9 @@ class Sent:
 class Tried:
     """An attempt with its surroundings; `now` is the clock, at first 100."""
 
-    def __init__(self, *, stream: bool = True, choices: int = 1, **timeouts: float) -> None:
+    def __init__(
+        self, *, stream: bool = True, choices: int = 1, hide: bool = False, **timeouts: float
+    ) -> None:
         self.now = 100.0
         self.rung = 0
         served = endpoint("p0", **timeouts)
@@ -47,18 +50,19 @@ class Tried:
             started_at=100.0,
             snapshot=snapshot(keys={"p0": [SECRET]}),
         )
-        self.exchange.ask = Ask(models=("m",), body={"messages": []}, choices=choices)
+        ask = replace(HIDING if hide else ASK, choices=choices)
+        self.exchange.ask = ask
         self.exchange.endpoint, self.exchange.model = served, model("test/one", served)
         self.sent = Sent()
         self.attempt = Attempt(
             self.exchange,
             self.exchange.model,
             served,
-            OUTBOUND["openai"],
-            encoder=INBOUND["chat"].encoder(self.exchange.head, False) if stream else None,
+            encoder=INBOUND["chat"].encoder(self.exchange.head, ask) if stream else None,
             ring=self._ring,
             clock=lambda: self.now,
         )
+        self.attempt.read_as(OUTBOUND["openai"])
         self.attempt.sent = self.sent
 
     def _ring(self) -> None:
@@ -88,9 +92,11 @@ def test_a_stream() -> None:
     content = attempt.take()
     assert content.count(b"data: ") == 2
     assert b'finish_reason":"stop' not in content  # held until the request is settled
-    end = attempt.encode_end({"cost": 1})
+    end = attempt.outlet.encode_end(Bill(Usage(prompt_tokens=7)))
     assert end.count(b'"finish_reason":"stop"') == 2
-    assert end.endswith(b'"usage":{"cost":1}}\n\n' + DONE)
+    assert end.endswith(b"\n\n" + DONE)
+    last = orjson.loads(end.split(b"\n\n")[-3].removeprefix(b"data: "))
+    assert (list(last)[-1], last["usage"]["prompt_tokens"]) == ("usage", 7)
     attempt.keep()
     exchange = tried.exchange
     assert exchange.usage is not None
@@ -109,7 +115,7 @@ def test_a_whole_answer() -> None:
     assert not attempt.over
     attempt.end(None)
     assert (attempt.over, attempt.error, attempt.waiting) == (True, None, False)
-    assert [type(event).__name__ for event in attempt.events] == [
+    assert [type(event).__name__ for event in attempt.outlet.events] == [
         "Started", "Text", "Finished", "UsageReport", "Ended",
     ]  # fmt: skip
     assert not attempt.committed
@@ -126,7 +132,7 @@ def test_a_whole_answer_to_a_caller_that_streams(form: str) -> None:
 def test_a_stream_to_a_caller_that_wants_it_whole() -> None:
     attempt = Tried(stream=False).hear(GOOD)
     assert attempt.over
-    assert [event.text for event in attempt.events if isinstance(event, Text)] == [
+    assert [event.text for event in attempt.outlet.events if isinstance(event, Text)] == [
         "hello ",
         "world",
     ]
@@ -207,7 +213,7 @@ def test_an_end_mark_finishes_what_has_no_finish() -> None:
     attempt = tried.hear(_of(0, "a", finish="length"), _of(1, "b"), DONE)
     assert attempt.error is None
     assert tried.attempt.heard.finish_reason == "length"
-    assert b'"index":1' in b"".join(attempt.tail.values())
+    assert b'"index":1' in attempt.outlet.encode_end(BILL)
 
 
 def _of(choice: int, content: str, finish: str | None = None) -> bytes:
@@ -332,7 +338,7 @@ def test_an_answer_that_goes_out_whole_commits_nothing() -> None:
 def test_a_full_box_holds_the_provider_back_until_it_is_emptied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "BOX_BYTES_MAX", 400)
+    monkeypatch.setattr(outlet, "BOX_BYTES_MAX", 400)
     tried = Tried()
     attempt = tried.hear(chunk("a"))
     assert tried.sent.asked == []
@@ -351,7 +357,7 @@ def test_a_full_box_holds_the_provider_back_until_it_is_emptied(
 
 
 def test_a_full_box_of_an_answer_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BOX_BYTES_MAX", 10)
+    monkeypatch.setattr(outlet, "BOX_BYTES_MAX", 10)
     tried = Tried()
     attempt = tried.hear(chunk("a"))
     assert tried.sent.asked == ["pause"]
@@ -364,6 +370,45 @@ def test_a_full_box_of_an_answer_that_is_over(monkeypatch: pytest.MonkeyPatch) -
     attempt.head(200, SSE)
     attempt.data(chunk("a"))
     assert attempt.waiting
+
+
+def test_nobody_is_held_back_before_there_is_content() -> None:
+    """Nobody would take anything out of the box, and the rest of the content never come."""
+    giant = chunk("x" * 2 * outlet.BOX_BYTES_MAX)
+    cut = outlet.BOX_BYTES_MAX + 1000
+    tried = Tried()
+    attempt = tried.hear(chunk("") + giant[:cut])
+    assert attempt.outlet.full
+    assert (tried.sent.asked, attempt.committed) == ([], False)
+    attempt.data(giant[cut:])
+    assert (tried.sent.asked, attempt.committed) == (["pause"], True)
+    assert len(attempt.take()) > len(giant)
+    assert tried.sent.asked == ["pause", "resume"]
+
+
+def test_who_talks_for_ever_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE_BYTES_MAX", 1000)
+    logprobs = {"content": [{"token": "", "logprob": 0.0}]}
+    choice = {"index": 0, "delta": {"content": ""}, "logprobs": logprobs, "finish_reason": None}
+    nothing, tried = chunk(choices=[choice]), Tried()
+    attempt = tried.hear(nothing)
+    while not attempt.over:
+        assert attempt.reading.data_bytes <= 1000 + len(nothing)
+        attempt.data(nothing)
+    assert tried.error.kind == "provider_malformed"
+    assert tried.sent.asked == ["cancel"]
+
+
+def test_what_can_not_be_said_to_the_caller_is_the_providers_fault() -> None:
+    deep: Any = {}
+    for _ in range(600):
+        deep = [deep]
+    tried = Tried()
+    tried.hear(chunk("a"))
+    tried.attempt.show(Reasoning(0, "", ({"type": "x", "deep": deep},)))
+    assert tried.attempt.take() == b""
+    assert tried.error.kind == "provider_malformed"
+    assert tried.sent.asked == ["cancel"]
 
 
 # The clocks.
@@ -442,7 +487,7 @@ def test_events_of_every_kind_reach_a_whole_answer() -> None:
     tried = Tried(stream=False)
     tried.hear(whole(choices=choices), Content_Type="application/json").end(None)
     assert tried.attempt.heard.said_bytes == len("ahmnof{}hey")
-    assert isinstance(tried.attempt.events[-3], Finished)
+    assert isinstance(tried.attempt.outlet.events[-3], Finished)
 
 
 # Two of them may run side by side.
@@ -504,7 +549,7 @@ def test_who_is_late_by_its_own_habits() -> None:
 
 
 def _reasons(attempt: Attempt) -> list[tuple[int, str, str | None]]:
-    last = attempt.encode_end({}).split(b"\n\n")[-3].removeprefix(b"data: ")
+    last = attempt.outlet.encode_end(BILL).split(b"\n\n")[-3].removeprefix(b"data: ")
     return [
         (choice["index"], choice["finish_reason"], choice["native_finish_reason"])
         for choice in orjson.loads(last)["choices"]
@@ -537,12 +582,11 @@ def test_a_complete_answer_that_is_covered_is_not_cut() -> None:
 
 
 def test_hidden_reasoning_is_no_piece_but_counts() -> None:
-    tried = Tried()
+    tried = Tried(hide=True)
     thought = {"reasoning_content": "hm" * 30}
     attempt = tried.attempt
-    attempt._encoder = INBOUND["chat"].encoder(tried.exchange.head, True)
     tried.hear(chunk(choices=[{"index": 0, "delta": thought, "finish_reason": None}]))
-    assert (attempt.waiting, attempt.heard.tokens_max) == (False, 20)
+    assert (attempt.take(), attempt.heard.tokens_max) == (b"", 20)
     attempt.data(chunk("abc"))
     attempt.curtail(lambda tokens: tokens <= 20)
     assert (attempt.waiting, attempt.heard.said_bytes) == (False, 60)
@@ -578,7 +622,9 @@ def test_what_nobody_hears_is_counted_and_forgotten(stream: bool) -> None:
     attempt.forget(lambda: rung.append(None))
     assert not attempt.waiting
     attempt.data(chunk("def", finish="stop", usage=USAGE))
-    assert (attempt.waiting, attempt.events, attempt.tail) == (False, [], {})
+    assert (attempt.waiting, attempt.outlet.events) == (False, [])
+    if stream:
+        assert b'finish_reason":"stop' not in attempt.outlet.encode_end(BILL)
     assert (attempt.heard.said_bytes, attempt.heard.finish_reason) == (6, "stop")
     assert attempt.heard.usage is not None
     assert rung

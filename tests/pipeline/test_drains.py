@@ -50,11 +50,11 @@ class Left:
             self.exchange,
             self.model,
             self.endpoint,
-            OUTBOUND["openai"],
-            encoder=INBOUND["chat"].encoder(head, False) if stream else None,
+            encoder=INBOUND["chat"].encoder(head, self.exchange.ask) if stream else None,
             ring=lambda: None,
             clock=self.loop.time,
         )
+        self.attempt.read_as(OUTBOUND["openai"])
         self.call = Providers(script).send(Call("", {}, b"", 1.0), self.attempt)
         self.attempt.sent = self.call
         self.settled: list[tuple[float, int | None, int]] = []
@@ -116,7 +116,7 @@ def test_what_is_heard_out_is_not_kept() -> None:
         await asyncio.sleep(20)
         assert not left.attempt.waiting
         assert left.call.paused == []
-        assert left.attempt.events == []
+        assert left.attempt.outlet.events == []
         assert left.attempt.heard.said_bytes == 50_000
         await drains.close()
 

@@ -40,3 +40,10 @@ def test_the_head_of_another_endpoint() -> None:
     other = endpoint("p1")
     head = _exchange().head_of(model("test/two", other), other)
     assert (head.model, head.provider) == ("test/two", "P1")
+
+
+def test_who_serves_is_named_in_the_head() -> None:
+    exchange = _exchange()
+    assert exchange.server_headers == {}
+    exchange.endpoint = endpoint("p1")
+    assert exchange.server_headers == {"X-Provider-Name": "P1"}

@@ -8,14 +8,20 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
+from proxy import dialects
 from proxy.accounts.keys import fingerprint
-from proxy.dialects import INBOUND
+from proxy.dialects import INBOUND, OUTBOUND, Bill, Inbound
+from proxy.dialects.asking import Encoded
+from proxy.dialects.chat.stream import Encoder
+from proxy.dialects.reading import NoStream
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline import flow as module
 from proxy.pipeline import till
 from proxy.pipeline.exchange import TEXT_CHARS_MAX
 from proxy.pipeline.settle import settle
-from proxy.routing.catalogue import Endpoint
+from proxy.routing.catalogue import Endpoint, Model
+from proxy.wire.events import Echo, Ended, Event, Finished, Produced, Text
+from proxy.wire.request import Ask, Head
 from tests.clock import play
 from tests.stage import (
     END,
@@ -25,6 +31,7 @@ from tests.stage import (
     KEY,
     SECRET,
     Client,
+    Headed,
     Providers,
     Script,
     Stage,
@@ -523,3 +530,174 @@ def test_a_request_that_is_cancelled_anywhere_leaves_nothing_held(step: int) -> 
     charged = sum(row.cost_nano or 0 for row in stage.books.rows)
     _balanced(stage, charged)
     assert all(call.cancelled_at is not None for call in stage.providers.calls) or charged
+
+
+# Formats of callers that are none of a conversation, or are told more than usual.
+
+CHAT = INBOUND["chat"]
+
+
+def _tell_in(dialect: Inbound, *scripts: Script, body: bytes = b"", one: Model = ONE) -> Any:
+    """One request of a caller that speaks `dialect`."""
+
+    async def story() -> tuple[Client, Stage]:
+        stage = await Stage(Providers(*scripts), one, credit_nano=MUCH, key=KEY).open()
+        client = Client(body or asked(), {"Authorization": f"Bearer {SECRET}"})
+        await stage.flow.serve(client.caller, dialect)
+        await stage.close()
+        return client, stage
+
+    return play(story())
+
+
+def _asking(**changes: Any) -> Inbound:
+    """Chat, of callers whose requests have these in them, too."""
+
+    def decode(body: bytes, headers: Any) -> Ask:
+        return replace(CHAT.decode_request(body, headers), **changes)
+
+    return CHAT._replace(decode_request=decode)
+
+
+CUT: Script = [(0.1, HEAD), (0.2, chunk("hel")), (0.3, GatewayError("provider_cut", "no"))]
+
+
+def test_an_answer_that_has_no_words_for_an_error_is_broken_off() -> None:
+    client, stage = _tell_in(CHAT._replace(breaks=True, waiting=b""), CUT)
+    assert client.status == 200
+    assert b"hel" in client.body
+    assert client.ended_at is None, "it has no last piece"
+    assert b"error" not in client.body
+    assert (stage.row.status, stage.row.error) == (502, "provider_cut")
+    _balanced(stage, 0)
+
+
+def test_before_it_began_an_error_is_told_in_words_all_the_same() -> None:
+    script: Script = [(0.1, GatewayError("provider_cut", "no"))]
+    client, _ = _tell_in(CHAT._replace(breaks=True, waiting=b""), script)
+    assert client.status == 502
+    assert client.error["code"] == 502
+    assert client.ended_at is not None
+
+
+def test_what_has_no_comments_is_silent_while_it_waits() -> None:
+    script: Script = [(0.1, HEAD), (20.0, GOOD), (20.1, END)]
+    client, _ = _tell_in(CHAT._replace(waiting=b""), script)
+    assert client.said[0][0] == pytest.approx(20.0)
+    assert not any(part.startswith(b":") for part in client.body.split(b"\n\n"))
+    assert client.text == "hello world"
+
+
+def test_an_error_is_told_by_the_encoder_of_the_answer_that_began() -> None:
+    """Some formats can only end what they began."""
+    told: list[tuple[Encoder, list[Event]]] = []
+
+    class Remembering(Encoder):
+        def encode(self, event: Event) -> bytes:
+            told.append((self, [event]))
+            return super().encode(event)
+
+        def encode_failure(self, error: GatewayError) -> bytes:
+            assert [encoder for encoder, _ in told] == [self] * len(told)
+            assert any(isinstance(event, Text) for _, [event] in told)
+            return super().encode_failure(error)
+
+    client, _ = _tell_in(CHAT._replace(encoder=Remembering), CUT)
+    assert client.error["code"] == 502
+    assert told
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_asks_for_it_is_told_of_the_routing(stream: bool) -> None:
+    script: Script = [(0.1, HEAD), (0.2, GOOD), (0.3, END)]
+    for wished in (True, False):
+        client, _ = _tell_in(_asking(told=wished), script, body=asked(stream=stream))
+        answer = client.events[-1] if stream else orjson.loads(client.body)
+        assert ("openrouter_metadata" in answer) == wished
+
+
+def test_of_a_failure_the_routing_is_told_too() -> None:
+    script: Script = [(0.1, GatewayError("provider_cut", "no"))]
+    client, _ = _tell_in(_asking(told=True), script)
+    assert orjson.loads(client.body)["openrouter_metadata"]["attempt"] == 1
+
+
+def test_who_debugs_is_shown_what_each_provider_was_sent() -> None:
+    shown: list[Echo] = []
+
+    class Showing(Encoder):
+        def encode(self, event: Event) -> bytes:
+            if isinstance(event, Echo):
+                shown.append(event)
+            return super().encode(event)
+
+    failing: Script = [(0.1, GatewayError("provider_cut", "no"))]
+    two = model("test/one", endpoint("p0"), endpoint("p1"))
+    dialect = _asking(echo=True)._replace(encoder=Showing)
+    client, _ = _tell_in(dialect, failing, HEALTHY, one=two)
+    assert client.text == "hello world"
+    assert [echo.body["model"] for echo in shown] == ["p0-model", "p1-model"]
+    shown.clear()
+    _tell_in(dialect._replace(decode_request=CHAT.decode_request), HEALTHY)
+    assert shown == []
+
+
+def _counting() -> Inbound:
+    def encode_answer(events: Any, head: Head, ask: Ask, bill: Bill) -> Encoded:
+        (value,) = [event.value for event in events if isinstance(event, Produced)]
+        return Encoded(orjson.dumps(value))
+
+    return _asking(task="count", stream=False)._replace(encode_answer=encode_answer)
+
+
+def test_a_prompt_that_nobody_counts_is_estimated_and_costs_nothing() -> None:
+    client, stage = _tell_in(_counting())
+    assert client.status == 200
+    assert client.headers["content-type"] == "application/json"
+    said = orjson.loads(client.body)
+    assert said["estimated"] is True
+    assert said["input_tokens"] > 0
+    assert stage.providers.calls == []
+    assert stage.books.rows == []
+    _balanced(stage, 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "counted"),
+    [
+        ([(0.1, JSON_HEAD), (0.2, b'{"input_tokens":7}'), (0.3, END)], {"input_tokens": 7}),
+        ([(0.1, GatewayError("provider_cut", "no"))], None),
+        ([(0.1, Headed(500, {})), (0.2, b"{}"), (0.3, END)], None),
+        ([(0.1, Headed(429, {})), (0.2, b"{}"), (0.3, END)], None),
+    ],
+)
+def test_a_prompt_is_counted_by_its_provider_or_estimated(
+    monkeypatch: pytest.MonkeyPatch, script: Script, counted: dict[str, int] | None
+) -> None:
+    _teach_to_count(monkeypatch)
+    client, stage = _tell_in(_counting(), script)
+    assert client.status == 200
+    said = orjson.loads(client.body)
+    assert said == counted or (counted is None and said["estimated"] and said["input_tokens"] > 0)
+    assert len(stage.providers.calls) == 1
+    assert stage.books.rows == []
+    _balanced(stage, 0)
+
+
+def test_a_prompt_that_its_provider_refuses_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    _teach_to_count(monkeypatch)
+    refusal: Script = [(0.1, Headed(400, {})), (0.2, b'{"error":{"message":"bad"}}'), (0.3, END)]
+    client, stage = _tell_in(_counting(), refusal)
+    assert (client.status, client.error["code"]) == (400, 400)
+    assert stage.books.rows == []
+    _balanced(stage, 0)
+
+
+def _teach_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives dialect `openai` a way to count prompts."""
+
+    def decode_answer(body: bytes, quirks: Any) -> list[Event]:
+        return [Produced(0, orjson.loads(body)), Finished(0, "stop", None), Ended()]
+
+    row = OUTBOUND["openai"]._replace(decoder=NoStream, decode_answer=decode_answer)
+    monkeypatch.setattr(dialects, "TASKS", {("openai", "count"): row})

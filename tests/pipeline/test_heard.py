@@ -2,8 +2,9 @@
 
 import pytest
 
-from proxy.pipeline.heard import Heard
+from proxy.pipeline.heard import Heard, with_units
 from proxy.wire.events import Finished, Usage
+from proxy.wire.request import Ask
 
 
 def test_content_is_counted_and_its_first_moment_kept() -> None:
@@ -52,3 +53,22 @@ def test_the_first_choices_reason_is_the_answers(order: tuple[int, int]) -> None
     for choice in order:
         heard.finish(Finished(choice, f"reason {choice}", f"native {choice}"))
     assert (heard.finish_reason, heard.native_finish_reason) == ("reason 0", "native 0")
+
+
+OWN = Usage(characters=5, audio_ms=2000, prompt_tokens=9)
+
+
+@pytest.mark.parametrize(
+    ("usage", "likely", "expected"),
+    [
+        (Usage(prompt_tokens=3), None, Usage(prompt_tokens=3)),
+        (Usage(prompt_tokens=3), OWN, Usage(prompt_tokens=3, characters=5, audio_ms=2000)),
+        (Usage(audio_ms=1), OWN, Usage(audio_ms=1, characters=5)),
+    ],
+)
+def test_units_are_the_gateways_where_the_provider_has_none(
+    usage: Usage, likely: Usage | None, expected: Usage
+) -> None:
+    ask = Ask(models=("m",), body={}, task="speech", likely=likely)
+    assert with_units(usage, ask) == expected
+    assert with_units(usage, None) is usage

@@ -23,11 +23,11 @@ def _attempt() -> tuple[Exchange, Attempt]:
         exchange,
         model("test/one", served),
         served,
-        OUTBOUND["openai"],
         encoder=None,
         ring=lambda: None,
         clock=lambda: 12.5,
     )
+    attempt.read_as(OUTBOUND["openai"])
     return exchange, attempt
 
 

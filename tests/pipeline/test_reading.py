@@ -1,5 +1,6 @@
 """Bytes becoming events, or the error that they amount to."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from proxy.errors import GatewayError
 from proxy.pipeline import reading as module
 from proxy.pipeline.reading import Reading
 from proxy.upstream.signing import Signing
-from proxy.wire.events import Event, Failed, Text
+from proxy.wire.events import Ended, Event, Failed, Sound, Text
 from tests.stage import GOOD, JSON, SSE, endpoint, whole
 
 SECRET = "sk-provider-secret-key"
@@ -18,7 +19,7 @@ SECRET = "sk-provider-secret-key"
 
 def _reading(headers: dict[str, str] = SSE, status: int = 200) -> Reading:
     signing = Signing({"p0": [SECRET]}, {"p0": "http://secret.host/v1"})
-    reading = Reading(OUTBOUND["openai"], endpoint("p0").provider, signing)
+    reading = Reading(endpoint("p0").provider, signing, OUTBOUND["openai"])
     reading.head(status, headers)
     return reading
 
@@ -105,3 +106,53 @@ def test_an_error_inside_of_an_answer_keeps_our_secrets() -> None:
     error = _reading().failure(failed)
     assert error.kind == "provider_overloaded"
     assert SECRET not in error.message
+
+
+class Raw:
+    """Sound as it comes, and what its end makes of it."""
+
+    def __init__(self, quirks: Any) -> None:
+        del quirks
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        yield Sound(0, data)
+
+    def end(self) -> Iterator[Event]:
+        yield Ended()
+
+
+def _sounding(headers: dict[str, str], status: int = 200) -> Reading:
+    speaks = OUTBOUND["openai"]._replace(raw=Raw)
+    reading = Reading(endpoint("p0").provider, Signing({}), speaks)
+    reading.head(status, headers)
+    return reading
+
+
+def test_what_is_neither_json_nor_events_is_taken_as_it_comes() -> None:
+    sound = {"Content-Type": "audio/mpeg"}
+    assert _all(_sounding(sound), b"\xff", b"{") == [Sound(0, b"\xff"), Sound(0, b"{"), Ended()]
+    assert _texts(_all(_sounding(SSE), GOOD)) == "hello world"
+    assert _texts(_all(_sounding(JSON), whole("hi"))) == "hi"
+    with pytest.raises(GatewayError, match="is a web page"):
+        _sounding({"Content-Type": "text/html"})
+    with pytest.raises(GatewayError, match="compressed"):
+        _sounding(sound | {"Content-Encoding": "gzip"})
+
+
+def test_sound_that_broke_off_has_no_end() -> None:
+    reading = _sounding({"Content-Type": "audio/mpeg"})
+    assert list(reading.feed(b"\xff")) == [Sound(0, b"\xff")]
+    assert list(reading.end(broken=True)) == []
+
+
+def test_a_refusal_is_no_sound() -> None:
+    reading = _sounding({"Content-Type": "audio/mpeg"}, 500)
+    assert list(reading.feed(b"\xff")) == []
+    with pytest.raises(GatewayError) as caught:
+        reading.end(broken=False)
+    assert caught.value.kind == "provider_unavailable"
+
+
+def test_who_was_never_asked_has_said_nothing() -> None:
+    reading = Reading(endpoint("p0").provider, Signing({}))
+    assert list(reading.end(broken=False)) == []

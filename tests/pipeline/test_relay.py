@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.dialects import INBOUND
 from proxy.errors import CallerGone, GatewayError
@@ -16,6 +17,7 @@ from proxy.routing.plan import Plan
 from proxy.wire.frames import PROCESSING
 from proxy.wire.request import Ask
 from tests.clock import play
+from tests.plain import ASK, BILL
 from tests.scripted import Carried, carry, served
 from tests.stage import (
     DONE,
@@ -187,7 +189,9 @@ def test_who_wants_it_whole_asks_for_it() -> None:
 
 
 def test_the_head_of_a_stream() -> None:
-    assert dict(stream_head("gen-1")) == {
+    exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
+    exchange.ask = replace(ASK, stream=True)
+    assert dict(stream_head(exchange, INBOUND["chat"])) == {
         b"content-type": b"text/event-stream",
         b"cache-control": b"no-cache",
         b"x-accel-buffering": b"no",
@@ -365,7 +369,7 @@ def test_an_answer_goes_as_far_as_it_is_paid_for(
     assert told.contents.count("abcdef") == words
     exchange = told.exchange
     assert (exchange.finish_reason == "length", exchange.said_bytes) == (curtailed, 6 * words)
-    end = told.attempt.encode_end({})
+    end = told.attempt.outlet.encode_end(BILL)
     if curtailed:
         assert told.cancelled == [pytest.approx(0.2 + words / 10)]
         assert (exchange.finish_reason, exchange.native_finish_reason) == ("length", None)
@@ -426,7 +430,7 @@ def test_every_open_choice_ends_by_its_length() -> None:
     reasons = [
         (choice["index"], choice["finish_reason"])
         for choice in orjson.loads(
-            told.attempt.encode_end({}).split(b"\n\n")[-3].removeprefix(b"data: ")
+            told.attempt.outlet.encode_end(BILL).split(b"\n\n")[-3].removeprefix(b"data: ")
         )["choices"]
     ]
     assert reasons == [(0, "stop"), (1, "length"), (2, "length")]

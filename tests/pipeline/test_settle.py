@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,9 @@ from proxy.accounts.keys import Key
 from proxy.accounts.ledger import account_pot
 from proxy.accounts.purse import Purse, open_hold
 from proxy.errors import GatewayError
+from proxy.money import Pricing, cost_of
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.settle import estimate, outlook, reckon, said_bytes, settle
+from proxy.pipeline.settle import estimate, outlook, reckon, said_bytes, settle, within
 from proxy.routing.plan import Plan
 from proxy.wire.events import (
     Attachments,
@@ -360,3 +362,91 @@ def test_the_estimate_of_an_answer(size: int) -> None:
 )
 def test_how_much_was_said(event: Event, size: int) -> None:
     assert said_bytes(event) == size
+
+
+# What is no conversation can use so much at most, and is estimated by it.
+
+UNITS = ("prompt_tokens", "completion_tokens", "images", "search_units", "characters", "audio_ms")
+COUNTS = st.integers(0, 10_000)
+USAGES = st.builds(Usage, **dict.fromkeys((*UNITS, "cached_tokens"), COUNTS))
+
+
+@given(USAGES, USAGES)
+def test_nothing_is_above_the_most(usage: Usage, most: Usage) -> None:
+    bounded = within(usage, most)
+    for name in UNITS:
+        assert getattr(bounded, name) == min(getattr(usage, name), getattr(most, name))
+    assert bounded.cached_tokens == usage.cached_tokens
+    if all(getattr(usage, name) <= getattr(most, name) for name in UNITS):
+        assert bounded is usage
+
+
+PICTURES = Usage(prompt_tokens=20, completion_tokens=100, images=2)
+
+
+def _drawn(counted: dict[str, int] | None) -> Exchange:
+    usage = None if counted is None else replace(Usage(), **counted)
+    exchange = _exchange(usage=usage)
+    assert exchange.ask is not None
+    exchange.ask = replace(exchange.ask, task="image", body={"prompt": "x"}, most=PICTURES)
+    pricing = {"prompt": "0.001", "completion": "0.002", "output_image": "0.5"}
+    exchange.endpoint = replace(endpoint("p0"), pricing=msgspec.convert(pricing, Pricing))
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("counted", "owed_nano", "house_nano"),
+    [
+        ({"images": 1}, 500_000_000, 0),
+        ({"images": 2}, 1_000_000_000, 0),
+        ({"images": 3}, 1_000_000_000, 500_000_000),
+        ({"prompt_tokens": 21, "images": 2}, 1_020_000_000, 1_000_000),
+        ({"completion_tokens": 101}, 200_000_000, 2_000_000),
+        ({"prompt_tokens": 20, "completion_tokens": 100, "images": 2}, 1_220_000_000, 0),
+    ],
+)
+def test_nobody_pays_for_more_than_was_asked_for(
+    counted: dict[str, int], owed_nano: int, house_nano: int
+) -> None:
+    exchange = _drawn(counted)
+    assert reckon(exchange) == owed_nano
+    assert exchange.house_nano == house_nano
+    assert owed_nano <= cost_of(PICTURES, _priced(exchange)).charge_nano
+
+
+def _priced(exchange: Exchange) -> Pricing:
+    assert exchange.endpoint is not None
+    assert exchange.endpoint.pricing is not None
+    return exchange.endpoint.pricing
+
+
+@given(USAGES, st.integers(0, 100_000), st.integers(0, 100_000))
+def test_what_is_estimated_is_within_the_most(most: Usage, text: int, said: int) -> None:
+    exchange = _exchange(usage=None)
+    assert exchange.ask is not None
+    exchange.ask = replace(exchange.ask, task="rerank", body={}, most=most, text_bytes=text)
+    exchange.said_bytes = said
+    guess = estimate(exchange)
+    assert guess.estimated
+    assert within(guess, most) == guess
+    assert guess.prompt_tokens == min(-(-text // 4), most.prompt_tokens)
+    for name in ("images", "search_units", "characters", "audio_ms"):
+        assert getattr(guess, name) == getattr(most, name)
+
+
+def test_an_answer_without_usage_costs_what_was_asked_for() -> None:
+    exchange = _drawn(None)
+    assert exchange.ask is not None
+    exchange.ask = replace(exchange.ask, text_bytes=40)
+    assert reckon(exchange) == 10 * 1_000_000 + 2 * 500_000_000
+    assert exchange.usage is not None
+    assert exchange.usage.estimated
+
+
+@given(USAGES, USAGES)
+def test_what_is_likely_is_estimated_as_far_as_it_is_possible(most: Usage, likely: Usage) -> None:
+    exchange = _exchange(usage=None)
+    assert exchange.ask is not None
+    exchange.ask = replace(exchange.ask, task="speech", body={}, most=most, likely=likely)
+    guess = estimate(exchange)
+    assert guess == replace(within(likely, most), estimated=True)

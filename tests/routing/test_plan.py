@@ -3,8 +3,10 @@
 from collections import Counter
 from decimal import Decimal
 from random import Random
+from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import GatewayError
 from proxy.money import Pricing
@@ -14,6 +16,7 @@ from proxy.routing.health import Outcome, Pool, Ticket
 from proxy.routing.plan import Plan, plan
 from proxy.routing.waits import Timeouts
 from proxy.wire.record import Candidate
+from proxy.wire.request import Task
 
 ONE, TWO = (
     Provider(slug=slug, name=slug, base_url=f"https://{slug}.example") for slug in ("one", "two")
@@ -176,3 +179,79 @@ def test_what_is_required_excludes_who_lacks_it() -> None:
     with pytest.raises(GatewayError, match="can handle the requested parameters") as raised:
         needing("a/poor", "seed")
     assert (raised.value.kind, raised.value.status) == ("no_endpoint", 404)
+
+
+def of_kind(task: Task, *names: str, priced_only: bool = False) -> Plan:
+    """The plan for a task, among models of several kinds."""
+    vectors, both = row("a/vectors", "one v"), row("a/both", "two b")
+    catalogue = build(
+        providers=[ONE, TWO],
+        listings={},
+        configured=[
+            row("a/talk", "one gpt-9"),
+            replace(vectors, output_modalities=("embeddings",)),
+            replace(both, output_modalities=("text", "image")),
+            row("a/mixed", "one bge-9", "two gpt-9"),
+        ],
+        timeouts=Timeouts(),
+        price_of=lambda provider, model: None,
+        does=lambda provider: get_args(Task),
+    )
+    return plan(
+        names, catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0,
+        task=task, priced_only=priced_only,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "models"),
+    [
+        ("chat", ["a/talk"], ["gpt-9"]),
+        ("completion", ["a/talk"], ["gpt-9"]),
+        ("count", ["a/talk"], ["gpt-9"]),
+        ("embeddings", ["a/vectors"], ["v"]),
+        ("image", ["a/both"], ["b"]),
+        ("chat", ["a/both"], ["b"]),
+        ("chat", ["a/vectors", "a/talk"], ["gpt-9"]),  # one of several is enough
+        ("embeddings", ["a/mixed"], ["bge-9"]),
+        ("chat", ["a/mixed"], ["gpt-9"]),
+    ],
+)
+def test_only_who_can_do_it_is_asked(task: Task, names: list[str], models: list[str]) -> None:
+    found = of_kind(task, *names)
+    assert [endpoint.model for _, endpoint in found.attempts] == models
+    left_out = [one.excluded for one in found.candidates if one.excluded]
+    assert left_out == [f"is not for requests of the kind {task}"] * len(left_out)
+    assert len(found.candidates) == len(models) + len(left_out)
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("embeddings", ["a/talk"]),
+        ("chat", ["a/vectors"]),
+        ("rerank", ["a/talk", "a/vectors", "a/both"]),
+        ("speech", ["a/mixed"]),
+    ],
+)
+def test_what_nobody_of_them_is_for(task: Task, names: list[str]) -> None:
+    with pytest.raises(GatewayError) as raised:
+        of_kind(task, *names)
+    error = raised.value
+    assert (error.kind, error.status, error.error_type) == (
+        *("wrong_endpoint", 400, "invalid_request"),
+    )
+    assert ", ".join(names) in error.message
+    assert f"({task})" in error.message
+
+
+def test_the_kind_is_the_first_thing_that_is_wrong_and_told_only_where_it_is_all() -> None:
+    with pytest.raises(GatewayError) as raised:
+        of_kind("rerank", "a/vectors", priced_only=True)
+    assert raised.value.kind == "wrong_endpoint"
+    with pytest.raises(GatewayError) as raised:
+        of_kind("chat", "a/mixed", priced_only=True)
+    assert raised.value.kind == "no_price"
+    assert [one.excluded for one in of_kind("chat", "a/mixed").candidates][-1] == (
+        "is not for requests of the kind chat"
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.routing.slugs import may_chat, may_reason, slug_of
+from proxy.routing.slugs import may_reason, slug_of
 from tests.recordings import index, load
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
@@ -137,33 +137,6 @@ def test_every_text_has_a_slug_that_is_its_own_slug(model: str, author: str) -> 
     slug = slug_of(model, author=author)
     assert SLUG.fullmatch(slug)
     assert slug_of(slug, author="another") == slug
-
-
-CHATS = (
-    "gpt-4o gpt-4o-audio-preview gpt-4o-search-preview gpt-4-vision-preview gpt-oss-safeguard-20b "
-    "gpt-3.5-turbo-16k chatgpt-4o-latest o4-mini mistral-large-latest voxtral-small-2507 "
-    "sonar-deep-research deepseek-chat grok-code-fast-1 qwen3-vl-235b-a22b-instruct llava:7b "
-    "gemma-3-4b-it codestral-2508 command-a-vision-07-2025 nvidia/nemotron-nano-12b-v2-vl adapt-1"
-)
-OTHERS = (
-    "text-embedding-3-small mistral-embed nomic-embed-text whisper-1 whisper-large-v3-turbo tts-1 "
-    "gpt-4o-mini-tts dall-e-3 gpt-image-1 chatgpt-image-latest omni-moderation-latest sora-2 "
-    "rerank-v4.0-pro gpt-4o-transcribe gpt-4o-realtime-preview llama-guard-4-12b veo-3.1 "
-    "imagen-4.0 black-forest-labs/FLUX.1-dev stable-diffusion-3 mistral-ocr-latest orpheus-v1 "
-    "BAAI/bge-m3 intfloat/e5-large babbage-002 davinci text-davinci-003 gpt-3.5-turbo-instruct "
-    "text-search-ada-doc-001 code-search-babbage-code-001 curie-search-query "
-    "text-similarity-ada-001 ada-similarity curie:ft-acme-2023-05-03"
-)
-
-
-@pytest.mark.parametrize("name", CHATS.split())
-def test_may_chat(name: str) -> None:
-    assert may_chat(name)
-
-
-@pytest.mark.parametrize("name", OTHERS.split())
-def test_may_not_chat(name: str) -> None:
-    assert not may_chat(name)
 
 
 THINKS = (

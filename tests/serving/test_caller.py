@@ -3,11 +3,14 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 
 from proxy.errors import CallerGone, GatewayError
 from proxy.serving.caller import BODY_IDLE_S, BODY_TOTAL_S, Caller
 from tests.clock import play
+from tests.running import SERVERS, serving
+from tests.serving import raw
 
 GONE = {"type": "http.disconnect"}
 BYTES_MAX = 10
@@ -172,3 +175,59 @@ async def test_closing_stops_the_watch_and_may_be_repeated() -> None:
     await wire.caller.close()
     await wire.caller.close()
     assert len(asyncio.all_tasks()) == before - 1
+
+
+async def test_an_answer_that_is_broken_off_has_no_last_piece() -> None:
+    wire = Wire()
+    wire.caller.watch(lambda: pytest.fail("it did not hang up"))
+    await wire.caller.start(200, [])
+    await wire.caller.write(b"one")
+    wire.caller.break_off()
+    assert wire.caller.finished
+    assert wire.said[-1]["more_body"] is True
+    wire.arriving.put_nowait(GONE)  # what a server tells when it closes
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not wire.caller.gone
+    await wire.caller.close()
+
+
+async def breaking(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with a piece, and breaks off where the path says so."""
+    if scope["type"] == "lifespan":
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    caller = Caller(scope, receive, send)
+    await caller.read_body(BYTES_MAX)
+    caller.watch(lambda: None)
+    await caller.start(200, [(b"content-type", b"audio/mpeg")])
+    await caller.write(b"sound")
+    if scope["path"] == "/whole":
+        await caller.finish()
+    else:
+        caller.break_off()
+    await caller.close()
+
+
+LAST = b"0\r\n\r\n"
+"""The end of what is sent in chunks."""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_client_sees_that_what_was_broken_off_is_not_whole(server: str) -> None:
+    async with serving(breaking, server) as url:
+        cut = await raw.say(url, raw.request("/cut", method="GET"))
+        assert cut.statuses == [200]
+        assert b"sound" in cut.raw
+        assert cut.closed, "who waits for more must not wait for ever"
+        assert not cut.raw.endswith(LAST)
+        whole = await raw.say(url, raw.request("/whole", method="GET"), wait_s=0.5)
+        assert whole.raw.endswith(LAST)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/whole") as answer:
+                assert await answer.read() == b"sound"
+            async with session.get(f"{url}/cut") as answer:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await answer.read()

@@ -18,23 +18,27 @@ import orjson
 import pytest
 
 from proxy.errors import KINDS, Retry
-from proxy.pipeline import reading
+from proxy.pipeline import reading, relay
 from proxy.serving import listener
 from proxy.upstream.fake import FAULTS, Answer, Rule, Scenario
 from proxy.wire.frames import Splitter
 from proxy.wire.record import Generation
 from tests.running import Running, config_text, eventually, model_text, provider, weir
 
-# Short clocks, so that a thousand runs take seconds; all are far above what a busy machine needs
-# for a healthy answer, and below a second, so that no comment is sent before the status.
+# Only where the fault is that nothing comes does anybody wait for a clock. It is short there, so
+# that a thousand runs take seconds; elsewhere clocks are far above what a busy machine needs.
 TIMEOUTS = """
 [timeouts]
-connect_s = 2
-first_byte_s = 0.7
-first_token_s = 0.8
-between_chunks_s = 0.5
-answer_s = 0.9
+connect_s = 20
+first_byte_s = 30
+first_token_s = 30
+between_chunks_s = 30
+answer_s = 30
 """
+WAITS: Mapping[str, str] = {
+    "no-head": "first_byte_s = 0.7, answer_s = 0.9",
+    "stall": "between_chunks_s = 0.5, answer_s = 0.9",
+}
 
 
 class Expected(NamedTuple):
@@ -153,7 +157,10 @@ def _rule(fault: str) -> Rule:
 
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What never ends is refused after 2 MiB, so that it does not take longer than the clocks."""
+    """What never ends is refused after 2 MiB, which is soon; and however long a busy machine takes,
+    no comment is sent before the status.
+    """
+    monkeypatch.setattr(relay, "FIRST_COMMENT_S", 30.0)
     monkeypatch.setattr(reading, "ANSWER_BYTES_MAX", SMALL_BYTES)
     monkeypatch.setattr(Splitter.__init__, "__defaults__", (SMALL_BYTES,))
 
@@ -228,9 +235,10 @@ class Answered(NamedTuple):
 async def bench(folder: Path) -> AsyncIterator[Bench]:
     async with provider(scenario()) as (_, faulty_url), provider() as (healthy, healthy_url):
         models = "".join(
-            model_text(f"alone/{name}", ("p0", f"fault/{name}"))
-            + model_text(f"both/{name}", ("p0", f"fault/{name}"), ("p1", "weir/lorem"))
+            model_text(f"alone/{name}", faulty, waits=WAITS.get(name, ""))
+            + model_text(f"both/{name}", faulty, ("p1", "weir/lorem"), waits=WAITS.get(name, ""))
             for name in FAULTS
+            for faulty in [("p0", f"fault/{name}")]
         )
         text = config_text(folder, faulty_url, healthy_url, more=TIMEOUTS) + models
         async with weir(folder, text) as running, aiohttp.ClientSession() as session:
@@ -246,6 +254,9 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
 
 
 def test_no_fault_is_left_out() -> None:
+    assert {fault for fault, expected in STREAMED.items() if expected.kind == LATE.kind} == set(
+        WAITS
+    )
     assert set(STREAMED) == set(WHOLE) == set(FAULTS)
     for expected in [*STREAMED.values(), *WHOLE.values()]:
         assert expected.kind is None or KINDS[expected.kind].status == expected.status

@@ -23,6 +23,7 @@ from genai_prices.types import (
 
 from proxy.money import PriceOverride, Pricing
 from proxy.providers import known
+from proxy.routing.kinds import modalities_of
 from proxy.upstream.prices import described, price_of, rows
 from proxy.wire.listing import Listing
 
@@ -46,6 +47,12 @@ def flat(**more: Decimal | TieredPrices) -> ModelPrice:
         "output_mtok": Decimal(2),
     }
     return ModelPrice(**{**prices, **more})
+
+
+def units(**more: Decimal) -> Pricing:
+    """What costs nothing but these."""
+    prices: dict[str, Any] = {"prompt": Decimal(0), "completion": Decimal(0), **more}
+    return Pricing(**prices)
 
 
 def tiered(base: str, **tiers: str) -> TieredPrices:
@@ -72,6 +79,10 @@ def test_rows_are_those_described_well_enough(table: list[ModelInfo]) -> None:
         model("nameless", name=None),
         model("boundless", context_window=None),
         model("old", deprecated=True),
+        model("text-embedding-9", context_window=None, prices=ModelPrice(input_mtok=Decimal(1))),
+        model("heard", prices=ModelPrice(input_audio_hours=Decimal(36))),
+        model("said", prices=ModelPrice(input_mchars=Decimal(15))),
+        model("moderation-9", context_window=None),
         model("unsold", prices=ModelPrice(audio_hours=Decimal(1))),
         model("half", prices=ModelPrice(input_mtok=Decimal(1))),
         model("matcher", match=ClauseStartsWith("accounts/matcher")),
@@ -86,7 +97,48 @@ def test_rows_are_those_described_well_enough(table: list[ModelInfo]) -> None:
             context_length=1000,
             pricing=pricing,
         ),
+        Listing(
+            model="text-embedding-9",
+            name="TEXT-EMBEDDING-9",
+            pricing=Pricing(prompt=Decimal("0.000001"), completion=Decimal(0)),
+        ),
+        Listing(
+            model="heard",
+            name="HEARD",
+            context_length=1000,
+            output_modalities=("transcription",),
+            pricing=units(audio_second=Decimal("0.01")),
+        ),
+        Listing(
+            model="said",
+            name="SAID",
+            context_length=1000,
+            output_modalities=("speech",),
+            pricing=units(character=Decimal("0.000015")),
+        ),
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "prices", "pricing"),
+    [
+        ("bge-m3", {"input_mtok": 1}, {"prompt": Decimal("0.000001")}),
+        ("rerank-9", {"input_mtok": 1}, {"prompt": Decimal("0.000001")}),
+        ("chat", {"input_mtok": 1}, None),
+        ("tts-1", {"input_mtok": 1}, None),
+        ("whisper-1", {"input_audio_hours": Decimal("0.111")}, {"audio_second": "0.000030833334"}),
+        ("live-1", {"audio_hours": 1}, None),
+        ("hears", {"input_mtok": 1, "input_audio_hours": 1}, None),
+        ("ocr", {"input_document_kpages": 1}, None),
+    ],
+)
+def test_what_is_sold_by_other_units(
+    name: str, prices: dict[str, Any], pricing: dict[str, Any] | None, table: list[ModelInfo]
+) -> None:
+    sold = {unit: Decimal(price) for unit, price in prices.items()}
+    table.append(model(name, prices=ModelPrice(**sold)))
+    wanted = pricing and units(**{unit: Decimal(price) for unit, price in pricing.items()})
+    assert price_of("here", name, now=NOW) == wanted
 
 
 def test_every_price_has_openrouters_name_and_unit(table: list[ModelInfo]) -> None:
@@ -98,6 +150,7 @@ def test_every_price_has_openrouters_name_and_unit(table: list[ModelInfo]) -> No
                 cache_write_mtok=Decimal("1.25"),
                 cache_write_1h_mtok=Decimal(2),
                 input_audio_mtok=Decimal(3),
+                input_image_mtok=Decimal(8),
                 output_audio_mtok=Decimal(4),
                 output_image_mtok=Decimal(5),
                 output_reasoning_mtok=Decimal(6),
@@ -113,6 +166,7 @@ def test_every_price_has_openrouters_name_and_unit(table: list[ModelInfo]) -> No
         input_cache_write=Decimal("0.00000125"),
         input_cache_write_1h=Decimal("0.000002"),
         audio=Decimal("0.000003"),
+        image_token=Decimal("0.000008"),
         audio_output=Decimal("0.000004"),
         image_output=Decimal("0.000005"),
         internal_reasoning=Decimal("0.000006"),
@@ -182,7 +236,7 @@ def test_the_tables_own_rows(price_id: str) -> None:
     assert found or price_id == "fireworks"  # its ids are not the names it serves models under
     assert len({row.model for row in found}) == len(found)
     for row in found:
-        assert row.context_length
+        assert row.context_length or modalities_of(row.model) not in (("text",), ())
         assert row.pricing == price_of(price_id, row.model, now=NOW)
 
 

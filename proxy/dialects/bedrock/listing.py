@@ -17,13 +17,16 @@ from proxy.wire.listing import Listing
 _REGION = re.compile(r"arn:[\w-]+:bedrock:((us-gov|us|eu|ap)?[a-z0-9-]*):")
 _WORLD: Final = {"us": "us", "us-gov": "us-gov", "eu": "eu", "ap": "apac"}
 _MODALITIES: Final = {"TEXT": "text", "IMAGE": "image", "VIDEO": "video", "SPEECH": "audio",
-                      "AUDIO": "audio"}  # fmt: skip
+                      "AUDIO": "audio", "EMBEDDING": "embeddings"}  # fmt: skip
+_RERANKS: Final = re.compile(r"(?:amazon|cohere)\.rerank-")
+_EMBEDS: Final = re.compile(r"amazon\.titan-embed-|cohere\.embed-")
+"""The families whose bodies are known; rankings are text in this list."""
 _NAME_CHARS_MAX = 256
 
 
 def decode_listing(body: bytes) -> tuple[Listing, ...]:
-    """The models that chat, stream and can be asked without capacity of one's own, in the order of
-    `body`, each name once.
+    """The models that chat and stream, embed, rank or draw, and can be asked without capacity of
+    one's own, in the order of `body`, each name once.
 
     Raises GatewayError of kind `provider_malformed` where it is no list of models at all.
     """
@@ -46,8 +49,10 @@ def _row(raw: dict[str, Any]) -> Listing | None:
     outputs = _modalities(raw.get("outputModalities"))
     lifecycle = raw.get("modelLifecycle")
     active = not isinstance(lifecycle, dict) or lifecycle.get("status", "ACTIVE") == "ACTIVE"
-    chats = outputs == ("text",) and raw.get("responseStreamingSupported") is True
-    if model is None or not (active and chats):
+    if model is None or not active:
+        return None
+    outputs = _served(model, outputs, raw.get("responseStreamingSupported") is True)
+    if not outputs:
         return None
     return Listing(
         model=model,
@@ -55,6 +60,15 @@ def _row(raw: dict[str, Any]) -> Listing | None:
         input_modalities=_modalities(raw.get("inputModalities")) or None,
         output_modalities=outputs,
     )
+
+
+def _served(model: str, outputs: tuple[str, ...], streams: bool) -> tuple[str, ...]:
+    """What it puts out as this house calls it; nothing where it can not be asked for it."""
+    if _RERANKS.search(model):
+        return ("rerank",)
+    if outputs == ("embeddings",):
+        return outputs if _EMBEDS.search(model) else ()
+    return outputs if outputs == ("image",) or (outputs == ("text",) and streams) else ()
 
 
 def _model(raw: dict[str, Any]) -> str | None:

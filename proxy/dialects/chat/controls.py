@@ -54,7 +54,12 @@ def _forget_ours(body: _Body) -> None:
     """Leaves out what means something to OpenRouter alone; vLLM's own `structured_outputs` is an
     object.
     """
-    body.pop("image_config", None)
+    for name in ("image_config", "prompt_cache_options"):
+        body.pop(name, None)
+    if body.get("store") is not True:
+        body.pop("metadata", None)  # OpenAI refuses it for what it does not keep
+    if body.get("verbosity") in ("xhigh", "max"):
+        body["verbosity"] = "high"
     if isinstance(body.get("structured_outputs"), bool):
         del body["structured_outputs"]
 

@@ -56,7 +56,11 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
 
     Raises GatewayError `provider_malformed` for what is no answer.
     """
-    answer = parse(body)
+    return whole(parse(body), quirks)
+
+
+def whole(answer: dict[str, Any], quirks: Quirks) -> list[Event]:
+    """The same of an answer that was parsed."""
     events: list[Event] = []
     Reader(quirks, whole=True).read(answer, events)
     if not any(isinstance(event, Finished | Failed) for event in events):

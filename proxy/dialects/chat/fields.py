@@ -6,7 +6,8 @@ provider, acts on; what is not named travels on untouched.
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,12 +18,16 @@ from proxy.wire.request import Effort
 CHOICES_MAX = 128  # OpenAI's own limit on `n`
 STOP_MAX = 4  # OpenAI's and OpenRouter's limit on stop sequences
 SESSION_CHARS_MAX = 256  # OpenRouter's limit on `session_id`
+METADATA_MAX = 16  # its limits on `metadata`: pairs, characters of a key and of a value
+METADATA_KEY_CHARS_MAX = 64
+METADATA_VALUE_CHARS_MAX = 512
 
 # fmt: off
 OWN_FIELDS = frozenset({
     "model", "models", "route", "provider", "plugins", "preset", "transforms", "usage",
     "include_reasoning", "reasoning", "session_id", "trace", "debug",
-    "max_tool_calls", "stop_server_tools_when", "stream", "stream_options", "prompt",
+    "max_tool_calls", "stop_server_tools_when", "stream", "stream_options", "prompt", "speed",
+    "deferred_tools",
 })
 # fmt: on
 """What the gateway reads, or writes anew, and never passes on."""
@@ -31,11 +36,8 @@ HARMLESS: dict[str, tuple[object, ...]] = {
     "route": ("fallback",),
     "plugins": ([],),
     "transforms": ([],),
-    "debug": ({}, {"echo_upstream_body": False}),
-    "stop_server_tools_when": ([],),
+    "deferred_tools": ([],),
     "preset": (),
-    "trace": ({},),
-    "max_tool_calls": (),
     "provider.order": ([],),
     "provider.only": ([],),
     "provider.ignore": ([],),
@@ -51,11 +53,11 @@ HARMLESS: dict[str, tuple[object, ...]] = {
 UNBUILT_HEADERS: dict[bytes, tuple[str, bytes | None]] = {
     b"x-provider-api-keys": ("X-Provider-API-Keys", None),
     b"x-openrouter-cache": ("X-OpenRouter-Cache", b"true"),
-    b"x-openrouter-metadata": ("X-OpenRouter-Metadata", b"enabled"),
-    b"x-openrouter-experimental-metadata": ("X-OpenRouter-Experimental-Metadata", b"enabled"),
 }
 """The same in headers: the name as OpenRouter writes it, and the value that asks for something;
 None where any does."""
+
+_TELLING = (b"x-openrouter-metadata", b"x-openrouter-experimental-metadata")
 
 _WORDS = {
     "array": "a list",
@@ -82,6 +84,7 @@ class Message(msgspec.Struct):
     content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
     tool_call_id: str | None = None
 
 
@@ -94,6 +97,10 @@ class _Reasoning(msgspec.Struct):
 
 class _Typed(msgspec.Struct):
     type: str = "function"  # Mistral's own clients leave it out
+
+
+class _Debug(msgspec.Struct):
+    echo_upstream_body: bool | None = None
 
 
 class Fields(msgspec.Struct):
@@ -125,21 +132,36 @@ class Fields(msgspec.Struct):
     tools: list[_Typed] | None = None
     tool_choice: str | _Typed | None = None
     parallel_tool_calls: bool | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
     reasoning: _Reasoning | None = None
     reasoning_effort: Effort | None = None
     include_reasoning: bool | None = None
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
+    image_config: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+    verbosity: str | None = None
+    metadata: dict[str, str | None] | None = None
+    trace: dict[str, Any] | None = None
+    debug: _Debug | None = None
+    max_tool_calls: int | None = None
+    stop_server_tools_when: list[dict[str, Any]] | None = None
     cache_control: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
     user: str | None = None
     session_id: str | None = None
     provider: dict[str, Any] | None = None
 
 
-_INTEGERS = tuple(
-    field.name for field in msgspec.structs.fields(Fields) if field.type == int | None
-)
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+
+@cache
+def _integers(form: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(form) if field.type == int | None)
 
 
 def decode_fields(fields: dict[str, Any]) -> Fields:
@@ -147,11 +169,19 @@ def decode_fields(fields: dict[str, Any]) -> Fields:
 
     Raises GatewayError `invalid_request`, which names the field.
     """
-    _make_whole(fields, _INTEGERS)
     if isinstance(fields.get("reasoning"), dict):
         _make_whole(fields["reasoning"], ("max_tokens",))
+    return fitted(fields, Fields)
+
+
+def fitted(fields: dict[str, Any], form: type[Form]) -> Form:
+    """The fields that `form` knows, as `decode_fields` gives those of a chat; for other formats.
+
+    Raises GatewayError `invalid_request`, which names the field.
+    """
+    _make_whole(fields, _integers(form))
     try:
-        return msgspec.convert(fields, Fields)
+        return msgspec.convert(fields, form)
     except msgspec.ValidationError as error:
         raise GatewayError("invalid_request", _explain(str(error))) from None
 
@@ -211,6 +241,12 @@ def refuse_unbuilt_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
             raise GatewayError("not_supported", f"{written}: not supported yet")
 
 
+def wants_routing(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the caller asks for `openrouter_metadata`; no other value means that."""
+    asked = [value for name, value in headers if name.lower() in _TELLING]
+    return any(value.strip().lower() == b"enabled" for value in asked)
+
+
 def refuse_unbuilt(fields: dict[str, Any]) -> None:
     """Raises GatewayError `not_supported` for a wish that would otherwise be met with silence."""
     wishes = {name: fields.get(name) for name in HARMLESS if "." not in name}
@@ -240,3 +276,15 @@ def check_ranges(known: Fields) -> None:
         raise GatewayError("invalid_request", f"stop: at most {STOP_MAX} sequences")
     if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
         raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
+    _check_metadata(known.metadata or {})
+
+
+def _check_metadata(metadata: dict[str, str | None]) -> None:
+    if len(metadata) > METADATA_MAX:
+        raise GatewayError("invalid_request", f"metadata: at most {METADATA_MAX} pairs")
+    for what, texts, most in (
+        ("keys", metadata.keys(), METADATA_KEY_CHARS_MAX),
+        ("values", metadata.values(), METADATA_VALUE_CHARS_MAX),
+    ):
+        if any(len(text or "") > most for text in texts):
+            raise GatewayError("invalid_request", f"metadata: {what} of at most {most} characters")

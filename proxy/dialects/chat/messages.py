@@ -16,9 +16,12 @@ OPENROUTER_ADDITIONS: Final = (
     "reasoning",
     "reasoning_content",
     "reasoning_details",
+    "model",
     "annotations",
     "images",
 )
+
+_MARKS: Final = frozenset(("cache_control", "prompt_cache_breakpoint"))
 
 _KINDS: Final[dict[object, Attachment]] = {
     "image_url": "image",
@@ -80,11 +83,11 @@ def _alternating(messages: list[_Message]) -> list[_Message]:
 
 def unmarked(value: _Message) -> _Message:
     """A message, or a tool, without the marks for caches anywhere in it."""
-    if "cache_control" in value:
-        value = {name: one for name, one in value.items() if name != "cache_control"}
+    if not _MARKS.isdisjoint(value):
+        value = {name: one for name, one in value.items() if name not in _MARKS}
     for name in ("content", "tool_calls"):
         parts = value.get(name)
-        if isinstance(parts, list) and any("cache_control" in part for part in parts):
+        if isinstance(parts, list) and not all(map(_MARKS.isdisjoint, parts)):
             value = value | {name: [unmarked(part) for part in parts]}
     return value
 

@@ -26,7 +26,9 @@ from proxy.dialects.chat.fields import (
     refuse_unbuilt_headers,
     required,
     unset,
+    wants_routing,
 )
+from proxy.dialects.chat.legacy import modernize
 from proxy.dialects.chat.messages import encode_messages
 from proxy.dialects.parts import media_of
 from proxy.errors import GatewayError
@@ -67,8 +69,11 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
     """
     refuse_unbuilt_headers(headers)
     known = decode_fields(fields)
-    refuse_unbuilt(fields)
     messages = _messages(fields, known)
+    modern = modernize(fields, messages)
+    if modern is not fields:
+        fields, known = modern, decode_fields(modern)
+    refuse_unbuilt(fields)
     check_ranges(known)
     own = OWN_FIELDS | {"messages"} | unset(known)
     if fields.get("service_tier") not in FAIR_TIERS:
@@ -99,6 +104,8 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
         wide_prompt=sum(map(wide_tokens, media)),
         betas=_betas(headers),
         required=required(fields, known),
+        echo=known.debug is not None and known.debug.echo_upstream_body is True,
+        told=wants_routing(headers),
     )
 
 
@@ -206,10 +213,12 @@ def _thinking(fields: dict[str, Any], known: Fields) -> Thinking | None:
     )
 
 
-def azure_path(target: Target, stream: bool) -> str:
-    """The path at Azure OpenAI, where `target.model` is the name of a deployment."""
+def azure_path(target: Target, stream: bool, of: str = "/chat/completions") -> str:
+    """The path at Azure OpenAI, where `target.model` is the name of a deployment; `of` is what it
+    is elsewhere.
+    """
     version = quote(target.provider.options["api_version"], safe="")
-    return f"/openai/deployments/{target.path_name}/chat/completions?api-version={version}"
+    return f"/openai/deployments/{target.path_name}{of}?api-version={version}"
 
 
 def encode_request(ask: Ask, target: Target) -> Encoded:

@@ -9,16 +9,16 @@ and some on more (`system_fingerprint: null` in a stream), so keys and their ord
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.errors import encode_failed_event
+from proxy.dialects.chat.pieces import Message, call_piece, plain_detail, to_json
 from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
 from proxy.money import Cost, to_usd
 from proxy.wire.events import (
     Attachments,
     Audio,
+    Echo,
     Event,
     Finished,
     Reasoning,
@@ -30,9 +30,6 @@ from proxy.wire.events import (
 )
 from proxy.wire.frames import DONE, encode_data
 from proxy.wire.request import Ask, Head
-
-GROWING = ("reasoning.text", "reasoning.summary")
-GROWING_TEXTS = ("data", "transcript", "text", "summary")
 
 
 class Encoder:
@@ -65,6 +62,8 @@ class Encoder:
                 return b""
             case Reasoning() | ToolCall() | Audio() | Attachments():
                 return self._chunk([_choice(event.choice, _delta(event))])
+            case Echo():
+                return self._chunk([], {"debug": {"echo_upstream_body": event.body}})
             case _:
                 return b""
 
@@ -77,7 +76,7 @@ class Encoder:
 
     def encode_failure(self, error: GatewayError) -> bytes:
         """The error event after which nothing more comes, and the end mark."""
-        return encode_data(_json(encode_failed_event(error, self._head))) + DONE
+        return encode_data(to_json(encode_failed_event(error, self._head))) + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
         head, started = self._head, self._started
@@ -95,19 +94,12 @@ class Encoder:
         chunk["choices"] = choices
         if more:
             chunk |= more
-        return encode_data(_json(chunk))
+        return encode_data(to_json(chunk))
 
 
 def hides_reasoning(ask: Ask) -> bool:
     """Whether the caller wishes not to see what the model thinks."""
     return ask.thinking is not None and ask.thinking.hidden
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(value, default=str)
-    except orjson.JSONEncodeError:  # a provider's own objects travel in it, however deep
-        raise GatewayError("provider_malformed", "The answer can not be written as JSON.") from None
 
 
 def _choice(index: int, delta: dict[str, Any]) -> dict[str, Any]:
@@ -125,40 +117,15 @@ def _delta(event: Event) -> dict[str, Any]:
                 "content": "",
                 "role": "assistant",
                 "reasoning": event.text or None,
-                "reasoning_details": list(event.details) or [_plain_detail(event.text)],
+                "reasoning_details": list(event.details) or [plain_detail(event.text)],
             }
         case ToolCall():
-            return {"content": None, "role": "assistant", "tool_calls": [_call_piece(event)]}
+            return {"content": None, "role": "assistant", "tool_calls": [call_piece(event)]}
         case Audio():
             return {"content": "", "role": "assistant", "audio": event.audio}
         case Attachments():
             return {"content": "", "role": "assistant", event.name: list(event.items)}
     raise AssertionError(event)
-
-
-def _call_piece(event: ToolCall) -> dict[str, Any]:
-    type_, key = _call_words(event)
-    said = {key: event.arguments}
-    if event.name is None and event.id is None:
-        return {"index": event.index, type_: said}
-    # Every client joins pieces by index, yet some providers send a call without an id, and a
-    # result must be able to name its call.
-    return {
-        "index": event.index,
-        "id": event.id or f"call_{event.choice}_{event.index}",
-        "type": type_,
-        type_: {"name": event.name or "", **said},
-    }
-
-
-def _call_words(event: ToolCall) -> tuple[str, str]:
-    """The type of a call, which is also the key of its object, and the key of its arguments."""
-    return ("custom", "input") if event.custom else ("function", "arguments")
-
-
-def _plain_detail(text: str) -> dict[str, Any]:
-    """Reasoning without structure; `unknown` is the format OpenRouter gives it."""
-    return {"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}
 
 
 def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
@@ -193,12 +160,12 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     """A whole answer out of its events."""
     hide_reasoning = hides_reasoning(ask)
     started = Started()
-    choices: dict[int, _Message] = {}
+    choices: dict[int, Message] = {}
     for event in events:
         if isinstance(event, Started):
             started = event
         elif isinstance(index := getattr(event, "choice", None), int):
-            choices.setdefault(index, _Message(hide_reasoning)).add(event)
+            choices.setdefault(index, Message(hide_reasoning)).add(event)
     answer = {
         "id": head.id,
         "object": "chat.completion",
@@ -213,96 +180,4 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     answer["usage"] = encode_usage(bill.usage, bill.cost)
     if bill.routing is not None:
         answer["openrouter_metadata"] = bill.routing
-    return Encoded(_json(answer))
-
-
-class _Message:
-    """One choice of a whole answer, put together piece by piece."""
-
-    def __init__(self, hide_reasoning: bool) -> None:
-        self._hide_reasoning = hide_reasoning
-        self._text: list[str] = []
-        self._refusal: list[str] = []
-        self._reasoning: list[str] = []
-        self._details: list[dict[str, Any]] = []
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._audio: dict[str, Any] = {}
-        self._attachments: dict[str, list[dict[str, Any]]] = {}
-        self._logprobs: dict[str, Any] | None = None
-        self._finished: Finished | None = None
-
-    def add(self, event: Event) -> None:
-        match event:
-            case Text() | Refusal():
-                (self._text if isinstance(event, Text) else self._refusal).append(event.text)
-                if event.logprobs is not None:
-                    self._logprobs = _joined(self._logprobs, event.logprobs)
-            case Reasoning():
-                self._reasoning.append(event.text)
-                plain = (_plain_detail(event.text),) if event.text else ()
-                for detail in event.details or plain:
-                    self._add_detail(detail)
-            case ToolCall():
-                if call := self._calls.get(event.index):
-                    type_, key = _call_words(event)
-                    said = call.setdefault(type_, {})
-                    said[key] = said.get(key, "") + event.arguments
-                else:
-                    self._calls[event.index] = _call_piece(event)
-            case Audio():
-                self._audio = _joined(self._audio, event.audio)
-            case Attachments():
-                self._attachments.setdefault(event.name, []).extend(event.items)
-            case Finished():
-                self._finished = event
-
-    def _add_detail(self, detail: dict[str, Any]) -> None:
-        """Streamed text is many entries with one index, the signature a last one."""
-        last = self._details[-1] if self._details else {}
-        grows = detail.get("type") in GROWING and isinstance(detail.get("index"), int)
-        if grows and all(last.get(key) == detail.get(key) for key in ("type", "index")):
-            self._details[-1] = _joined(last, detail)
-        else:
-            self._details.append(detail)
-
-    def render(self, index: int) -> dict[str, Any]:
-        text, refusal = "".join(self._text), "".join(self._refusal)
-        silent = self._calls or refusal or self._audio
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": None if silent and not text else text,
-            "refusal": refusal or None,
-        }
-        reasoning = "".join(self._reasoning)
-        if not self._hide_reasoning:
-            message["reasoning"] = reasoning or None
-        if self._calls:
-            calls = self._calls.values()
-            message["tool_calls"] = [{"type": "function", **call} for call in calls]
-        if self._details and not self._hide_reasoning:
-            message["reasoning_details"] = self._details
-        message |= self._attachments
-        if self._audio:
-            message["audio"] = self._audio
-        finished = self._finished
-        return {
-            "index": index,
-            "logprobs": self._logprobs,
-            "finish_reason": finished.reason if finished else None,
-            "native_finish_reason": finished.native if finished else None,
-            "message": message,
-        }
-
-
-def _joined(known: dict[str, Any] | None, piece: dict[str, Any]) -> dict[str, Any]:
-    """Two pieces of one object: lists and texts that grow are joined, the rest is the newer."""
-    joined = dict(known or {})
-    for name, value in piece.items():
-        before = joined.get(name)
-        if isinstance(before, list) and isinstance(value, list):
-            joined[name] = [*before, *value]
-        elif isinstance(before, str) and isinstance(value, str) and name in GROWING_TEXTS:
-            joined[name] = before + value
-        elif value is not None or name not in joined:
-            joined[name] = value
-    return joined
+    return Encoded(to_json(answer))

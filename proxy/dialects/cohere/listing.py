@@ -1,7 +1,7 @@
 """What Cohere lists under `GET /v1/models`, in the words of every other list.
 
-Each row names the endpoints that a model can be called by and its features; those that do not chat
-and those that are deprecated are left out.
+Each row names the endpoints that a model can be called by and its features; those that can be asked
+for nothing that is served here and those that are deprecated are left out.
 """
 
 from typing import Any, Final
@@ -13,7 +13,15 @@ from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 
-MODELS_PATH: Final = "/v1/models?page_size=1000&endpoint=chat"
+MODELS_PATH: Final = "/v1/models?page_size=1000"
+
+_ENDPOINTS: Final = {
+    "chat": "text",
+    "embed": "embeddings",
+    "rerank": "rerank",
+    "transcriptions": "transcription",
+}
+"""What a model puts out, by what it can be called by."""
 
 _ALWAYS: Final = (
     "temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "max_tokens",
@@ -31,7 +39,7 @@ _FEATURES: Final = {
 
 
 def decode_listing(body: bytes) -> tuple[Listing, ...]:
-    """The models that chat, in the order of `body`.
+    """The models that are of use here, in the order of `body`.
 
     Raises GatewayError `provider_malformed` where it is no list of models at all.
     """
@@ -42,24 +50,31 @@ def decode_listing(body: bytes) -> tuple[Listing, ...]:
     models = said.get("models") if isinstance(said, dict) else None
     if not isinstance(models, list):
         raise GatewayError("provider_malformed", "the answer has no list of models")
-    rows = [_row(model) for model in objects(models) if _chats(model)]
+    live = [model for model in objects(models) if model.get("is_deprecated") is not True]
+    rows = [_row(model, outputs) for model in live if (outputs := _outputs(model))]
     return listing.decode_listing(orjson.dumps({"data": rows}))
 
 
-def _chats(model: dict[str, Any]) -> bool:
+def _outputs(model: dict[str, Any]) -> list[str]:
     endpoints = model.get("endpoints")
-    chats = not isinstance(endpoints, list) or "chat" in endpoints
-    return chats and model.get("is_deprecated") is not True
+    if not isinstance(endpoints, list):
+        return ["text"]
+    return [output for name, output in _ENDPOINTS.items() if name in endpoints][:1]
 
 
-def _row(model: dict[str, Any]) -> dict[str, Any]:
-    row = {"id": model.get("name"), "context_length": model.get("context_length")}
+def _row(model: dict[str, Any], outputs: list[str]) -> dict[str, Any]:
+    row = {
+        "id": model.get("name"),
+        "context_length": model.get("context_length"),
+        "output_modalities": outputs,
+    }
+    if outputs != ["text"]:
+        return row
     features = model.get("features")
     if not isinstance(features, list):
-        return row | {"output_modalities": ["text"]}
+        return row
     more = [name for key in _FEATURES if key in features for name in _FEATURES[key]]
     return row | {
         "input_modalities": ["text", "image"] if "vision" in features else ["text"],
-        "output_modalities": ["text"],
         "supported_parameters": [*_ALWAYS, *more],
     }

@@ -1,10 +1,11 @@
 """The list of models at AI Studio.
 
-Source: Google's reference "Models", `GET /v1beta/models`. Only models that answer with
-`generateContent` are of use here.
+Source: Google's reference "Models", `GET /v1beta/models`. What a model can be asked for tells what
+it is for; those that only draw or speak are told by their names.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from proxy.dialects.listing import ROWS_MAX
 from proxy.dialects.reading import parse
@@ -13,10 +14,13 @@ from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 
 _COUNT_MAX = 10**11
+_METHODS: Final = (("generateContent", None), ("embedContent", ("embeddings",)))
+_IMAGEN: Final = re.compile(r"imagen-")
+"""Models of `predict` that are served here; the others are of other media."""
 
 
 def decode_listing(body: bytes) -> tuple[Listing, ...]:
-    """The chat models that `body` lists, in its order, each name once.
+    """The models that `body` lists, in its order, each name once.
 
     Raises GatewayError of kind `provider_malformed` where it is no list of models at all.
     """
@@ -33,7 +37,12 @@ def decode_listing(body: bytes) -> tuple[Listing, ...]:
 def _row(raw: dict[str, Any]) -> Listing | None:
     name = (string(raw.get("name")) or "").removeprefix("models/")
     methods = raw.get("supportedGenerationMethods")
-    if not name or not isinstance(methods, list) or "generateContent" not in methods:
+    if not name or not isinstance(methods, list):
+        return None
+    known = [outputs for method, outputs in _METHODS if method in methods]
+    if "predict" in methods and _IMAGEN.match(name):
+        known.append(("image",))
+    if not known:
         return None
     return Listing(
         model=name,
@@ -41,6 +50,7 @@ def _row(raw: dict[str, Any]) -> Listing | None:
         description=string(raw.get("description")),
         context_length=_count(raw.get("inputTokenLimit")),
         max_completion_tokens=_count(raw.get("outputTokenLimit")),
+        output_modalities=known[0],
     )
 
 

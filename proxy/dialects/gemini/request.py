@@ -45,23 +45,24 @@ def path(target: Target, stream: bool) -> str:
 
 def vertex_path(target: Target, stream: bool) -> str:
     """The path at Vertex; the provider's options have `project` and `location`."""
-    return f"{_publisher(target, 'google')}{_method(stream)}"
+    return f"{publisher_path(target, 'google')}{_method(stream)}"
 
 
 def vertex_claude_path(target: Target, stream: bool) -> str:
     """The path of Anthropic's models at Vertex."""
     method = "streamRawPredict" if stream else "rawPredict"
-    return f"{_publisher(target, 'anthropic')}:{method}"
+    return f"{publisher_path(target, 'anthropic')}:{method}"
 
 
 def _method(stream: bool) -> str:
     return ":streamGenerateContent?alt=sse" if stream else ":generateContent"
 
 
-def _publisher(target: Target, publisher: str) -> str:
+def publisher_path(target: Target, publisher: str, version: str = "v1") -> str:
+    """The model's own path at Vertex, to which a method is appended."""
     options = target.provider.options
     place = f"projects/{segment(options['project'])}/locations/{segment(options['location'])}"
-    return f"/v1/{place}/publishers/{publisher}/models/{target.path_name}"
+    return f"/{version}/{place}/publishers/{publisher}/models/{target.path_name}"
 
 
 def encode_request(ask: Ask, target: Target) -> Encoded:

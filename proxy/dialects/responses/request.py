@@ -66,7 +66,7 @@ def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     if reasoning:
         body["reasoning"] = reasoning
     include = []
-    if reasoning or _REASONS.search(target.model):
+    if reasoning or reasons(target.model):
         include.append("reasoning.encrypted_content")
     if logprobs := asked.get("logprobs"):
         include.append("message.output_text.logprobs")
@@ -76,11 +76,17 @@ def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     if include:
         body["include"] = include
     if ask.stream:
-        body |= _stream(quirks)
+        body |= stream_fields(quirks)
     return Encoded(encode_json(body))
 
 
-def _stream(quirks: Quirks) -> dict[str, Any]:
+def reasons(model: str) -> bool:
+    """Whether the model is of a family that reasons, as far as its name tells."""
+    return _REASONS.search(model) is not None
+
+
+def stream_fields(quirks: Quirks) -> dict[str, Any]:
+    """How a stream is asked for."""
     stream: dict[str, Any] = {"stream": True}
     if quirks.obfuscation_option:
         stream["stream_options"] = {"include_obfuscation": False}

@@ -49,10 +49,12 @@ class Ask:
 
     `texts` are all texts of the prompt in order, and `marks` tell after how many of them the caller
     asked for the prompt to be cached. `choice` is auto, none, required or the name of a function;
-    `results` is what the tools said, where the conversation ends with that.
+    `results` is what the tools said, where the conversation ends with that. `task` is one of
+    `scenario.TASKS`.
     """
 
     model: str
+    task: str = "chat"
     body: JSONObject = field(default_factory=dict)
     stream: bool = False
     choices: int = 1

@@ -50,24 +50,25 @@ def play(scene: Scene, answer: Answer, *, stream: bool, credential: str) -> Iter
     """
     rule, manner = scene.rule, scene.manner
     if instead := INSTEAD.get(rule.fault or ""):
-        content_type = manner.stream_type if stream else JSON
+        content_type = manner.content_type(scene.reply.ask, stream=stream)
         return instead(Failing(rule, manner, content_type, credential, scene.reply.ask.model))
-    if stream == (rule.fault != "other-form"):
+    if stream != (rule.fault == "other-form" and not manner.one_form):
         return _as_ruled(_streamed(scene, answer), rule, scene.rng)
     body = manner.whole(scene.reply)
     after_s = answer.first_token_s
     if answer.tokens_per_s:
         after_s += scene.reply.count.completion / answer.tokens_per_s
-    return plain(manner, rule, body, scene.rng, after_s=after_s)
+    content_type = manner.content_type(scene.reply.ask, stream=False)
+    failing = Failing(rule, manner, content_type)
+    more = manner.more_headers(scene.reply)
+    return _as_ruled(_plain(failing, body, scene.rng, after_s, more), rule, scene.rng)
 
 
-def plain(
-    manner: Manner, rule: Rule, body: JSONObject, rng: Random, *, after_s: float = 0
-) -> Iterator[Step]:
-    """The steps of a plain response, the list of models included. Its head comes `after_s`."""
+def plain(manner: Manner, rule: Rule, body: JSONObject, rng: Random) -> Iterator[Step]:
+    """The steps of a plain response that is no answer, as the list of models is."""
     if instead := INSTEAD.get(rule.fault or ""):
         return instead(Failing(rule, manner, JSON))
-    return _as_ruled(_plain(manner, rule, body, rng, after_s), rule, rng)
+    return _as_ruled(_plain(Failing(rule, manner, JSON), body, rng), rule, rng)
 
 
 def refusal(manner: Manner, failure: Failure) -> Iterator[Step]:
@@ -86,7 +87,8 @@ def _as_ruled(steps: Iterator[Step], rule: Rule, rng: Random) -> Iterator[Step]:
 
 
 def _streamed(scene: Scene, answer: Answer) -> Iterator[Step]:
-    yield head(scene.manner, 200, scene.manner.stream_type)
+    content_type = scene.manner.content_type(scene.reply.ask, stream=True)
+    yield head(scene.manner, 200, content_type)
     events: mangle.Mangled = scene.manner.events(scene.reply)
     if change := mangle.EVENT_FAULTS.get(scene.rule.fault or ""):
         events = change(scene.manner.events(scene.reply), scene)
@@ -94,17 +96,17 @@ def _streamed(scene: Scene, answer: Answer) -> Iterator[Step]:
 
 
 def _plain(
-    manner: Manner, rule: Rule, body: JSONObject, rng: Random, after_s: float
+    failing: "Failing", body: JSONObject, rng: Random, after_s: float = 0, more: Headers = ()
 ) -> Iterator[Step]:
-    fault = rule.fault or ""
+    manner, fault = failing.manner, failing.rule.fault or ""
     if after_s:
         yield Wait(after_s)
-    yield head(manner, 200, JSON)
+    yield head(manner, 200, failing.content_type, more)
     if edit := BODY_EDITS.get(fault):
         body = edit(manner, body)
-    data = manner.encode(body)
+    data = manner.written(body, failing.content_type)
     if spoil := BODY_FAULTS.get(fault):
-        yield from spoil(data, Failing(rule, manner, JSON), rng)
+        yield from spoil(data, failing, rng)
     else:
         yield data
 

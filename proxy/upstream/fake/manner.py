@@ -20,13 +20,21 @@ JSON: Final = b"application/json"
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Kind = Literal[
-    "invalid", "bad-key", "unknown-model", "too-long", "rate-limit", "overloaded", "status"
+    "invalid",
+    "bad-key",
+    "unknown-model",
+    "too-long",
+    "moderated",
+    "rate-limit",
+    "overloaded",
+    "status",
 ]
 STATUS: Final[dict[str, int]] = {
     "invalid": 400,
     "bad-key": 401,
     "unknown-model": 404,
     "too-long": 400,
+    "moderated": 400,
     "rate-limit": 429,
     "overloaded": 503,
     "status": 500,
@@ -65,12 +73,14 @@ class Refusal(NamedTuple):
 
 class Manner(ABC):
     """One dialect. `contents` are the keys that hold what is said, in events and whole answers;
-    one that `labels_errors` sends the JSON of an error under the content type of a stream.
+    one that `labels_errors` sends the JSON of an error under the content type of a stream. One that
+    has `one_form` answers whole, or else streamed, whatever the request says.
     """
 
     name: ClassVar[str]
     stream_type: ClassVar[bytes] = SSE
     binary: ClassVar[bool] = False
+    one_form: ClassVar[bool] = False
     labels_errors: ClassVar[bool] = False
     headers: ClassVar[Headers] = ()
     keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
@@ -109,6 +119,14 @@ class Manner(ABC):
     def emptied(self, body: JSONObject) -> JSONObject:
         """A whole answer without any choice."""
 
+    def content_type(self, ask: Ask, *, stream: bool) -> bytes:
+        """The content type of a healthy answer to `ask`."""
+        return self.stream_type if stream else JSON
+
+    def more_headers(self, reply: Reply) -> Headers:
+        """What the head of a whole answer says of it."""
+        return ()
+
     def error_named(self) -> tuple[Event, ...]:
         """An error in the middle of a stream in the dialect's other form, if it has one."""
         return self.error_events()
@@ -142,6 +160,10 @@ class Manner(ABC):
         """`data` as the provider writes its JSON."""
         return orjson.dumps(data)
 
+    def written(self, body: JSONObject, content_type: bytes) -> bytes:
+        """A whole answer on the wire."""
+        return self.encode(body)
+
     def payload(self, event: Event) -> bytes:
         """The data of `event`."""
         return b"[DONE]" if event.data is None else self.encode(event.data)
@@ -158,6 +180,22 @@ class Manner(ABC):
     def endless(self) -> bytes:
         """The opening of an event that never ends."""
         return b'data: {"id":"'
+
+
+class Whole(Manner):
+    """A dialect's way to answer what is never streamed, and ends for no reason but that it is
+    whole. It stands before the dialect among the bases.
+    """
+
+    one_form = True
+
+    def unfinished(self, data: JSONObject) -> JSONObject | None:
+        """See `Manner.unfinished`."""
+        return data
+
+    def emptied(self, body: JSONObject) -> JSONObject:
+        """See `Manner.emptied`."""
+        return {key: type(v)() if key in self.contents else v for key, v in body.items()}
 
 
 def bearer(request: Request) -> str:

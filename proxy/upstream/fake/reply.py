@@ -75,7 +75,8 @@ class Reply:
         self.letters = self.word(29)
         self._call_ids = [[self.word(24) for _ in self.calls] for _ in range(ask.choices)]
         self._cached = cached
-        self._mute = mute
+        self.mute = mute
+        self.answer = answer
         self.spoken = [
             Spoken(
                 self._tokens(index, answer),
@@ -100,7 +101,7 @@ class Reply:
         )
 
     def _tokens(self, choice: int, answer: Answer) -> Iterator[Token]:
-        if self._mute:
+        if self.mute:
             return
         if self.thinks:
             tokens = self.ask.prompt_tokens

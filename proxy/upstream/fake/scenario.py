@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
@@ -100,11 +100,28 @@ MODELS: Final = (
     "weir/echo",
     "weir/reason",
     "weir/slow",
+    "weir/turbo-instruct",
+    "weir/embedding",
+    "weir/rerank",
+    "weir/image",
+    "weir/gpt-image",
+    "weir/dall-e",
+    "weir/gemini-image",
+    "weir/tts",
+    "weir/whisper",
+    "weir/transcribe",
     *(f"fault/{name}" for name in FAULTS),
 )
 """What is offered without a scenario: lorem speaks of water, echo repeats the last user message,
-reason thinks first, slow takes a second and then flows at 8 tokens per second.
+reason thinks first, slow takes a second and then flows at 8 tokens per second. The others are for
+the tasks that their names tell; every model answers whatever it is asked for, though.
 """
+
+Task = Literal[
+    "chat", "completion", "count", "embeddings", "rerank", "image", "speech", "transcription"
+]
+TASKS: Final[tuple[str, ...]] = get_args(Task)
+"""What can be asked for."""
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -125,13 +142,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rule: which requests it is for, what it overrides of the answer, and its fault.
 
-    `after` requests that fit are let pass, then it holds for `times` (0 is for ever). `on` is the
-    route; a fault of `models` treats the list as a plain body. `events` counts every event sent
-    before the fault strikes. The meaning of the other fields stands with each name in `FAULTS`.
+    `after` requests that fit are let pass, then it holds for `times` (0 is for ever). `on` is what
+    is asked for, whatever answer it is if left out; a fault of `models` treats the list as a plain
+    body. `events` counts every event sent before the fault strikes. The meaning of the other fields
+    stands with each name in `FAULTS`.
     """
 
     model: str = "*"
-    on: Literal["chat", "models"] = "chat"
+    on: Task | Literal["answers", "models"] = "answers"
     after: _Count = 0
     times: _Count = 0
     first_token_s: _Seconds | None = None
@@ -174,15 +192,18 @@ class Script:
         self._fitted = [0] * len(scenario.rules)
 
     def choose(self, on: str, model: str) -> Rule:
-        """The rule for this request, counted; the rules that ship if the scenario has none."""
+        """The rule for this request, counted; the rules that ship if the scenario has none. `on` is
+        a task, or models.
+        """
+        routes = (on,) if on == "models" else (on, "answers")
         for index, rule in enumerate(self.scenario.rules):
-            if rule.on != on or not fnmatchcase(model, rule.model):
+            if rule.on not in routes or not fnmatchcase(model, rule.model):
                 continue
             self._fitted[index] += 1
             past = self._fitted[index] - rule.after
             if past > 0 and (rule.times == 0 or past <= rule.times):
                 return rule
-        return _BUILT_IN.get(model, _PLAIN) if on == "chat" else _PLAIN
+        return _PLAIN if on == "models" else _BUILT_IN.get(model, _PLAIN)
 
 
 _AT = re.compile(r"(?P<what>.*) - at `(?P<path>\$[^`]*)`", re.DOTALL)

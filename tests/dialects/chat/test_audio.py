@@ -14,6 +14,7 @@ from proxy.providers import Quirks, known
 from proxy.wire.events import Audio, Event, UsageReport
 from proxy.wire.request import Head
 from tests.accepted.responses import chat_accepts
+from tests.plain import ASK, BILL
 from tests.recordings import Recording, index, load
 
 pytestmark = pytest.mark.wire
@@ -73,14 +74,14 @@ def test_what_was_spoken_is_heard_streamed_and_whole() -> None:
     for recording in answers():
         events = spoken(recording)
         pieces = [event.audio for event in events if isinstance(event, Audio)]
-        message = json.loads(encode_answer(events, HEAD, {}))["choices"][0]["message"]
+        message = json.loads(encode_answer(events, HEAD, ASK, BILL).body)["choices"][0]["message"]
         assert message["content"] is None
         heard = message["audio"]
         assert heard["id"].startswith("audio_")
         assert isinstance(heard["expires_at"], int)
         for name in ("transcript", "data"):
             assert heard.get(name, "") == "".join(piece.get(name) or "" for piece in pieces)
-        encoder = Encoder(HEAD)
+        encoder = Encoder(HEAD, ASK)
         streamed = [json.loads(data[6:]) for event in events if (data := encoder.encode(event))]
         deltas = [chunk["choices"][0]["delta"] for chunk in streamed]
         assert [delta["audio"] for delta in deltas if "audio" in delta] == pieces
@@ -98,7 +99,8 @@ def test_a_spoken_answer_is_sound() -> None:
 
 def test_a_spoken_answer_is_remembered_by_its_id() -> None:
     for recording in answers():
-        message = json.loads(encode_answer(spoken(recording), HEAD, {}))["choices"][0]["message"]
+        answer = encode_answer(spoken(recording), HEAD, ASK, BILL).body
+        message = json.loads(answer)["choices"][0]["message"]
         question = {"role": "user", "content": "Again, please."}
         asked = recording.request["body"]
         made = sent(asked | {"messages": [*asked["messages"], message, question]})

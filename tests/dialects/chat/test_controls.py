@@ -268,3 +268,23 @@ def test_what_a_model_refuses_while_it_thinks_is_left_out(
     provider = to(reasoning_control="effort", thinkers=thinkers, thinking_omits=("temperature",))
     told = sent(provider, **fields, temperature=0.5)
     assert told == fields | ({"temperature": 0.5} if kept else {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "plain"),
+    [
+        ({"metadata": {"a": "b"}}, {}),
+        ({"metadata": {"a": "b"}, "store": False}, {"store": False}),
+        ({"metadata": {"a": "b"}, "store": True}, {"metadata": {"a": "b"}, "store": True}),
+        ({"verbosity": "max"}, {"verbosity": "high"}),
+        ({"verbosity": "xhigh"}, {"verbosity": "high"}),
+        ({"verbosity": "low"}, {"verbosity": "low"}),
+        ({"prompt_cache_options": {"mode": "explicit"}}, {}),
+        ({"prompt_cache_key": "k"}, {"prompt_cache_key": "k"}),
+        ({"image_config": {"quality": "high"}}, {}),
+    ],
+    ids=str,
+)
+def test_what_means_something_to_openrouter_alone(fields: Json, plain: Json) -> None:
+    assert sent(to(), **fields) == plain
+    assert sent(to(reasoning_control="object"), **fields) == fields

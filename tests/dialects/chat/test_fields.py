@@ -15,6 +15,7 @@ from proxy.dialects.chat.fields import (
     refuse_unbuilt,
     refuse_unbuilt_headers,
     required,
+    wants_routing,
 )
 from proxy.dialects.chat.request import decode_request
 from proxy.errors import GatewayError
@@ -23,13 +24,9 @@ WISHES: list[tuple[str, dict[str, Any]]] = [
     ("route", {"route": "sort"}),
     ("plugins", {"plugins": [{"id": "web"}]}),
     ("transforms", {"transforms": ["middle-out"]}),
-    ("debug", {"debug": {"echo_upstream_body": True}}),
-    ("stop_server_tools_when", {"stop_server_tools_when": [{"type": "max_cost"}]}),
+    ("deferred_tools", {"deferred_tools": [{"type": "function"}]}),
     ("preset", {"preset": "mine"}),
     ("preset", {"preset": ""}),
-    ("trace", {"trace": {"trace_id": "t"}}),
-    ("max_tool_calls", {"max_tool_calls": 3}),
-    ("max_tool_calls", {"max_tool_calls": 0}),
     ("provider.order", {"provider": {"order": ["openai"]}}),
     ("provider.only", {"provider": {"only": ["openai"]}}),
     ("provider.ignore", {"provider": {"ignore": ["openai"]}}),
@@ -72,13 +69,7 @@ HEADERS: list[tuple[bytes, bytes, str | None]] = [
     (b"x-openrouter-cache", b" True ", "X-OpenRouter-Cache"),
     (b"x-openrouter-cache", b"false", None),
     (b"x-openrouter-cache-ttl", b"300", None),
-    (b"x-openrouter-metadata", b"enabled", "X-OpenRouter-Metadata"),
-    (b"x-openrouter-metadata", b"disabled", None),
-    (
-        b"x-openrouter-experimental-metadata",
-        b"enabled",
-        "X-OpenRouter-Experimental-Metadata",
-    ),
+    (b"x-openrouter-metadata", b"enabled", None),
     (b"authorization", b"", None),
 ]
 
@@ -93,6 +84,40 @@ def test_an_unbuilt_wish_in_a_header(name: bytes, value: bytes, refused: str | N
         refuse_unbuilt_headers(headers)
     assert (raised.value.kind, raised.value.status) == ("not_supported", 400)
     assert raised.value.message == f"{refused}: not supported yet"
+
+
+TELLING: list[tuple[bytes, bytes, bool]] = [
+    (b"x-openrouter-metadata", b"enabled", True),
+    (b"X-OpenRouter-Metadata", b" Enabled ", True),
+    (b"x-openrouter-experimental-metadata", b"ENABLED", True),
+    (b"x-openrouter-metadata", b"disabled", False),
+    (b"x-openrouter-metadata", b"", False),
+    (b"x-openrouter-metadata", b"true", False),
+    (b"x-openrouter-cache", b"enabled", False),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "wanted"), TELLING, ids=str)
+def test_who_wants_to_be_told_of_the_routing(name: bytes, value: bytes, wanted: bool) -> None:
+    headers = [(b"accept", b"*/*"), (name, value)]
+    assert wants_routing(headers) is wanted
+    body = b'{"model":"a/b","messages":[{"role":"user","content":"x"}]}'
+    lowered = [(name.lower(), value) for name, value in headers]
+    assert decode_request(body, lowered).told is wanted
+
+
+def test_metadata_has_limits() -> None:
+    full: dict[str, str | None] = {f"{number}".ljust(64): "v" * 512 for number in range(15)}
+    check_ranges(Fields(metadata=full | {"x": None}))
+    wrong: list[tuple[dict[str, str | None], str]] = [
+        ({str(number): "" for number in range(17)}, "metadata: at most 16 pairs"),
+        ({"k" * 65: ""}, "metadata: keys of at most 64 characters"),
+        ({"k": "v" * 513}, "metadata: values of at most 512 characters"),
+    ]
+    for metadata, message in wrong:
+        with pytest.raises(GatewayError) as raised:
+            check_ranges(Fields(metadata=metadata))
+        assert raised.value.message == message
 
 
 RANGES: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = [
@@ -136,10 +161,13 @@ READ: dict[str, Any] = {
     "session_id": "s",
     "stream": True,
     "prompt": "hello",
+    "debug": {"echo_upstream_body": True},
 }
 """Fields of ours, with a value that makes a difference."""
 
 GIVEN_ANYWAY = {"usage", "stream_options"}  # they ask for what every answer has
+IDLE = {"trace", "max_tool_calls", "stop_server_tools_when", "speed"}
+"""They bound tools, belong to a trace, or wish for a tier: there is none, so all is as asked."""
 
 
 @pytest.mark.parametrize("name", sorted(OWN_FIELDS))
@@ -154,7 +182,7 @@ def test_a_field_of_ours_is_read_or_refused(name: str) -> None:
         asked = [decode_request(msgspec.json.encode(body)) for body in (plain, changed)]
         assert asked[0] != asked[1]
         return
-    assert name in GIVEN_ANYWAY or name in {wish.partition(".")[0] for wish in HARMLESS}
+    assert name in GIVEN_ANYWAY | IDLE or name in {wish.partition(".")[0] for wish in HARMLESS}
 
 
 def test_what_is_refused_is_ours() -> None:

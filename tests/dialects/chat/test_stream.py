@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.chat.stream import Encoder, encode_answer, encode_usage
+from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
 from proxy.money import Pricing, cost_of
 from proxy.wire.events import (
     Attachments,
     Audio,
+    Echo,
     Ended,
     Event,
     Failed,
@@ -30,10 +32,12 @@ from proxy.wire.events import (
 from proxy.wire.frames import DONE
 from proxy.wire.request import Head
 from tests.heard import check_same, heard_answer, heard_stream
+from tests.plain import ASK, HIDING
 
 Json = dict[str, Any]
 HEAD = Head(id="gen-1", created=7, model="a/b", provider="Acme")
-USAGE = encode_usage(Usage(prompt_tokens=1, completion_tokens=2), None)
+BILL = Bill(Usage(prompt_tokens=1, completion_tokens=2))
+USAGE = encode_usage(BILL.usage, BILL.cost)
 START = {
     "id": "gen-1",
     "object": "chat.completion.chunk",
@@ -57,12 +61,12 @@ def choice(delta: Json, index: int = 0) -> Json:
 
 
 def stream(events: list[Event], *, hide: bool = False) -> bytes:
-    encoder = Encoder(HEAD, hide_reasoning=hide)
-    return b"".join(map(encoder.encode, events)) + encoder.encode_end(USAGE)
+    encoder = Encoder(HEAD, HIDING if hide else ASK)
+    return b"".join(map(encoder.encode, events)) + encoder.encode_end(BILL)
 
 
 def answer(events: list[Event], *, hide: bool = False) -> Json:
-    value: Json = json.loads(encode_answer(events, HEAD, USAGE, hide_reasoning=hide))
+    value: Json = json.loads(encode_answer(events, HEAD, HIDING if hide else ASK, BILL).body)
     return value
 
 
@@ -126,7 +130,7 @@ DELTAS: list[tuple[Event, Json]] = [
 
 @pytest.mark.parametrize(("event", "delta"), DELTAS, ids=repr)
 def test_a_delta(event: Event, delta: Json) -> None:
-    data = Encoder(HEAD).encode(event)
+    data = Encoder(HEAD, ASK).encode(event)
     told = chunk(data)
     assert told == START | {"choices": [choice(delta)]}
     assert list(told) == [*START, "choices"]
@@ -134,7 +138,7 @@ def test_a_delta(event: Event, delta: Json) -> None:
 
 
 def test_calls_without_id_get_one_and_without_name_none() -> None:
-    encoder = Encoder(HEAD)
+    encoder = Encoder(HEAD, ASK)
     told = chunk(encoder.encode(ToolCall(2, 1, None, "f", "")))["choices"][0]
     assert told["index"] == 2
     assert told["delta"]["tool_calls"][0]["id"] == "call_2_1"
@@ -144,18 +148,18 @@ def test_calls_without_id_get_one_and_without_name_none() -> None:
 
 def test_logprobs_stand_beside_their_piece() -> None:
     for event in (Text(0, "a", {"content": [1]}), Refusal(0, "a", {"content": [1]})):
-        assert chunk(Encoder(HEAD).encode(event))["choices"][0]["logprobs"] == {"content": [1]}
+        assert chunk(Encoder(HEAD, ASK).encode(event))["choices"][0]["logprobs"] == {"content": [1]}
 
 
 @pytest.mark.parametrize(
     "event", [Started(), UsageReport(Usage()), Ended(), Failed(None, "", None, "")], ids=repr
 )
 def test_what_is_not_said(event: Event) -> None:
-    assert Encoder(HEAD).encode(event) == b""
+    assert Encoder(HEAD, ASK).encode(event) == b""
 
 
 def test_what_a_provider_tells_of_itself_stays_in_every_event() -> None:
-    encoder = Encoder(HEAD)
+    encoder = Encoder(HEAD, ASK)
     encoder.encode(Started(upstream_id="x", system_fingerprint="fp", service_tier="flex"))
     told = chunk(encoder.encode(Text(0, "a")))
     assert (told["system_fingerprint"], told["service_tier"]) == ("fp", "flex")
@@ -163,20 +167,20 @@ def test_what_a_provider_tells_of_itself_stays_in_every_event() -> None:
 
 
 def test_the_end_comes_twice_the_second_time_with_usage() -> None:
-    encoder = Encoder(HEAD)
+    encoder = Encoder(HEAD, ASK)
     finished = choice({"content": "", "role": "assistant"}, 1) | {
         "finish_reason": "stop",
         "native_finish_reason": "end_turn",
     }
     first = chunk(encoder.encode(Finished(1, "stop", "end_turn")))
     assert first == START | {"choices": [finished]}
-    end = encoder.encode_end(USAGE)
+    end = encoder.encode_end(BILL)
     assert end.endswith(DONE)
     assert chunk(end.removesuffix(DONE)) == START | {"choices": [finished], "usage": USAGE}
 
 
 def test_a_failure_is_the_last_event() -> None:
-    encoder = Encoder(HEAD)
+    encoder = Encoder(HEAD, ASK)
     data = encoder.encode_failure(GatewayError("provider_cut", "Cut.", metadata={"a": {1}}))
     assert data.endswith(DONE)
     told = chunk(data.removesuffix(DONE))
@@ -190,10 +194,10 @@ def test_what_can_not_be_written_is_the_providers_fault() -> None:
         deep = [deep]
     event = Reasoning(0, "", ({"type": "x", "deep": deep},))
     with pytest.raises(GatewayError) as raised:
-        Encoder(HEAD).encode(event)
+        Encoder(HEAD, ASK).encode(event)
     assert raised.value.kind == "provider_malformed"
     with pytest.raises(GatewayError):
-        encode_answer([event], HEAD, USAGE)
+        encode_answer([event], HEAD, ASK, BILL)
 
 
 def test_hidden_reasoning() -> None:
@@ -431,5 +435,20 @@ def test_the_fold_of_a_stream_is_the_whole_answer(
     events: list[Event] = [Started(), *thoughts, *pieces, *calls(arguments)]
     spoken = {getattr(event, "choice", 0) for event in events}
     events += [Finished(number, "stop", "end_turn") for number in sorted(spoken)]
-    whole = heard_answer(encode_answer(events, HEAD, USAGE))
+    whole = heard_answer(encode_answer(events, HEAD, ASK, BILL).body)
     check_same(heard_stream(stream(events)), whole)
+
+
+def test_what_was_sent_is_shown_beside_no_choice() -> None:
+    """OpenRouter's own debug events have an empty list of choices."""
+    sent = {"model": "m", "messages": []}
+    shown = chunk(Encoder(HEAD, ASK).encode(Echo(sent)))
+    assert shown == START | {"choices": [], "debug": {"echo_upstream_body": sent}}
+
+
+def test_the_route_is_told_with_the_usage() -> None:
+    bill = BILL._replace(routing={"requested": "a/b"})
+    last = Encoder(HEAD, ASK).encode_end(bill).removesuffix(DONE)
+    assert chunk(last)["openrouter_metadata"] == {"requested": "a/b"}
+    answer = json.loads(encode_answer([], HEAD, ASK, bill).body)
+    assert answer["openrouter_metadata"] == {"requested": "a/b"}

@@ -1,6 +1,7 @@
 """Cohere's list of models is read as every other one."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -39,17 +40,26 @@ def test_a_row_without_features_says_nothing_of_them() -> None:
     assert plain.input_modalities == ("text",)
 
 
-def test_what_does_not_chat_is_left_out() -> None:
+def test_what_it_can_be_called_by_tells_what_it_is_for() -> None:
     rows = decode_listing(
         listed(
-            model(name="embed", endpoints=["embed"]),
+            model(name="embeds", endpoints=["embed"], features=["vision"]),
+            model(name="ranks", endpoints=["rerank"]),
+            model(name="hears", endpoints=["transcriptions"]),
+            model(name="sees", endpoints=["embed_image"]),
             model(name="old", is_deprecated=True),
             model(name="silent", endpoints=None),
             model(name=None),
             "text",
         )
     )
-    assert [row.model for row in rows] == ["silent"]
+    assert [(row.model, row.output_modalities) for row in rows] == [
+        ("embeds", ("embeddings",)),
+        ("ranks", ("rerank",)),
+        ("hears", ("transcription",)),
+        ("silent", ("text",)),
+    ]
+    assert rows[0].supported_parameters is None
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"models": 7}'])
@@ -60,7 +70,7 @@ def test_what_is_no_list_is_malformed(body: bytes) -> None:
 
 
 @pytest.mark.wire
-def test_the_recorded_list_has_every_model_that_chats() -> None:
+def test_the_recorded_list_has_every_model_that_is_served() -> None:
     (body,) = (
         recording.body
         for row in index()
@@ -68,6 +78,13 @@ def test_the_recorded_list_has_every_model_that_chats() -> None:
         and (recording := load(row)).request["path"] == "/v1/models"
     )
     told = json.loads(body)["models"]
-    chats = [one["name"] for one in told if "chat" in one["endpoints"]]
-    assert [row.model for row in decode_listing(body)] == chats
-    assert len(chats) == 16
+    served = {"chat", "embed", "rerank", "transcriptions"}
+    wanted = [one["name"] for one in told if served & set(one["endpoints"])]
+    rows = decode_listing(body)
+    assert [row.model for row in rows] == wanted
+    assert Counter(row.output_modalities for row in rows) == {
+        ("text",): 16,
+        ("embeddings",): 5,
+        ("rerank",): 5,
+        ("transcription",): 1,
+    }

@@ -13,6 +13,7 @@ from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks
 from proxy.wire.request import Head
 from tests.accepted.cohere import cohere_accepts
+from tests.plain import ASK, BILL
 from tests.recordings import load
 from tests.truth import chats, kind
 
@@ -312,7 +313,7 @@ def test_what_it_said_goes_back_as_it_came() -> None:
         if kind(recording) != "answer":
             continue
         events = decode_answer(recording.body, Quirks())
-        answer = json.loads(encode_answer(events, HEAD, {}))
+        answer = json.loads(encode_answer(events, HEAD, ASK, BILL).body)
         told = json.loads(recording.body)["message"]
         (message,) = encoded(answer["choices"][0]["message"])
         assert message.get("tool_calls", []) == told.get("tool_calls", [])

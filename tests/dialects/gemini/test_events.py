@@ -33,6 +33,7 @@ from proxy.wire.events import (
 )
 from proxy.wire.request import Head
 from tests.accepted.gemini import gemini_accepts
+from tests.plain import ASK, BILL
 from tests.recordings import Recording, Row, load
 from tests.truth import chats
 from tests.truth import events as frames
@@ -312,7 +313,7 @@ CHUNK = either(
 @given(st.lists(CHUNK.filter(lambda one: isinstance(one, dict)), max_size=4))
 def test_whatever_a_provider_sends_is_read_or_refused(chunks: list[Json]) -> None:
     with contextlib.suppress(GatewayError):
-        encode_answer(stream(*chunks), HEAD, {})
+        encode_answer(stream(*chunks), HEAD, ASK, BILL)
     for one in chunks:
         with contextlib.suppress(GatewayError):
             decode_answer(json.dumps(one).encode(), QUIRKS)
@@ -361,7 +362,7 @@ def parts_said(recording: Recording, *, ids: bool) -> list[Json]:
 
 def sent_back(events: Iterable[Event], model: str, *, vertex: bool) -> Json:
     """The request that follows on the answer, with a result for each call."""
-    told = json.loads(encode_answer(events, HEAD, {}))["choices"][0]["message"]
+    told = json.loads(encode_answer(events, HEAD, ASK, BILL).body)["choices"][0]["message"]
     results = [
         {"role": "tool", "tool_call_id": call["id"], "content": "ok"}
         for call in told.get("tool_calls", [])

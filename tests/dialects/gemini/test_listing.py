@@ -20,12 +20,21 @@ ROW = {
 }
 
 
-def test_models_that_chat() -> None:
-    embedding = ROW | {"name": "models/e", "supportedGenerationMethods": ["embedContent"]}
+def asked(name: str, *methods: str) -> dict[str, Any]:
+    return {"name": f"models/{name}", "supportedGenerationMethods": methods}
+
+
+def test_models_that_are_served() -> None:
+    others = (
+        asked("gemini-embedding-2", "embedContent", "countTokens"),
+        asked("imagen-4", "predict"),
+        asked("veo-3", "predictLongRunning"),
+        asked("lyria", "predict"),
+    )
     bare: dict[str, Any] = {"name": "tuned", "supportedGenerationMethods": ["generateContent"]}
     bare |= {"inputTokenLimit": 0, "outputTokenLimit": True}
     odd = [3, {}, {"name": "models/"}, {"name": "models/x"}]
-    body = json.dumps({"models": [ROW, ROW | {"description": "again"}, embedding, bare, *odd]})
+    body = json.dumps({"models": [ROW, ROW | {"description": "again"}, *others, bare, *odd]})
     assert decode_listing(body.encode()) == (
         Listing(
             model="gemini-2.5-flash",
@@ -34,6 +43,8 @@ def test_models_that_chat() -> None:
             context_length=1_048_576,
             max_completion_tokens=65_536,
         ),
+        Listing(model="gemini-embedding-2", output_modalities=("embeddings",)),
+        Listing(model="imagen-4", output_modalities=("image",)),
         Listing(model="tuned"),
     )
 

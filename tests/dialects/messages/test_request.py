@@ -21,6 +21,7 @@ from proxy.wire.events import Event
 from proxy.wire.request import Ask, Head, Thinking
 from tests.accepted.asked import asked
 from tests.accepted.messages import anthropic_accepts
+from tests.plain import ASK, BILL
 from tests.recordings import Recording, index, load
 from tests.truth import kind
 
@@ -512,7 +513,7 @@ def test_an_answer_that_is_sent_back_has_its_own_blocks_again(again: bool) -> No
     """With `again` the user goes on behind it, else it is what the model is to go on with."""
     exact, signed = 0, 0
     for recording in recorded_answers():
-        answer = json.loads(encode_answer(events_of(recording), HEAD, {}))
+        answer = json.loads(encode_answer(events_of(recording), HEAD, ASK, BILL).body)
         message = {**answer["choices"][0]["message"], "refusal": None}
         blocks = blocks_said(recording)
         wanted = sorted_blocks(blocks)

@@ -17,6 +17,7 @@ from proxy.providers import Quirks, known
 from proxy.wire.events import Event
 from proxy.wire.request import Head
 from tests.accepted.responses import responses_accepts
+from tests.plain import ASK, BILL
 from tests.recordings import Recording, index, load
 from tests.truth import events as data_of
 
@@ -72,13 +73,13 @@ def items_of(recording: Recording) -> list[Json]:
 
 def message_of(events: list[Event]) -> Json:
     """The message that a caller keeps of a whole answer."""
-    message: Json = json.loads(encode_answer(events, HEAD, {}))["choices"][0]["message"]
+    message: Json = json.loads(encode_answer(events, HEAD, ASK, BILL).body)["choices"][0]["message"]
     return message
 
 
 def streamed_message_of(events: list[Event]) -> Json:
     """The same of a stream, by one who keeps every piece of the reasoning as it came."""
-    encoder = Encoder(HEAD)
+    encoder = Encoder(HEAD, ASK)
     details: list[Json] = []
     for event in events:
         if data := encoder.encode(event):

@@ -48,6 +48,7 @@ def test_a_whole_scenario() -> None:
     assert scenario.answer == Answer(first_token_s=0.5, tokens_per_s=20, tokens=4, event_bytes=100)
     assert scenario.rules[0] == Rule(
         model="a/*",
+        on="chat",
         after=1,
         times=2,
         fault="status",

@@ -94,7 +94,7 @@ async def test_models(path: str) -> None:
     [
         ("GET", "/v1/chat/completions"),
         ("POST", "/v1/models"),
-        ("POST", "/v1/xchat/completions"),
+        ("POST", "/v1/chat/xcompletions"),
         ("GET", "/v1/models/x"),
         ("GET", "/"),
     ],

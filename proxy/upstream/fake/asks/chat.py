@@ -40,6 +40,7 @@ def decode_chat(body: bytes, model: str | None = None) -> Ask:
         raise Refused("Invalid type for 'messages[0]': expected an object.")
     structured, schema = _wanted_format(child(decoded, "response_format"))
     choice, named = _tool_choice(decoded.get("tool_choice"))
+    _check_voice(decoded)
     limit = decoded.get("max_completion_tokens") or decoded.get("max_tokens")
     return Ask(
         model=model,
@@ -60,6 +61,22 @@ def decode_chat(body: bytes, model: str | None = None) -> Ask:
         schema=schema,
         thinks="reason" in model,
     )
+
+
+def _check_voice(body: JSONObject) -> None:
+    """An answer that is spoken has a voice, and in a stream one format."""
+    if "audio" not in strings(body.get("modalities")):
+        return
+    audio = child(body, "audio")
+    wanted = audio.get("format")
+    if not audio.get("voice") or not wanted:
+        raise Refused("Missing required parameter: 'audio'.", code="missing_required_parameter")
+    if body.get("stream") is True and wanted != "pcm16":
+        raise Refused(
+            f"Unsupported value: 'audio.format' does not support '{wanted}' when stream=true."
+            " Supported values are: 'pcm16'.",
+            code="unsupported_value",
+        )
 
 
 def _wanted_format(wanted: JSONObject) -> tuple[bool, Any]:

@@ -1,8 +1,8 @@
-"""Requests to Cohere's v2 chat, refused in its own words where it would refuse them."""
+"""Requests to Cohere's v2, refused in its own words where it would refuse them."""
 
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 from proxy.upstream.fake.ask import (
     Ask,
@@ -13,20 +13,22 @@ from proxy.upstream.fake.ask import (
     child,
     count_of,
     decode_object,
+    names,
     rows,
     strings,
 )
 from proxy.upstream.fake.seals import Seal
 
 _ROLES = ("user", "assistant", "system", "tool")
+_INPUT_TYPES: Final = names("search_document search_query classification clustering image")
+_EMBEDDING_TYPES: Final = names("float int8 uint8 binary ubinary base64")
+_INPUTS_MAX = 96
 
 
 def decode_v2(request: Request, seal: Seal) -> Ask:
     """What `request` asks. Raises Refused in Cohere's words; nothing is signed here."""
-    body = decode_object(request.body, "invalid request: could not parse the body as JSON")
-    model = body.get("model")
-    if not isinstance(model, str):
-        raise Refused("invalid request: model is required")
+    body = _named(request)
+    model = str(body["model"])
     messages = rows(body.get("messages"))
     if not messages:
         raise Refused("invalid request: list of messages must not be empty")
@@ -97,3 +99,67 @@ def _wanted_format(wanted: JSONObject) -> tuple[bool, Any]:
     if wanted.get("type") != "json_object":
         return False, None
     return True, wanted.get("json_schema") or wanted.get("schema")
+
+
+def decode_embed(request: Request) -> Ask:
+    """What a request for embeddings asks. Raises Refused in Cohere's words."""
+    body = _named(request)
+    if body.get("input_type") not in _INPUT_TYPES:
+        raise Refused("invalid request: valid input_type must be provided with the provided model")
+    return embedding_ask(str(body["model"]), body)
+
+
+def embedding_ask(model: str, body: JSONObject) -> Ask:
+    """The same of a body whose model is known, as it is on Bedrock."""
+    texts, images = strings(body.get("texts")), strings(body.get("images"))
+    inputs = [*texts, *images]
+    for given in rows(body.get("inputs")):
+        content = rows(given.get("content"))
+        said = _text(given)
+        images += tuple(_attachments([given]))
+        texts += strings(said)
+        inputs.append(said + "".join(str(p.get("image_url")) for p in content if "image_url" in p))
+    if not inputs:
+        raise Refused("invalid request: at least one of texts, images or inputs must be provided")
+    if len(inputs) > _INPUTS_MAX:
+        raise Refused(
+            "invalid request: total number of texts must be at most 96 - received"
+            f" {len(inputs)}. Try using the embed jobs endpoint."
+        )
+    types = strings(body.get("embedding_types")) or ("float",)
+    if unknown := set(types) - _EMBEDDING_TYPES:
+        raise Refused(f"invalid request: {unknown.pop()} is not a valid embedding type")
+    return Ask(
+        model=model,
+        task="embeddings",
+        body=body | {"inputs": inputs, "types": types},
+        texts=texts,
+        attachments=("image",) * len(images),
+    )
+
+
+def decode_ranking(request: Request) -> Ask:
+    """What a request to rank documents asks: the query is the first text, they are the others."""
+    body = _named(request)
+    return ranking_ask(str(body["model"]), body)
+
+
+def ranking_ask(model: str, body: JSONObject) -> Ask:
+    """The same of a body whose model is known, as it is on Bedrock."""
+    query, documents = body.get("query"), body.get("documents")
+    if not isinstance(query, str) or not query:
+        raise Refused("invalid request: query must not be empty")
+    if not isinstance(documents, list) or not documents:
+        raise Refused("invalid request: list of documents must not be empty")
+    if not all(isinstance(document, str) for document in documents):
+        raise Refused(
+            "invalid type: parameter documents is of type object but should be of type string"
+        )
+    return Ask(model=model, task="rerank", body=body, texts=(query, *documents))
+
+
+def _named(request: Request) -> JSONObject:
+    body = decode_object(request.body, "invalid request: could not parse the body as JSON")
+    if not isinstance(body.get("model"), str):
+        raise Refused("invalid request: model is required")
+    return body

@@ -96,7 +96,7 @@ def decode_contents(request: Request, seal: Seal) -> Ask:
     system = rows(child(body, "systemInstruction").get("parts"))
     return Ask(
         model=model,
-        body={"thoughts": child(config, "thinkingConfig").get("includeThoughts") is True},
+        body=config,
         stream=bool(path and path[2] == "streamGenerateContent"),
         tokens_max=count_of(config.get("maxOutputTokens")),
         texts=tuple(_text(parts) for parts in [system, *turns] if parts),

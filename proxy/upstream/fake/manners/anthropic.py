@@ -8,6 +8,7 @@ import orjson
 
 from proxy.upstream.fake.ask import Ask, JSONObject, Request
 from proxy.upstream.fake.asks.anthropic import decode_messages
+from proxy.upstream.fake.kinds import listed
 from proxy.upstream.fake.manner import (
     STATUS,
     Event,
@@ -49,7 +50,7 @@ class Anthropic(Manner):
     name = "anthropic"
     headers: ClassVar[Headers] = ((b"request-id", b"req_5f0c3a"),)
     keep_alive = b'event: ping\ndata: {"type": "ping"}\n\n'
-    contents = ("content", "content_block", "delta")
+    contents: ClassVar[tuple[str, ...]] = ("content", "content_block", "delta")
     vertex: ClassVar[bool] = False
 
     def decode(self, request: Request, seal: Seal) -> Ask:
@@ -107,6 +108,7 @@ class Anthropic(Manner):
 
     def models(self, names: Sequence[str], created: int) -> JSONObject:
         """See `Manner.models`."""
+        names = [name for name, _ in listed(names, "chat")]
         rows = [
             {
                 "type": "model",

@@ -1,13 +1,14 @@
 """Bedrock's Converse, as it was recorded: keys in alphabetical order, streams in binary frames."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 
 from proxy.upstream.fake.ask import Ask, JSONObject, Request
 from proxy.upstream.fake.asks.bedrock import decode_converse
 from proxy.upstream.fake.aws import encode_frame, is_signed, is_signed_by, prelude
+from proxy.upstream.fake.kinds import listed
 from proxy.upstream.fake.manner import STATUS, Event, Failure, Manner, Refusal, bearer
 from proxy.upstream.fake.manners.anthropic import arguments_of
 from proxy.upstream.fake.reply import Reply, Token, blocks
@@ -48,7 +49,7 @@ class Bedrock(Manner):
     binary = True
     headers = ((b"x-amzn-requestid", b"5f0c3a00-0000-4000-8000-000000000000"),)
     keep_alive = b""
-    contents = ("delta", "output")
+    contents: ClassVar[tuple[str, ...]] = ("delta", "output")
 
     def decode(self, request: Request, seal: Seal) -> Ask:
         """See `Manner.decode`."""
@@ -119,13 +120,13 @@ class Bedrock(Manner):
                 "modelName": name,
                 "providerName": "Weir",
                 "inputModalities": ["TEXT", "IMAGE"],
-                "outputModalities": ["TEXT"],
-                "responseStreamingSupported": True,
+                "outputModalities": ["EMBEDDING" if kind == "embeddings" else "TEXT"],
+                "responseStreamingSupported": kind == "chat",
                 "customizationsSupported": [],
                 "inferenceTypesSupported": ["ON_DEMAND"],
                 "modelLifecycle": {"status": "ACTIVE"},
             }
-            for name in names
+            for name, kind in listed(names, "chat", "embeddings", "rerank")
         ]
         return {"modelSummaries": rows}
 

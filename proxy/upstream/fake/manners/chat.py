@@ -17,7 +17,8 @@ from proxy.upstream.fake.manner import (
     Refusal,
     retry_after,
 )
-from proxy.upstream.fake.reply import Reply, Spoken, Token
+from proxy.upstream.fake.manners import voicing
+from proxy.upstream.fake.reply import Reply, Token
 from proxy.upstream.fake.seals import Seal
 from proxy.upstream.fake.shapes import Style
 
@@ -45,6 +46,11 @@ _WORDS = {
         "context_length_exceeded",
         "invalid_request_error",
     ),
+    "moderated": (
+        "Your request was rejected by the safety system.",
+        "moderation_blocked",
+        "image_generation_user_error",
+    ),
     "invalid": ("The request is not valid.", None, "invalid_request_error"),
 }
 
@@ -58,7 +64,7 @@ class Chat(Manner):
         (b"openai-version", b"2020-10-01"),
         (b"x-request-id", b"req_5f0c3a"),
     )
-    contents = ("choices",)
+    contents: ClassVar[tuple[str, ...]] = ("choices",)
 
     def decode(self, request: Request, seal: Seal) -> Ask:
         """See `Manner.decode`."""
@@ -78,8 +84,7 @@ class Chat(Manner):
         """See `Manner.whole`."""
         style = style_of(reply)
         choices = [
-            _message(style, index, spoken, list(spoken))
-            for index, spoken in enumerate(reply.spoken)
+            _message(style, index, reply, list(spoken)) for index, spoken in enumerate(reply.spoken)
         ]
         return style.whole(choices, reply.count)
 
@@ -140,6 +145,8 @@ def style_of(reply: Reply) -> Style:
         include_usage=options.get("include_usage") is True,
         padding=reply.letters[:16] if padded else "",
         logprobs=reply.ask.body.get("logprobs") is True,
+        speaks=voicing.speaks(reply.ask),
+        draws=voicing.draws(reply),
     )
 
 
@@ -150,6 +157,10 @@ def _choice(style: Style, reply: Reply, choice: int) -> Iterator[Event]:
         yield Event("opening", style.opening(choice, calls=calls, first_call=None))
     for token in spoken:
         match token.kind:
+            case "text" if style.speaks:
+                first, second = voicing.pieces_of(reply, token.text)
+                yield Event("frame", style.beside(choice, "audio", first))
+                yield Event("token", style.beside(choice, "audio", second))
             case "text":
                 yield Event("token", style.text(choice, token.text))
             case "reasoning":
@@ -163,19 +174,29 @@ def _choice(style: Style, reply: Reply, choice: int) -> Iterator[Event]:
             case _:
                 piece = shapes.call_piece(token.call, token.text)
                 yield Event("token", style.call(choice, piece, several=calls > 1))
+    if style.speaks:
+        yield Event("frame", style.beside(choice, "audio", voicing.expiry(reply)))
+    if style.draws:
+        yield Event("token", style.beside(choice, "images", voicing.drawn(reply)))
     usage = style.usage(reply.count) if style.thinks else None
     yield Event("finish", style.finish(choice, spoken.finish_reason, usage))
 
 
-def _message(style: Style, choice: int, spoken: Spoken, tokens: Sequence[Token]) -> JSONObject:
+def _message(style: Style, choice: int, reply: Reply, tokens: Sequence[Token]) -> JSONObject:
     calls = []
     for start in (token for token in tokens if token.kind == "call"):
         pieces = (t.text for t in tokens if t.kind == "arguments" and t.call == start.call)
         calls.append(shapes.call_whole(f"call_{start.text}", start.name, "".join(pieces)))
-    return style.message(
+    text = [token.text for token in tokens if token.kind == "text"]
+    made = style.message(
         choice,
-        text=[token.text for token in tokens if token.kind == "text"],
+        text=text,
         reasoning="".join(token.text for token in tokens if token.kind == "reasoning"),
         calls=calls,
-        finish_reason=spoken.finish_reason,
+        finish_reason=reply.spoken[choice].finish_reason,
     )
+    if style.speaks:
+        made["message"] |= {"content": None, "audio": voicing.spoken(reply, text)}
+    if style.draws:
+        made["message"]["images"] = voicing.drawn(reply)
+    return made

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from proxy.upstream.fake.ask import Ask, JSONObject, Request
 from proxy.upstream.fake.asks.cohere import decode_v2
+from proxy.upstream.fake.kinds import listed
 from proxy.upstream.fake.manner import (
     STATUS,
     Event,
@@ -18,6 +19,7 @@ from proxy.upstream.fake.reply import Reply, Token, blocks, words
 from proxy.upstream.fake.seals import Seal
 
 _REASONS: Final = {"stop": "COMPLETE", "tool_calls": "TOOL_CALL", "length": "MAX_TOKENS"}
+_ENDPOINTS: Final = {"chat": "chat", "embeddings": "embed", "rerank": "rerank"}
 _PLAN: Final = tuple(words("I will use the tools that fit."))
 _WORDS: Final = {
     "invalid": "invalid request",
@@ -41,7 +43,7 @@ class Cohere(Manner):
 
     name = "cohere"
     headers = ((b"x-debug-trace-id", b"5f0c3a"),)
-    contents = ("delta", "message")
+    contents: ClassVar[tuple[str, ...]] = ("delta", "message")
 
     def decode(self, request: Request, seal: Seal) -> Ask:
         """See `Manner.decode`."""
@@ -108,14 +110,14 @@ class Cohere(Manner):
         rows = [
             {
                 "name": name,
-                "endpoints": ["chat"],
+                "endpoints": [_ENDPOINTS[kind]],
                 "finetuned": False,
                 "context_length": 131_072,
                 "tokenizer_url": None,
                 "features": None,
                 "default_endpoints": [],
             }
-            for name in names
+            for name, kind in listed(names, *_ENDPOINTS)
         ]
         return {"models": rows}
 

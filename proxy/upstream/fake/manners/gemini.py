@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
-from proxy.upstream.fake.ask import Ask, JSONObject, Refused, Request
+from proxy.upstream.fake.ask import Ask, JSONObject, Refused, Request, child
 from proxy.upstream.fake.asks.gemini import decode_contents
+from proxy.upstream.fake.kinds import listed
 from proxy.upstream.fake.manner import (
     STATUS,
     Event,
@@ -16,6 +17,14 @@ from proxy.upstream.fake.manner import (
     bearer,
 )
 from proxy.upstream.fake.manners.anthropic import arguments_of
+from proxy.upstream.fake.manners.showing import (
+    details,
+    modality,
+    parts_of,
+    refused,
+    shown_tokens,
+    spoken,
+)
 from proxy.upstream.fake.reply import Reply, Token, blocks
 from proxy.upstream.fake.seals import Seal
 
@@ -45,6 +54,11 @@ _WORDS: Final = {
     "overloaded": "The model is overloaded. Please try again later.",
     "status": "An internal error has occurred. Please retry.",
 }
+_METHODS: Final = {
+    "chat": ("generateContent", "countTokens"),
+    "embeddings": ("embedContent", "countTokens"),
+    "image": ("predict",),
+}
 _RPC: Final = "type.googleapis.com/google.rpc."
 
 
@@ -55,7 +69,7 @@ class Gemini(Manner):
     headers: ClassVar[Headers] = ((b"server-timing", b"gfet4t7; dur=12"),)
     stream_type = b"text/event-stream"
     labels_errors = True
-    contents = ("candidates",)
+    contents: ClassVar[tuple[str, ...]] = ("candidates",)
     usages = ("usageMetadata",)
     calls_end: ClassVar[bool] = False
 
@@ -74,7 +88,7 @@ class Gemini(Manner):
         """See `Manner.events`: a call comes whole, and a last part has no text."""
         said = ""
         kept: list[JSONObject] = []
-        for kind, run in blocks(reply.spoken[0]):
+        for kind, run in blocks(spoken(reply)):
             if kind == "call":
                 kept.append(self._call_part(reply, list(run)))
                 if not self.calls_end:
@@ -85,8 +99,10 @@ class Gemini(Manner):
                 part: JSONObject = {"text": token.text}
                 if kind == "text":
                     yield Event("token", self._chunk(reply, [part]))
-                elif reply.ask.body["thoughts"]:
+                elif _shows_thoughts(reply):
                     yield Event("token", self._chunk(reply, [part | {"thought": True}]))
+        for part in parts_of(reply):
+            yield Event("token", self._chunk(reply, [part]))
         last: JSONObject = {"text": ""}
         if reply.thinks and not reply.calls:
             last["thoughtSignature"] = reply.seal.sign("text", said)
@@ -95,7 +111,7 @@ class Gemini(Manner):
     def whole(self, reply: Reply) -> JSONObject:
         """See `Manner.whole`."""
         parts: list[JSONObject] = []
-        for kind, run in blocks(reply.spoken[0]):
+        for kind, run in blocks(spoken(reply)):
             tokens = list(run)
             text = "".join(token.text for token in tokens)
             if kind == "call":
@@ -103,8 +119,9 @@ class Gemini(Manner):
             elif kind == "text":
                 signed = {"thoughtSignature": reply.seal.sign("text", text)} if reply.thinks else {}
                 parts.append({"text": text} | signed)
-            elif reply.ask.body["thoughts"]:
+            elif _shows_thoughts(reply):
                 parts.append({"text": text, "thought": True})
+        parts += parts_of(reply)
         return self._chunk(reply, parts, ended=True, whole=True)
 
     def refusal(self, failure: Failure) -> Refusal:
@@ -136,12 +153,12 @@ class Gemini(Manner):
                 "description": "A simulated model.",
                 "inputTokenLimit": 131_072,
                 "outputTokenLimit": 32_768,
-                "supportedGenerationMethods": ["generateContent", "countTokens"],
+                "supportedGenerationMethods": list(_METHODS[kind]),
                 "temperature": 1,
                 "topP": 0.95,
                 "topK": 64,
             }
-            for name in names
+            for name, kind in listed(names, *_METHODS)
         ]
         return {"models": rows}
 
@@ -190,14 +207,16 @@ class Gemini(Manner):
 
     def _usage(self, reply: Reply, *, ended: bool) -> JSONObject:
         count = reply.count
-        said = count.completion - count.reasoning
+        said = count.completion - count.reasoning + shown_tokens(reply)
         usage: JSONObject = {"promptTokenCount": count.prompt}
         if said:
             usage["candidatesTokenCount"] = said
-        usage["totalTokenCount"] = count.prompt + count.completion
-        usage["promptTokensDetails"] = _modality(count.prompt)
+        usage["totalTokenCount"] = count.prompt + said + count.reasoning
+        usage["promptTokensDetails"] = modality(count.prompt)
         if count.reasoning and (said or ended):
             usage["thoughtsTokenCount"] = count.reasoning
+        if shown_tokens(reply):
+            usage["candidatesTokensDetails"] = details(reply)
         return usage | {"serviceTier": "standard"}
 
     def _chunk(
@@ -207,6 +226,8 @@ class Gemini(Manner):
         if ended:
             reason = reply.spoken[0].finish_reason
             candidate["finishReason"] = _REASONS.get(reason, "STOP")
+            if refused(reply):
+                candidate["finishReason"] = "IMAGE_SAFETY"
         candidate["index"] = 0
         if whole and reply.calls:
             candidate["finishMessage"] = "Model generated function call(s)."
@@ -229,7 +250,8 @@ class Vertex(Gemini):
     def models(self, names: Sequence[str], created: int) -> JSONObject:
         """See `Manner.models`."""
         rows = [
-            {"name": f"publishers/google/models/{name}", "versionId": "default"} for name in names
+            {"name": f"publishers/google/models/{name}", "versionId": "default"}
+            for name, _ in listed(names, *_METHODS)
         ]
         return {"publisherModels": rows}
 
@@ -240,14 +262,14 @@ class Vertex(Gemini):
         if not ended:
             return {"trafficType": "ON_DEMAND"}
         count = reply.count
-        said = count.completion - count.reasoning
+        said = count.completion - count.reasoning + shown_tokens(reply)
         usage: JSONObject = {
             "promptTokenCount": count.prompt,
             "candidatesTokenCount": said,
-            "totalTokenCount": count.prompt + count.completion,
+            "totalTokenCount": count.prompt + said + count.reasoning,
             "trafficType": "ON_DEMAND",
-            "promptTokensDetails": _modality(count.prompt),
-            "candidatesTokensDetails": _modality(said),
+            "promptTokensDetails": modality(count.prompt),
+            "candidatesTokensDetails": details(reply),
         }
         return usage | ({"thoughtsTokenCount": count.reasoning} if count.reasoning else {})
 
@@ -263,8 +285,8 @@ class Vertex(Gemini):
         return chunk | {"candidates": [candidate]} | time
 
 
-def _modality(tokens: int) -> list[JSONObject]:
-    return [{"modality": "TEXT", "tokenCount": tokens}]
+def _shows_thoughts(reply: Reply) -> bool:
+    return child(reply.ask.body, "thinkingConfig").get("includeThoughts") is True
 
 
 def _error(code: int, message: str, details: list[JSONObject]) -> JSONObject:

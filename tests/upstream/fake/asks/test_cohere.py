@@ -8,6 +8,7 @@ import pytest
 from proxy.upstream.fake.ask import Ask, Refused, Request
 from proxy.upstream.fake.asks.cohere import decode_v2
 from tests.upstream.fake.speaking import CITY, SEAL
+from tests.upstream.fake.tasking import ask_of, post
 
 USER = {"role": "user", "content": "hi there"}
 CALL = {"id": "add_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
@@ -75,3 +76,38 @@ def test_refusals(body: dict[str, Any], message: str) -> None:
         asked(**body)
     assert message in str(refused.value)
     assert str(refused.value).startswith("invalid request: ")
+
+
+def test_what_is_to_be_embedded() -> None:
+    content = [
+        {"type": "text", "text": "a b"},
+        {"type": "image_url", "image_url": {"url": "data:"}},
+    ]
+    body = {"model": "m", "input_type": "classification", "inputs": [{"content": content}]}
+    asked = ask_of(post("/v2/embed", body | {"texts": ["c"], "images": ["data:x"]}))
+    assert (asked.task, asked.texts, asked.attachments) == (
+        "embeddings", ("c", "a b"), ("image", "image")
+    )  # fmt: skip
+    assert asked.body["inputs"] == ["c", "data:x", "a b{'url': 'data:'}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/v2/embed", {"texts": ["a"]}, "model is required"),
+        ("/v2/embed", {"model": "m", "texts": ["a"]}, "valid input_type"),
+        ("/v2/embed", {"model": "m", "input_type": "image"}, "at least one of texts"),
+        ("/v2/embed", {"model": "m", "input_type": "image", "texts": ["a"] * 97}, "received 97"),
+        (
+            "/v2/embed",
+            {"model": "m", "input_type": "image", "texts": ["a"], "embedding_types": ["x"]},
+            "x is not a valid embedding type",
+        ),
+        ("/v2/rerank", {"model": "m", "documents": ["a"]}, "query must not be empty"),
+        ("/v2/rerank", {"model": "m", "query": "a", "documents": []}, "list of documents"),
+        ("/v2/rerank", {"model": "m", "query": "a", "documents": [{}]}, "type object"),
+    ],
+)
+def test_what_is_refused_beside_chat(path: str, body: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        ask_of(post(path, body))

@@ -1,0 +1,102 @@
+"""What speech and transcription have in common: their fields, options of one provider, counts."""
+
+from typing import Any, Final, TypeVar
+
+from proxy.dialects.asked import Common
+from proxy.dialects.chat.fields import (
+    SESSION_CHARS_MAX,
+    fitted,
+    refuse_unbuilt,
+    refuse_unbuilt_headers,
+)
+from proxy.dialects.counts import COUNT_MAX, count, usable
+from proxy.dialects.forms import Bill, Headers
+from proxy.dialects.values import mapping
+from proxy.errors import GatewayError
+from proxy.money import to_usd
+from proxy.providers import Provider
+from proxy.wire.events import Usage
+from proxy.wire.request import Ask
+
+OPTIONS: Final = "provider_options"
+"""Where a canonical body keeps `provider.options`: fields for one provider alone, by its slug."""
+
+_OWN: Final = frozenset((
+    "model", "models", "route", "provider", "plugins", "preset", "transforms", "session_id",
+    "trace", "debug", "stream", "user",
+))  # fmt: skip
+"""What is the gateway's; of `user` OpenRouter says for these that no provider is told."""
+
+_DEARER = frozenset(("service_tier",))
+
+Form = TypeVar("Form", bound=Common)
+
+
+def decode(
+    fields: dict[str, Any], headers: Headers, form: type[Form]
+) -> tuple[dict[str, Any], Form]:
+    """The fields that travel on to a provider, and the known ones of all.
+
+    Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
+    """
+    refuse_unbuilt_headers(headers)
+    known = fitted(fields, form)
+    wishes = dict(known.provider or {})
+    options = wishes.pop("options", None)
+    refuse_unbuilt(fields | {"provider": wishes, "tools": None})
+    if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
+        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
+    travelling = {
+        name: value for name, value in fields.items() if value is not None and name not in _OWN
+    }
+    travelling[OPTIONS] = mapping(options)
+    return travelling, known
+
+
+def split(ask: Ask, provider: Provider) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of a request, and the options that its caller has for this provider; neither with
+    what the provider refuses.
+    """
+    omits = {*provider.quirks.omits, OPTIONS}
+    fields = {name: value for name, value in ask.body.items() if name not in omits}
+    options = mapping(ask.body[OPTIONS].get(provider.slug))
+    return fields, {name: value for name, value in options.items() if name not in _DEARER}
+
+
+def decode_usage(said: object) -> Usage | None:
+    """What a provider counts: OpenAI's tokens or seconds, Mistral's tokens and seconds; None where
+    that is nothing.
+    """
+    usage = mapping(said)
+    names = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
+    counts = [next((n for key in keys if (n := usable(usage.get(key))) is not None), None)
+              for keys in names]  # fmt: skip
+    heard_ms = milliseconds(usage.get("seconds")) or milliseconds(usage.get("prompt_audio_seconds"))
+    if counts == [None, None] and not heard_ms:
+        return None
+    prompt, completion = (number or 0 for number in counts)
+    details = mapping(usage.get("input_token_details"))
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        prompt_audio_tokens=min(prompt, count(details.get("audio_tokens"))),
+        audio_ms=heard_ms,
+    )
+
+
+def milliseconds(seconds: object) -> int:
+    """A number of seconds in milliseconds; 0 for what is none."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return 0
+    return round(seconds * 1000) if 0 <= seconds <= COUNT_MAX / 1000 else 0
+
+
+def tokens_of(bill: Bill) -> dict[str, Any]:
+    """Tokens and cost as OpenAI and OpenRouter tell them of audio."""
+    usage = bill.usage
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "output_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "cost": to_usd(bill.cost.charge_nano) if bill.cost else 0,
+    }

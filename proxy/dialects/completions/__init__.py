@@ -1,0 +1,1 @@
+"""OpenAI's text completions: a prompt without turns, which a model continues."""

@@ -1,0 +1,1 @@
+"""Embeddings: the request and answer that callers speak, and what each provider makes of them."""

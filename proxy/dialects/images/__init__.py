@@ -1,0 +1,1 @@
+"""Images: from a text, and from other images, whoever makes them."""

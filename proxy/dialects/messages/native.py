@@ -1,0 +1,60 @@
+"""A request in Anthropic's words for a provider that speaks them: all that the caller wrote.
+
+Only the fields that are the gateway's, and those that would make the answer dearer than its
+endpoint's price says, are taken out; what is not known travels on.
+"""
+
+from typing import Any, Final
+
+from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.messages.models import claude_of
+from proxy.dialects.messages.request import USER_CHARS_MAX, VERSION, VERTEX_VERSION
+from proxy.wire.request import Ask
+
+_OURS: Final = frozenset((
+    "model", "models", "fallbacks", "provider", "plugins", "session_id", "trace", "user", "route",
+    "preset", "transforms", "debug", "usage", "stop_server_tools_when", "stream", "speed",
+    "service_tier",
+))  # fmt: skip
+"""What the gateway reads, or writes anew. A fast answer costs six times as much, for which no
+endpoint has a price: `speed` is nobody's."""
+
+_TIERS: Final = {"auto": "auto", "standard_only": "standard_only", "default": "standard_only"}
+
+
+def native_of(fields: dict[str, Any], user: str | None) -> dict[str, Any]:
+    """The request as it may travel. Null, which OpenRouter takes for absent, is a 400."""
+    native = {
+        name: value for name, value in fields.items() if name not in _OURS and value is not None
+    }
+    if isinstance(output := native.get("output_config"), dict):
+        native["output_config"] = {k: one for k, one in output.items() if one is not None}
+    if tier := _TIERS.get(str(fields.get("service_tier"))):
+        native["service_tier"] = tier
+    if user and len(user) <= USER_CHARS_MAX:
+        native["metadata"] = native.get("metadata", {}) | {"user_id": user}
+    return native
+
+
+def encode_request(ask: Ask, target: Target) -> Encoded:
+    """The caller's request as Anthropic takes it."""
+    headers = {"anthropic-version": VERSION}
+    if ask.betas:
+        headers["anthropic-beta"] = ",".join(ask.betas)
+    return Encoded(encode_json({"model": target.model, **_body(ask, target)}), headers)
+
+
+def encode_vertex(ask: Ask, target: Target) -> Encoded:
+    """The same for a Claude on Vertex AI; the path names the model."""
+    version: dict[str, Any] = {"anthropic_version": VERTEX_VERSION}
+    if ask.betas:
+        version["anthropic_beta"] = list(ask.betas)
+    return Encoded(encode_json({**version, **_body(ask, target)}))
+
+
+def _body(ask: Ask, target: Target) -> dict[str, Any]:
+    assert ask.native is not None
+    completion_max = target.completion_max or claude_of(target.model).completion_max
+    max_tokens = min(ask.max_tokens or completion_max, target.completion_max or 2**31)
+    streamed = {"stream": True} if ask.stream else {}
+    return ask.native | {"max_tokens": max_tokens} | streamed

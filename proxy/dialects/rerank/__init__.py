@@ -1,0 +1,1 @@
+"""Reranking: the request and answer that callers speak, and what each provider makes of them."""

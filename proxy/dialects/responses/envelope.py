@@ -1,0 +1,58 @@
+"""Errors for a caller of Responses: the code that its clients know, and the bodies around it.
+
+Contract, section 2.4: a request that is refused gets `{error {code, message}, metadata}`, an answer
+that failed is a response of status `failed` with `error` and `error_type`. The codes are those of
+OpenRouter's page "Responses: error handling", which are OpenAI's.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import GatewayError
+
+CUT: Final = frozenset(("context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded"))
+"""Types of errors that end an answer which began as `incomplete`, not as `failed` (contract, 2.4).
+"""
+
+_CODES: Final = {
+    "rate_limit_exceeded": "rate_limit_exceeded",
+    "invalid_image": "invalid_image",
+    "image_download_failed": "failed_to_download_image",
+}
+
+
+def code(error: GatewayError) -> str:
+    """The word for it, out of those that a response's `error.code` may be."""
+    if error.error_type in _CODES:
+        return _CODES[error.error_type]
+    if error.status == 429:
+        return "rate_limit_exceeded"
+    return "invalid_prompt" if error.status < 500 else "server_error"
+
+
+def ending(error: GatewayError) -> dict[str, Any]:
+    """What a response that began says of it: that it failed, or that it is not complete."""
+    if error.error_type in CUT:
+        return {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    return {"status": "failed", "error": _told(error), "error_type": error.error_type}
+
+
+def _told(error: GatewayError) -> dict[str, Any]:
+    return {"code": code(error), "message": error.message}
+
+
+def encode_error(
+    error: GatewayError, id: str | None = None, routing: dict[str, Any] | None = None
+) -> bytes:
+    """The body of an answer that failed before anything of it was sent. With an `id` it is a failed
+    response, else a refused request; both have `error` and `metadata` at the same place.
+    """
+    body: dict[str, Any] = {}
+    if id is not None:
+        body = {"id": id, "object": "response", "status": "failed"}
+    body |= {"error": _told(error), "error_type": error.error_type}
+    body["metadata"] = error.metadata or None
+    if routing is not None and error.status != 500:  # of which nothing is told (contract, 2.5)
+        body["openrouter_metadata"] = routing
+    return orjson.dumps(body, default=str)

@@ -1,0 +1,94 @@
+"""Tools of a Responses request as a chat has them.
+
+Functions lose nothing. A tool that takes free text becomes a function of one text, since few
+providers know any other kind; its calls become what they were when they are told (`free_names`).
+Tools that OpenAI runs itself are for providers of Responses alone, who get the request as it is.
+"""
+
+from typing import Any, Final
+
+from proxy.dialects.values import json_text, mapping, objects, parsed, string
+from proxy.wire.request import Ask
+
+Json = dict[str, Any]
+
+_INPUT: Final = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
+_NAMES: Final = ("function", "custom")
+
+
+def decode_tools(fields: Json) -> Json:
+    """`tools` and `tool_choice` of a chat; no choice where nothing is left to choose from."""
+    said = objects(fields.get("tools"))
+    tools = [tool for one in said if (tool := _tool(one)) is not None]
+    if not tools:
+        return {}
+    chat: Json = {"tools": tools}
+    choice = _choice(fields.get("tool_choice"), {_name(tool) for tool in tools})
+    return chat | ({"tool_choice": choice} if choice is not None else {})
+
+
+def free_names(ask: Ask) -> frozenset[str]:
+    """The tools that take free text, by their names."""
+    tools = objects((ask.native or {}).get("tools"))
+    return frozenset(str(one.get("name")) for one in tools if one.get("type") == "custom")
+
+
+def wrapped(text: str) -> str:
+    """The arguments of the function that such a tool became."""
+    return json_text({"input": text})
+
+
+def unwrapped(arguments: str) -> str:
+    """The free text in such arguments; a model that gave it bare, or was cut off, is taken at its
+    word.
+    """
+    said = (parsed(arguments) or {}).get("input")
+    return said if isinstance(said, str) else arguments
+
+
+def _tool(tool: Json) -> Json | None:
+    type_ = string(tool.get("type")) or ""
+    if type_.startswith("openrouter:"):
+        return tool  # refused, as in a chat
+    if type_ not in _NAMES:
+        return None
+    kept = ("name", "description") if type_ == "custom" else tuple(tool)
+    function = {name: tool[name] for name in kept if tool.get(name) is not None}
+    function.pop("type", None)
+    mark = {"cache_control": function.pop("cache_control")} if "cache_control" in function else {}
+    if type_ == "custom":
+        function["parameters"] = _INPUT
+        if told := " ".join(filter(None, (string(tool.get("description")), _grammar(tool)))):
+            function["description"] = told
+    return {"type": "function", "function": function, **mark}
+
+
+def _grammar(tool: Json) -> str | None:
+    """What the free text must look like, in words."""
+    format_ = mapping(tool.get("format"))
+    definition = string(format_.get("definition"))
+    if definition is None:
+        return None
+    return f"The input must fit this grammar ({format_.get('syntax')}): {definition}"
+
+
+def _choice(choice: object, names: set[str]) -> Any:
+    match choice:
+        case str():
+            return choice
+        case {"type": "function" | "custom", "name": name} if name in names:
+            return {"type": "function", "function": {"name": name}}
+        case {"type": "allowed_tools", "tools": list() as tools, **others}:
+            allowed = [_choice(tool, names) for tool in tools]
+            others["tools"] = [tool for tool in allowed if isinstance(tool, dict)]
+            return {"type": "allowed_tools", "allowed_tools": others} if others["tools"] else None
+    return None
+
+
+def _name(tool: Json) -> str:
+    return str(mapping(tool.get("function")).get("name"))

@@ -1,0 +1,1 @@
+"""Speech: a text becoming sound, in whichever encoding the caller asked for."""

@@ -1,0 +1,1 @@
+"""Transcription: a recording becoming text, with whatever belongs to it."""

@@ -1,0 +1,182 @@
+"""What an Anthropic caller gets of an Anthropic provider: its own bytes, with our additions."""
+
+import json
+import random
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from proxy.dialects import OUTBOUND
+from proxy.dialects.forms import Bill, Outbound
+from proxy.dialects.messages.stream import Encoder
+from proxy.errors import GatewayError
+from proxy.providers import Quirks
+from proxy.wire.events import Event, Finished, Text
+from tests.anthropics import ADDED, BILL, HEAD, Json, frames, put_together
+from tests.plain import ASK
+from tests.recordings import Recording, index, load
+from tests.truth import kind
+
+
+def same() -> Outbound:
+    row = OUTBOUND["anthropic"].same
+    assert row is not None
+    return row
+
+
+def recorded(wanted: str) -> Iterator[Recording]:
+    for row in index():
+        if row["api"] == "messages":
+            recording = load(row)
+            if kind(recording) == wanted:
+                yield recording
+
+
+def passed(pieces: Iterable[bytes], bill: Bill = BILL) -> bytes:
+    """What becomes of a provider's bytes."""
+    decoder, encoder = same().decoder(Quirks()), Encoder(HEAD, ASK)
+    out = [encoder.encode(event) for piece in pieces for event in decoder.feed(piece)]
+    out += [encoder.encode(event) for event in decoder.end()]
+    return b"".join(out) + encoder.encode_end(bill)
+
+
+def expected(name: str, data: bytes) -> Json:
+    said: Json = json.loads(data)
+    if name == "message_start":
+        message = said["message"] | {"model": HEAD.model, "provider": HEAD.provider}
+        return said | {"message": message}
+    assert name == "message_delta"
+    return said | {"usage": said["usage"] | ADDED}
+
+
+def check_passed(ours: bytes, theirs: bytes) -> int:
+    """How many events came byte for byte; the two that tell more have nothing else changed."""
+    got, said = frames(ours), frames(theirs)
+    assert [name for name, _ in got] == [name for name, _ in said]
+    unchanged = 0
+    for (name, data), (_, before) in zip(got, said, strict=True):
+        if name in ("message_start", "message_delta"):
+            assert json.loads(data) == expected(name, before)
+        else:
+            assert data == before
+            unchanged += 1
+    return unchanged
+
+
+def slices(body: bytes, seed: str) -> Iterator[bytes]:
+    rng, start = random.Random(seed), 0
+    while start < len(body):
+        size = rng.choice((1, 2, 7, 64, 1000))
+        yield body[start : start + size]
+        start += size
+
+
+def test_recorded_streams_pass_byte_for_byte(capsys: pytest.CaptureFixture[str]) -> None:
+    streams, events = 0, 0
+    for recording in recorded("stream"):
+        body = recording.body
+        whole = passed([body])
+        events += check_passed(whole, body)
+        told = put_together(whole, strict=False)
+        kept = told | {"model": "", "provider": ""}
+        assert kept == put_together(body, strict=False) | {"model": "", "provider": ""}
+        assert (told["model"], told["provider"]) == (HEAD.model, HEAD.provider)
+        assert passed(slices(body, recording.row["name"])) == whole
+        if len(body) < 10_000:
+            assert passed(body[place : place + 1] for place in range(len(body))) == whole
+        streams += 1
+    with capsys.disabled():
+        print(f"\nmessages: {streams} recorded streams, {events} events byte for byte")
+    assert streams == 43
+
+
+# The provider's own events, where they do not end as they should.
+
+
+def sse(*events: Json) -> bytes:
+    frames = (f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in events)
+    return "".join(frames).encode()
+
+
+START = {"type": "message_start", "message": {"id": "msg_1", "usage": {"input_tokens": 3}}}
+BLOCK = {"type": "content_block_start", "index": 4, "content_block": {"type": "text", "text": ""}}
+DELTA = {
+    "type": "content_block_delta",
+    "index": 4,
+    "delta": {"type": "text_delta", "text": "x"},
+}
+END = {"type": "content_block_stop", "index": 4}
+LAST = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}}
+STOP = {"type": "message_stop"}
+
+
+def relayed(*events: Json, then: Iterable[Event] = (), bill: Bill = BILL) -> list[Json]:
+    decoder, encoder = same().decoder(Quirks()), Encoder(HEAD, ASK)
+    out = [encoder.encode(event) for event in decoder.feed(sse(*events))]
+    out += [encoder.encode(event) for event in then]
+    body = b"".join(out) + encoder.encode_end(bill)
+    return [json.loads(data) for _, data in frames(body)]
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_an_answer_that_is_curtailed_ends_in_order(within: bool) -> None:
+    said: list[Json] = [START, BLOCK, DELTA, *([] if within else [END])]
+    *told, delta, stop = relayed(*said, then=[Text(0, "never"), Finished(0, "length", None)])
+    assert told[1:] == [BLOCK, DELTA, END]
+    assert delta["delta"]["stop_reason"] == "max_tokens"
+    assert delta["usage"].items() >= {"input_tokens": 70, "output_tokens": 7, **ADDED}.items()
+    assert stop == STOP
+
+
+def test_an_end_without_a_reason_gets_one() -> None:
+    said: list[Json] = [START, BLOCK, DELTA, END]
+    *told, delta, stop = relayed(*said, then=[Finished(0, "stop", None)])
+    assert (told[1:], delta["delta"]["stop_reason"], stop) == (
+        [BLOCK, DELTA, END],
+        "end_turn",
+        STOP,
+    )
+
+
+def test_an_end_mark_that_never_came_is_there() -> None:
+    bill = BILL._replace(routing={"attempt": 1})
+    *_, delta, stop = relayed(START, BLOCK, DELTA, END, LAST, bill=bill)
+    assert delta["usage"].items() >= {"input_tokens": 70, **ADDED}.items(), "nobody counted"
+    assert stop == {"type": "message_stop", "openrouter_metadata": {"attempt": 1}}
+
+
+def test_the_routing_is_told_with_the_end_mark() -> None:
+    more = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 1}}
+    bill = BILL._replace(routing={"attempt": 1})
+    *_, first, last, stop = relayed(START, LAST, more, STOP, bill=bill)
+    assert first == LAST
+    assert last == {**more, "usage": {"output_tokens": 1, **ADDED}}
+    assert stop == {"type": "message_stop", "openrouter_metadata": {"attempt": 1}}
+
+
+def test_data_of_lines_stays_of_lines() -> None:
+    data = json.dumps(DELTA, indent=1).encode()
+    decoder, encoder = same().decoder(Quirks()), Encoder(HEAD, ASK)
+    lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+    (event,) = decoder.feed(b"event: content_block_delta\n" + lines + b"\n")
+    assert encoder.encode(event) == b"event: content_block_delta\n" + lines + b"\n"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_failure_is_an_event(begun: bool) -> None:
+    encoder = Encoder(HEAD, ASK)
+    if begun:
+        assert encoder.encode(Text(0, "x"))
+    error = GatewayError("provider_overloaded", "Overloaded.", metadata={"provider_name": "A"})
+    ((name, data),) = frames(encoder.encode_failure(error))
+    assert name == "error"
+    assert json.loads(data) == {
+        "type": "error",
+        "error": {
+            "type": "overloaded_error",
+            "message": "Overloaded.",
+            "error_type": "provider_overloaded",
+        },
+        "request_id": "gen-1",
+        "metadata": {"provider_name": "A"},
+    }

@@ -1,0 +1,36 @@
+"""Every format that callers speak has the whole of what the pipeline asks of one."""
+
+import orjson
+import pytest
+
+from proxy.api.inference import PATHS
+from proxy.dialects.calling import INBOUND
+from proxy.dialects.forms import Inbound
+from proxy.errors import GatewayError
+
+
+def test_every_path_speaks_one_and_every_one_is_spoken() -> None:
+    assert set(PATHS.values()) == set(INBOUND)
+
+
+@pytest.mark.parametrize("row", INBOUND.values(), ids=INBOUND)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 5000])
+def test_what_is_no_request_is_refused_before_anything_else(row: Inbound, body: bytes) -> None:
+    with pytest.raises(GatewayError) as raised:
+        row.decode_request(body, [(b"content-type", b"application/json")])
+    assert (raised.value.kind, raised.value.status) == ("invalid_request", 400)
+
+
+@pytest.mark.parametrize("row", INBOUND.values(), ids=INBOUND)
+@pytest.mark.parametrize("kind", ["unauthenticated", "internal", "provider_timeout"])
+def test_every_format_tells_of_an_error_in_json(row: Inbound, kind: str) -> None:
+    error = GatewayError(kind, "No luck today.")
+    for id_, routing in ((None, None), ("gen-1-x", {"summary": "all of it"})):
+        told = orjson.loads(row.encode_error(error, id_, routing))
+        assert "No luck today." in orjson.dumps(told).decode()
+
+
+@pytest.mark.parametrize("row", INBOUND.values(), ids=INBOUND)
+def test_what_breaks_off_says_nothing_while_it_waits(row: Inbound) -> None:
+    """A comment amidst what is no event stream would be a part of it."""
+    assert not row.breaks or row.waiting == b""

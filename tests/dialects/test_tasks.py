@@ -1,0 +1,56 @@
+"""What providers do beside conversations: rows of dialects and tasks that there are."""
+
+from typing import get_args
+
+import pytest
+
+from proxy.dialects import outbound, tasks_of
+from proxy.dialects.forms import Outbound
+from proxy.dialects.tasks import TASKS
+from proxy.errors import GatewayError
+from proxy.providers import DIALECTS, Provider, Quirks
+from proxy.wire.request import Ask, Task
+
+TALK = {"chat", "completion", "count"}
+
+
+def provider(dialect: str, tasks: tuple[Task, ...] | None = None) -> Provider:
+    return Provider(
+        slug="acme", name="Acme", base_url="http://a.test", dialect=dialect, tasks=tasks
+    )
+
+
+def asks(task: Task) -> Ask:
+    return Ask(models=("a/b",), body={}, task=task)
+
+
+def test_every_row_is_of_a_dialect_and_a_task() -> None:
+    for dialect, task in TASKS:
+        assert dialect in DIALECTS
+        assert task in get_args(Task)
+        assert task != "chat", "conversations are in `providing`"
+
+
+@pytest.mark.parametrize("row", TASKS.values(), ids=str)
+def test_every_row_reads_nothing_out_of_nothing(row: Outbound) -> None:
+    decoder = row.decoder(Quirks())
+    assert [*decoder.feed(b""), *decoder.end()] == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_provider_can_be_asked_for_what_has_a_row_and_for_a_talk(dialect: str) -> None:
+    own = {task for spoken, task in TASKS if spoken == dialect}
+    assert tasks_of(provider(dialect)) == TALK | own
+    assert tasks_of(provider(dialect, ())) == TALK
+    for task in get_args(Task):
+        narrow = tasks_of(provider(dialect, (task,)))
+        assert narrow == TALK | (own & {task})
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_is_not_among_them_is_not_asked_of_it(dialect: str) -> None:
+    told = set(get_args(Task)) - tasks_of(provider(dialect))
+    for task in told:
+        with pytest.raises(GatewayError) as raised:
+            outbound(provider(dialect), "m", asks(task))
+        assert raised.value.kind == "provider_unfit"

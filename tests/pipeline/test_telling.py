@@ -1,0 +1,110 @@
+"""What a caller is told of its routing, however far the request has come."""
+
+from typing import Any
+
+import orjson
+import pytest
+from msgspec.structs import replace
+
+from proxy.errors import GatewayError
+from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.telling import MEDIA_CHARS_MAX, shown, told
+from proxy.routing.plan import Plan
+from proxy.wire.record import Candidate, Try
+from tests.plain import ASK
+from tests.stage import endpoint, model, snapshot
+
+ONE, TWO = endpoint("p0"), endpoint("p1")
+MODEL = model("a/b", ONE, TWO)
+
+
+def exchange(*names: str) -> Exchange:
+    made = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot(MODEL))
+    made.ask = replace(ASK, models=names or ("a/b",))
+    return made
+
+
+def tried(provider: str, status: int | None) -> Try:
+    return Try(
+        provider=provider, provider_name=provider.upper(), model=f"{provider}-model",
+        status=status, error=None if status == 200 else "provider_cut", began_ms=0, latency_ms=1,
+    )  # fmt: skip
+
+
+def test_before_anything_was_decided() -> None:
+    made: dict[str, Any] = told(exchange())
+    assert made["requested"] == "a/b"
+    assert made["endpoints"] == {"total": 0, "available": []}
+    assert (made["attempt"], made["is_byok"]) == (0, False)
+
+
+def test_who_was_asked_and_who_answered() -> None:
+    made = exchange()
+    made.plan = Plan(((MODEL, ONE), (MODEL, TWO)))
+    made.tries = [tried("p0", 500), tried("p1", 200)]
+    made.endpoint = TWO
+    said = told(made)
+    assert said["attempt"] == 2
+    assert said["endpoints"]["total"] == 2
+    selected = [(one["provider"], one["selected"]) for one in said["endpoints"]["available"]]
+    assert selected == [("P0", False), ("P1", True)]
+    assert [one["status"] for one in said["attempts"]] == [500, 200]
+
+
+def test_what_is_told_is_json_and_names_no_key() -> None:
+    made = exchange("a/b", "c/d")
+    made.plan = Plan(((MODEL, ONE),))
+    assert set(orjson.loads(orjson.dumps(told(made)))) >= {
+        "requested", "strategy", "region", "summary", "attempt", "is_byok", "endpoints",
+    }  # fmt: skip
+
+
+def test_nobody_is_selected_where_nobody_answered() -> None:
+    made = exchange()
+    made.plan, made.endpoint = Plan(((MODEL, ONE),)), ONE
+    made.error = GatewayError("provider_timeout", "late")
+    late = replace(tried("p0", None), error="provider_timeout")
+    lost = replace(tried("p7", None), error="lost")
+    made.tries = [late, lost]
+    said = told(made)
+    assert said["summary"] == "available=1, selected=none"
+    assert said["endpoints"]["available"] == [{"provider": "P0", "model": "a/b", "selected": False}]
+    assert said["attempts"] == [
+        {"provider": "P0", "model": "a/b", "status": 504},
+        {"provider": "P7", "model": "p7-model", "status": 502},
+    ]
+    assert "generation_time" not in said
+
+
+def test_all_that_was_looked_at_is_counted() -> None:
+    made = exchange("a/b", "c/d")
+    looked = tuple(
+        Candidate(provider=slug, model="m", excluded=why)
+        for slug, why in (("p0", None), ("p1", "is dear"))
+    )
+    made.plan, made.endpoint = Plan(((MODEL, ONE),), looked), ONE
+    made.tries = [tried("p0", 200)]
+    made.read_bytes = 7
+    said = told(made)
+    assert said["endpoints"]["total"] == 2
+    assert (said["strategy"], said["generation_time"]) == ("fallback", 1)
+    assert [stage["name"] for stage in said["pipeline"]] == ["file-parser"]
+
+
+MEDIA = "A" * (MEDIA_CHARS_MAX + 1)
+CUT = "A" * 64 + f"… ({MEDIA_CHARS_MAX + 1} characters)"
+PROSE = "word " * MEDIA_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        (None, {}),
+        (b"--form", {}),
+        (b"[1]", {}),
+        (orjson.dumps({"a": [MEDIA, {"url": MEDIA}], "n": 1}), {"a": [CUT, {"url": CUT}], "n": 1}),
+        (orjson.dumps({"text": PROSE}), {"text": PROSE}),
+    ],
+)
+def test_what_is_shown_of_a_body(body: bytes | None, seen: dict[str, Any]) -> None:
+    assert shown(body) == seen
