@@ -283,7 +283,7 @@ async def _configured() -> AsyncIterator[tuple[str, str]]:
 
 @pytest.mark.slow
 async def test_what_was_finished_is_paid_for_once_whoever_is_killed(tmp_path: Path) -> None:
-    kills = rounds(4)
+    kills = rounds(2)
     long = kills > 10
     # The real constants take some twenty seconds to find a process dead.
     beat_s = 0.0 if long else SHORT_BEAT_S

@@ -138,7 +138,7 @@ class Left(NamedTuple):
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["in this process", "weir serve"])
 async def test_who_leaves_at_any_byte_pays_what_is_documented(tmp_path: Path, own: bool) -> None:
-    runs = rounds(40)
+    runs = rounds(20)
     rng = random.Random()
     watch = Watch()
     left: list[Left] = []

@@ -39,7 +39,7 @@ from tests.running import (
 from tests.story.test_faults import STREAMED, WHOLE, Expected
 
 LONG = "WEIR_ROUNDS" in os.environ
-ROUNDS = int(os.environ.get("WEIR_ROUNDS", "16"))
+ROUNDS = int(os.environ.get("WEIR_ROUNDS", "10"))
 HASTE = 1.0 if LONG else 30.0
 WAYS_AT_ONCE = 1 if LONG else 6
 AT_ONCE = 16 if LONG else 6

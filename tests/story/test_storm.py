@@ -23,7 +23,7 @@ from tests.calling import Answer, Calls, at_once, calling
 from tests.running import PRICING, config_text, model_text, provider, weir
 
 LONG = "WEIR_ROUNDS" in os.environ
-STORM_S = float(os.environ.get("WEIR_ROUNDS", "5"))
+STORM_S = float(os.environ.get("WEIR_ROUNDS", "3"))
 SETTLED_S = 5.0 if LONG else 2.0
 PER_S = 220
 PER_S_MIN = 200
