@@ -104,7 +104,7 @@ async def test_all_else_is_nowhere(path: str) -> None:
         *((path, path) for path in UNBUILT),
         ("/keys/0123", "/keys"),
         ("/model/acme/large", "/model"),
-        ("/embeddings/models", "/embeddings"),
+        ("/files/one/content", "/files"),
         ("/presets/one/chat/completions", "/presets"),
     ],
 )
@@ -140,6 +140,14 @@ async def test_a_wrong_method_is_told_the_right_ones(
     assert answer.status == 405
     assert set(answer.headers["allow"].split(", ")) == allowed
     assert answer.error["message"] == f"Method not allowed: {method}"
+
+
+async def test_a_wrong_method_is_told_in_the_words_of_its_path() -> None:
+    app = app_of()
+    app._inference = {"/messages": say_hello}
+    answer = await call(app, "GET", "/api/v1/messages")
+    assert answer.status == 405
+    assert json.loads(answer.body)["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(

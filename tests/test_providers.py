@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from proxy.identity import VARIABLES
-from proxy.providers import DIALECTS, Provider, Quirks, address, known, options_in
+from proxy.providers import DIALECTS, Provider, address, known, options_in
 
 ROWS = list(known().values())
 IDS = [row.slug for row in ROWS]
@@ -187,65 +187,7 @@ def test_an_unknown_key_is_an_error() -> None:
     row = {"slug": "x", "name": "X", "base_url": "https://x.example", "colour": "red"}
     with pytest.raises(msgspec.ValidationError, match="colour"):
         msgspec.convert(row, Provider)
-    with pytest.raises(msgspec.ValidationError, match="colour"):
-        msgspec.convert({"colour": "red"}, Quirks)
 
 
 def test_the_table_is_read_once() -> None:
     assert known() is known()
-
-
-LOW_TO_HIGH = ("low", "medium", "high")
-ALL = Quirks().efforts
-# What a model of a provider knows of efforts, and whether it thinks without being told to.
-MODELS: dict[tuple[str, str], tuple[tuple[str, ...], bool]] = {
-    ("openai", "gpt-4o-mini"): ((), False),
-    ("openai", "gpt-5-chat-latest"): ((), False),
-    ("openai", "gpt-5.2-chat-latest"): ((), False),
-    ("openai", "o3-mini"): (LOW_TO_HIGH, True),
-    ("openai", "gpt-5"): (("minimal", *LOW_TO_HIGH), True),
-    ("openai", "gpt-5-codex"): (LOW_TO_HIGH, True),
-    ("openai", "gpt-5-pro"): (("high",), True),
-    ("openai", "gpt-5.2-pro"): (("medium", "high", "xhigh"), True),
-    ("openai", "gpt-5.1"): (("none", *LOW_TO_HIGH), False),
-    ("openai", "gpt-5.1-codex-max"): (("none", *LOW_TO_HIGH, "xhigh"), True),
-    ("openai", "gpt-5.4"): (("none", *LOW_TO_HIGH, "xhigh"), False),
-    ("openai", "gpt-5.6-sol"): (ALL, True),
-    ("xai", "grok-3"): ((), False),
-    ("xai", "grok-3-mini"): (("low", "high"), True),
-    ("xai", "grok-4-0709"): ((), True),
-    ("xai", "grok-4-fast-non-reasoning"): ((), False),
-    ("xai", "grok-4.20-reasoning"): ((), True),
-    ("xai", "grok-4.3"): (("none", *LOW_TO_HIGH), True),
-    ("xai", "grok-4.5"): (LOW_TO_HIGH, True),
-    ("groq", "openai/gpt-oss-20b"): (LOW_TO_HIGH, False),
-    ("groq", "qwen/qwen3-32b"): (("none",), False),
-    ("groq", "llama-3.3-70b-versatile"): ((), False),
-    ("deepseek", "deepseek-chat"): (known()["deepseek"].quirks.efforts, False),
-    ("deepseek", "deepseek-v4-pro"): (known()["deepseek"].quirks.efforts, True),
-}
-
-
-@pytest.mark.parametrize("model", MODELS, ids=str)
-def test_models_of_one_provider_differ(model: tuple[str, str]) -> None:
-    slug, name = model
-    efforts, thinks = MODELS[model]
-    quirks = known()[slug].quirks
-    assert quirks.efforts_for(name) == efforts
-    assert (quirks.refused(name, None) != quirks.omits) is thinks
-    if quirks.thinking_omits:
-        assert set(quirks.thinking_omits) <= set(quirks.refused(name, "high"))
-    assert quirks.refused(name, "none") == quirks.omits
-
-
-@pytest.mark.parametrize(
-    ("completes", "model", "continues"),
-    [
-        (True, "m", True),
-        (False, "m", False),
-        ("davinci|m", "m-2", True),
-        ("davinci|m", "a-m", False),
-    ],
-)
-def test_which_models_continue_texts(completes: bool | str, model: str, continues: bool) -> None:
-    assert Quirks(completes=completes).continues(model) is continues

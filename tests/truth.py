@@ -30,7 +30,7 @@ OTHERS = {
     "audio", "count_tokens", "embeddings", "models", "rerank", "responses-compact",
     "invoke",  # Bedrock's older API, whose bodies are each model's own
 }  # fmt: skip
-"""The other APIs of the recordings."""
+"""The other APIs of the recordings; `tests/dialects/embeddings` reads the vectors and rankings."""
 
 PAIRS = tuple((api, provider) for api, providers in CHATS.items() for provider in providers)
 PROVIDERS = CHATS["chat"]

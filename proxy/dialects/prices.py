@@ -15,6 +15,7 @@ _COUNT_MAX = 10**11  # more tokens than any context; in seconds the year 5138
 _OPTIONAL_PRICES = (
     "request",
     "image",
+    "image_token",
     "audio",
     "audio_output",
     "image_output",

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from proxy.money import tariff_of
 from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,8 @@ def owed(attempt: Attempt) -> bool:
     provider, pricing = attempt.endpoint.provider, attempt.endpoint.pricing
     if provider.cancel_stops_billing or pricing is None:
         return False
-    priced = bool(pricing.prompt or pricing.completion or pricing.request)
     at_work = attempt.sent is not None and not attempt.over
-    return priced and at_work and (attempt.committed or attempt.whole)
+    return not tariff_of(pricing).free and at_work and (attempt.committed or attempt.whole)
 
 
 def part(attempt: Attempt) -> None:

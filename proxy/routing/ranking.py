@@ -19,6 +19,14 @@ from proxy.routing.catalogue import Endpoint
 from proxy.routing.health import Look, Pool
 
 _PER_MILLION_NANO: Final = Decimal(10**15)  # of dollars per token
+_PER_UNITS_NANO: Final = (
+    ("output_image", Decimal(10**12)),
+    ("search_unit", Decimal(10**12)),
+    ("character", Decimal(10**15)),
+    ("audio_second", Decimal(10**13)),
+)
+"""The same for as many of other units as are about as much: what is sold by them is compared so."""
+
 _PROBE, _STEADY, _SHAKY, _FULL, _LIMITED, _OUT = range(6)
 _TIERS: Final = {
     "well": _STEADY,
@@ -36,7 +44,8 @@ _Key = tuple[int, float, float]
 
 class Ranked(NamedTuple):
     """An endpoint in its place. `word` is that of `health.Standing`, `price_nano` what a million
-    prompt tokens and a million completion tokens cost there together, None where nobody knows.
+    prompt tokens and a million completion tokens cost there together, or as much of other units,
+    None where nobody knows.
     """
 
     endpoint: Endpoint
@@ -73,7 +82,12 @@ def _price_nano(endpoint: Endpoint) -> int | None:
     pricing = endpoint.pricing
     if pricing is None:
         return None
-    return int((pricing.prompt + pricing.completion) * _PER_MILLION_NANO)
+    nano = (pricing.prompt + pricing.completion) * _PER_MILLION_NANO
+    for name, scale in _PER_UNITS_NANO:
+        price = getattr(pricing, name)
+        if price:
+            nano += price * scale
+    return int(nano)
 
 
 def _place(look: Look, rng: Callable[[], float]) -> tuple[int, float]:

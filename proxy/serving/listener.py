@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -211,7 +213,31 @@ class _Application:
     async def __call__(self, scope: Any, receive: Any, send: Any, *_: Any) -> None:
         if self._abort is not None:
             scope.setdefault("extensions", {})[ABORT] = self._abort
-        await self._app(scope, receive, send)
+        if scope.get("http_version") != "2":
+            await self._app(scope, receive, send)
+            return
+        unended = False
+
+        async def watched(message: Any) -> None:
+            nonlocal unended
+            await send(message)
+            unended = message["type"] == "http.response.start" or message.get("more_body", False)
+
+        await self._app(scope, receive, watched)
+        if unended:
+            await _break_off(send)
+
+
+async def _break_off(send: Any) -> None:
+    """Resets the stream of an answer without end. With HTTP/1.1 its connection is closed then; over
+    HTTP/2 Hypercorn says nothing, and the client would wait for ever.
+    """
+    stream = send.__self__  # both are Hypercorn's own, an HTTPStream and its H2Protocol
+    protocol = stream.send.__self__
+    with contextlib.suppress(ProtocolError):  # the client was faster
+        protocol.connection.reset_stream(stream.stream_id, ErrorCodes.INTERNAL_ERROR)
+        await protocol._window_updated(stream.stream_id)  # what waits to be sent is dropped
+    await protocol._flush()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

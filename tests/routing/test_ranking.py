@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.money import Pricing
 from proxy.providers import Provider
@@ -170,6 +172,20 @@ def test_it_tells_word_and_price() -> None:
         ("well", None),
     ]
     assert rank([], pool=Pool(), now=NOW, rng=Random(1).random) == []
+
+
+def test_what_is_sold_by_other_units_is_compared_by_these() -> None:
+    def drawing(slug: str, **more: str) -> Endpoint:
+        prices = {unit: Decimal(price) for unit, price in more.items()}
+        nothing = {"prompt": Decimal(0), "completion": Decimal(0)}
+        pricing = msgspec.convert(nothing | prices, Pricing)
+        return replace(endpoint(slug, None), pricing=pricing)
+
+    images = [drawing("dear", output_image="0.06"), drawing("cheap", output_image="0.02")]
+    assert firsts(images, Pool())["cheap"] == pytest.approx(7200, abs=150)
+    one = drawing("p", search_unit="0.002", character="0.000015", audio_second="0.0001")
+    (found,) = rank([one], pool=Pool(), now=NOW, rng=Random(1).random)
+    assert found.price_nano == 2_000_000_000 + 15_000_000_000 + 1_000_000_000
 
 
 @given(

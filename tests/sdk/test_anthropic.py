@@ -7,14 +7,16 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import anthropic
 import pytest
 from anthropic.types import Message
 
+from proxy.accounts.keys import fingerprint
 from tests.calling import Calls, calling
-from tests.running import Running, eventually, serving
+from tests.running import Running, eventually, mint_key, serving
 from tests.sdk.dialects import DIALECTS
 from tests.sdk.scenarios import PICTURE, PIXEL, _show
 from tests.sdk.script import (
@@ -30,7 +32,7 @@ from tests.sdk.script import (
     THOUGHT,
     WEATHER,
 )
-from tests.sdk.upstreams import Spoken, Upstream
+from tests.sdk.upstreams import KINDS, LACKS, FakeUpstream, Spoken, Upstream
 from tests.sdk.world import SCHEMA, tool
 
 pytestmark = pytest.mark.sdk
@@ -45,6 +47,15 @@ PDF = base64.b64encode(b"%PDF-1.4 and what follows").decode()
 every_dialect = pytest.mark.parametrize(
     "upstream", [Spoken("fake", dialect) for dialect in DIALECTS], indirect=True, ids=list(DIALECTS)
 )
+
+
+def _with(spoken: list[Spoken]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("upstream", spoken, indirect=True, ids=map("-".join, spoken))
+
+
+ALL = [Spoken(kind, dialect) for kind in KINDS for dialect in DIALECTS]
+everybody = _with(ALL)
+thoughtful = _with([spoken for spoken in ALL if (spoken, "thoughtful_tools") not in LACKS])
 
 
 def at(*dialects: str) -> pytest.MarkDecorator:
@@ -98,7 +109,7 @@ WAYS = (
     Way("whole-blocking", _whole_blocking, False),
     Way("streamed-blocking", _streamed_blocking, True),
 )
-every_way = pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
+blocking = pytest.mark.parametrize("way", WAYS[2:], ids=[way.name for way in WAYS[2:]])
 both = pytest.mark.parametrize("way", WAYS[:2], ids=["whole", "streamed"])
 
 
@@ -140,8 +151,18 @@ def text_of(message: Message) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
 
 
+@at("anthropic", "openai", "gemini", "bedrock")
+@blocking
+async def test_a_message_by_the_synchronous_client(place: Place, way: Way) -> None:
+    assert text_of(await place.ask(way)) == TEXT
+    calls = (await place.ask(way, BOTH, tools=TOOLS)).content
+    assert [one.input for one in calls if one.type == "tool_use"] == list(ARGUMENTS.values())
+    with pytest.raises(anthropic.RateLimitError):
+        await place.ask(way, model="test/limited")
+
+
 @every_dialect
-@every_way
+@both
 async def test_a_message(place: Place, way: Way) -> None:
     message = await place.ask(way, system="Be brief.")
     assert text_of(message) == TEXT
@@ -166,7 +187,7 @@ async def test_a_message(place: Place, way: Way) -> None:
     assert asked.model == DIALECTS[place.upstream.dialect].model("lorem")
 
 
-@every_dialect
+@thoughtful
 @both
 async def test_parallel_tools_with_thoughts(place: Place, way: Way) -> None:
     """What it thought and called goes back as the SDK dumps it, and its provider knows it again."""
@@ -194,12 +215,13 @@ async def test_parallel_tools_with_thoughts(place: Place, way: Way) -> None:
     _, seen = await place.upstream.asked()
     assert [name for _, name in seen.calls] == NAMES
     assert seen.results == [RESULTS[name] for name in NAMES]
-    if place.upstream.dialect in ("anthropic", "gemini", "bedrock", "responses", "cohere"):
+    signs = ("anthropic", "gemini", "bedrock", "responses", "cohere")
+    if place.upstream.dialect in signs and isinstance(place.upstream, FakeUpstream):
         assert seen.thoughts > 0
     assert len(await place.charged()) == 2
 
 
-@every_dialect
+@everybody
 @both
 async def test_one_tool(place: Place, way: Way) -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": True}
@@ -209,7 +231,7 @@ async def test_one_tool(place: Place, way: Way) -> None:
     assert (call.name, call.input) == ("get_weather", ARGUMENTS["get_weather"])
 
 
-@every_dialect
+@everybody
 @both
 async def test_a_limit(place: Place, way: Way) -> None:
     message = await place.ask(way, "Be short", max_tokens=SHORT_TOKENS)
@@ -217,7 +239,7 @@ async def test_a_limit(place: Place, way: Way) -> None:
     assert (await place.upstream.asked())[0].max_tokens == SHORT_TOKENS
 
 
-@every_dialect
+@everybody
 @both
 async def test_a_schema(place: Place, way: Way) -> None:
     format_ = {"type": "json_schema", "schema": SCHEMA}
@@ -226,7 +248,7 @@ async def test_a_schema(place: Place, way: Way) -> None:
     assert (await place.upstream.asked())[0].schema == SCHEMA
 
 
-@every_dialect
+@everybody
 @both
 async def test_pictures(place: Place, way: Way) -> None:
     """Who does not fetch pictures is sent what the gateway has fetched."""
@@ -283,6 +305,43 @@ async def test_a_provider_of_the_same_words_is_sent_the_callers_own(place: Place
     else:
         assert edits.keys().isdisjoint(body)
     assert more.keys().isdisjoint(body)
+
+
+@at("anthropic")
+async def test_betas(place: Place) -> None:
+    async with anthropic.AsyncAnthropic(**place.options) as client:
+        message = await client.beta.messages.create(
+            **request(), betas=["one-2026-01-01"], extra_headers={"x-anthropic-beta": "two"}
+        )
+    assert message.content[0].type == "text"
+    upstream: Any = place.upstream
+    assert upstream._app.seen[-1].headers["anthropic-beta"] == "one-2026-01-01,two"
+
+
+@at("anthropic", "openai")
+@both
+async def test_the_route_is_told(place: Place, way: Way) -> None:
+    headers = {"X-OpenRouter-Metadata": "enabled"}
+    asked = request(model="test/rescued")
+    async with (
+        anthropic.AsyncAnthropic(**place.options) as client,
+        client.messages.with_streaming_response.create(
+            **asked, stream=way.stream, extra_headers=headers
+        ) as response,
+    ):
+        body = await response.text()
+    last = body.strip().rpartition("data: ")[2] if way.stream else body
+    assert json.loads(last)["openrouter_metadata"]["attempt"] == 2
+
+
+@pytest.mark.parametrize("upstream", ["fake"], indirect=True)
+async def test_a_key_with_less_to_spend(place: Place, tmp_path: Path) -> None:
+    poor = mint_key(tmp_path / "weir.db", "poor", limit_nano=1000)
+    await eventually(lambda: place.gateway.gateway.office.key(fingerprint(poor)) is not None)
+    with pytest.raises(anthropic.PermissionDeniedError) as caught:
+        await _whole(place.options | {"api_key": poor}, request())
+    assert caught.value.type == "permission_error"
+    assert await place.upstream.bodies() == []
 
 
 @pytest.mark.parametrize("base", ["", "/api", "/api/v1", "/v1"])

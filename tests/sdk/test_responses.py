@@ -9,6 +9,7 @@ import aiohttp
 import openai
 import pytest
 from _pytest.mark import ParameterSet
+from openrouter.errors import OpenRouterError
 from pydantic import BaseModel
 
 from tests.order import listen
@@ -18,6 +19,7 @@ from tests.sdk.dialects import DIALECTS
 from tests.sdk.scenarios import PIXEL, SCENARIOS, Scenario
 from tests.sdk.script import ARGUMENTS, FORMATTED, QUESTION, RESULTS, TEXT, THOUGHT, WEATHER
 from tests.sdk.test_openai import options
+from tests.sdk.test_openrouter import open_client
 from tests.sdk.upstreams import LACKS, Spoken, Upstream
 from tests.sdk.world import TOOLS, World
 
@@ -30,8 +32,8 @@ PARTS = {"text": "input_text", "image_url": "input_image"}
 
 def said(request: JSONObject) -> JSONObject:
     """A scenario's request in the words of Responses."""
-    asked = {name: request[name] for name in ("model", "tool_choice", "parallel_tool_calls")
-             if name in request}  # fmt: skip
+    same = ("model", "tool_choice", "parallel_tool_calls")
+    asked: JSONObject = {name: request[name] for name in same if name in request}
     asked["input"] = [item for message in request["messages"] for item in items_of(message)]
     if "tools" in request:
         asked["tools"] = [{"type": "function", **tool["function"]} for tool in request["tools"]]
@@ -85,7 +87,7 @@ def outcome(response: Any) -> Outcome:
             part["text"] for one in thoughts for part in one.get("content") or one["summary"]
         ),
         calls=calls,
-        finish_reason=FINISH.get(details.get("reason"), "tool_calls" if calls else "stop"),
+        finish_reason=FINISH.get(str(details.get("reason")), "tool_calls" if calls else "stop"),
         usage={
             "prompt_tokens": usage["input_tokens"],
             "completion_tokens": usage["output_tokens"],
@@ -296,9 +298,11 @@ class Weather(BaseModel):
 @every_dialect
 async def test_parse(client: openai.AsyncOpenAI) -> None:
     request: Any = {"model": "test/lorem", "input": FORMATTED, "text_format": Weather}
-    assert (await client.responses.parse(**request)).output_parsed == Weather(**WEATHER)
+    assert (await client.responses.parse(**request)).output_parsed == Weather.model_validate(
+        WEATHER
+    )
     async with client.responses.stream(**request) as events:
-        assert (await events.get_final_response()).output_parsed == Weather(**WEATHER)
+        assert (await events.get_final_response()).output_parsed == Weather.model_validate(WEATHER)
 
 
 @every_dialect
@@ -424,3 +428,23 @@ async def test_the_reasoning_of_another_is_not_sent_to_openai(
     assert thought.type == "reasoning"
     assert thought.content is not None
     assert thought.content[0].text == THOUGHT
+
+
+@every_dialect
+async def test_openrouters_own_sdk(gateway: Running, upstream: Upstream) -> None:
+    """Its types are strict for answers. Its types of errors are those of chats; what OpenRouter's
+    pages tell of errors here, and so we, is an error to it all the same.
+    """
+    async with open_client(gateway.base_url, gateway.key) as sdk:
+        request: Any = {"model": "test/reason", "input": QUESTION, "reasoning": {"effort": "low"}}
+        whole: Any = await sdk.responses.send_async(**request)
+        (message,) = [item for item in whole.output if item.type == "message"]
+        assert (message.content[0].text, whole.status) == (TEXT, "completed")
+        text = ""
+        async with await sdk.responses.send_async(**request, stream=True) as events:
+            async for event in events:
+                text += event.delta if event.type == "response.output_text.delta" else ""
+        assert text == TEXT
+        with pytest.raises(OpenRouterError) as caught:
+            await sdk.responses.send_async(model="test/nothing", input=QUESTION)
+        assert caught.value.status_code == 400

@@ -121,6 +121,30 @@ async def test_two_streams_share_one_connection_of_http_2(certificate: tuple[str
         assert len({scope["client"] for scope in app.scopes}) == 1
 
 
+async def test_what_is_broken_off_ends_its_own_stream_of_http_2() -> None:
+    app, go = App(), asyncio.Event()
+
+    async def breaking(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/cut":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+            await go.wait()
+        elif scope["type"] != "http" or scope["path"] != "/none":
+            await app(scope, receive, send)
+
+    async with listening(breaking) as (url,), httpx.AsyncClient(http1=False, http2=True) as client:
+        other = asyncio.create_task(client.get(url))
+        async with client.stream("GET", f"{url}/cut") as response:
+            pieces = response.aiter_raw()
+            assert await anext(pieces) == b"one "
+            go.set()
+            with pytest.raises(httpx.RemoteProtocolError, match="StreamReset"):
+                await anext(pieces)
+        assert (await client.get(f"{url}/none")).status_code == 500
+        app.go.set()
+        assert (await other).text == "one two"
+
+
 async def test_a_plain_port_takes_several_requests_on_one_connection() -> None:
     app = App()
     app.go.set()

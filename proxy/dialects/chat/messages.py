@@ -10,7 +10,8 @@ from typing import Any, Final
 from proxy.dialects.asking import inexpressible
 from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.values import objects
-from proxy.providers import Attachment, Provider, Quirks
+from proxy.providers import Provider
+from proxy.quirks import Attachment, Quirks
 
 OPENROUTER_ADDITIONS: Final = (
     "reasoning",

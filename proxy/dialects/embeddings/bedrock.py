@@ -34,7 +34,7 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
         body = _pictured(inputs.alone(inputs.messages(ask, target), target), ask, target)
     else:
         body = {"inputText": inputs.alone(inputs.texts(ask, target), target)}
-        if "dimensions" in ask.body and "v1" not in target.model:
+        if "dimensions" in ask.body and "-v2" in target.model:  # the first has but one length
             body["dimensions"] = ask.body["dimensions"]
     return Encoded(encode_json(body))
 

@@ -78,6 +78,7 @@ class Speech:
         self._index = -1
         self._open: _Part | None = None
         self._parts: list[_Part] = []  # that wait for the open one
+        self._behind: list[Block] = []  # sealed thoughts behind a text
         self._calls: set[int] = set()
         self._refused: list[str] = []
         self._finished: Finished | None = None
@@ -193,9 +194,11 @@ class Speech:
             if event.index in self._calls:  # its arguments were a whole object already
                 return
             self._calls.add(event.index)
+            while self._behind:
+                self._whole(self._behind.pop(0))
             id_ = event.id or f"call_{event.choice}_{event.index}"
             block = {"type": "tool_use", "id": id_, "name": event.name or "", "input": {}}
-            part = _Part(event.index, block)
+            part = _Part(event.index, {**block, "caller": {"type": "direct"}})
             self._parts.append(part)
         if event.arguments:
             part.given.append(event.arguments)
@@ -221,7 +224,7 @@ class Speech:
             case "reasoning.server_tool_call" if claudes:
                 self._server_tool(detail)
             case _:
-                self._whole({"type": "redacted_thinking", "data": sealed(detail)})
+                self._seal({"type": "redacted_thinking", "data": sealed(detail)})
 
     def _thought(self, detail: Block, name: str) -> None:
         """A piece of a thought; only its last one may tell whose it is."""
@@ -239,6 +242,16 @@ class Speech:
         else:
             more = {one: value for one, value in detail.items() if one != name}
             part.kept = (part.kept or {}) | more
+
+    def _seal(self, block: Block) -> None:
+        """Gemini signs a text when it is over. Coding agents take the last block for the answer, so
+        that is told only where a call follows, with which it has to come back.
+        """
+        last = self._last()
+        if last is not None and last.key == "text":
+            self._behind.append(block)
+        else:
+            self._whole(block)
 
     def _whole(self, block: Block) -> _Part:
         part = _Part(None, block, signed=True)

@@ -30,6 +30,8 @@ ORDER: Final = {
 """Which event may follow which: the state before it, its type, the state after it. A `ping` may
 come anywhere and changes nothing; an `error` ends it all."""
 
+UNNAMED: Final = "message"  # what a frame without a name is called (`wire/frames.py`)
+
 
 class Encoder:
     """One answer, streamed. Each method gives the bytes to send, which may be none."""
@@ -90,7 +92,7 @@ class Encoder:
             named = {"model": self._head.model, "provider": self._head.provider}
             message = mapping(said.get("message")) | named
             return _framed(type_, to_json(said | {"message": message}))
-        return _framed(event.name or type_, event.data)
+        return _framed(_name(event), event.data)
 
     def _finish(self, bill: Bill) -> bytes:
         """The held end; the last event with a usage gets what the bill has more."""
@@ -103,7 +105,7 @@ class Encoder:
                 data = to_json(said | {"usage": usage | additions(bill)})
             elif type_ == "message_stop" and bill.routing is not None:
                 data = to_json(said | routed(bill))
-            frames.append(_framed(event.name or "", data))
+            frames.append(_framed(_name(event), data))
         if "message_stop" not in types:
             frames.append(_framed("message_stop", to_json(_stop(bill))))
         return b"".join(frames)
@@ -125,6 +127,11 @@ class Encoder:
 
 def _stop(bill: Bill) -> Block:
     return {"type": "message_stop"} | routed(bill)
+
+
+def _name(event: Verbatim) -> str:
+    """That of its frame; where that had none, its type, by which clients know it."""
+    return event.name if event.name and event.name != UNNAMED else str(event.said.get("type"))
 
 
 def _framed(name: str, data: bytes) -> bytes:

@@ -42,7 +42,9 @@ _OWN: Final = frozenset((
 
 _CHANGED: Final = frozenset((
     "input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning",
-    "include", "truncation", "store", "background", "stream_options", "messages", "n", *_STORED,
+    "include", "truncation", "store", "background", "background_options", "stream_options",
+    "access_programs", "client_metadata", "context_management", "image", "moderation", "messages",
+    "n", *_STORED,
 ))  # fmt: skip
 """What a chat says otherwise, or not at all."""
 

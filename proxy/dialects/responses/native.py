@@ -23,11 +23,13 @@ _ENCRYPTED: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
 _BEGINNING: Final = "gAAAA"  # of all that OpenAI and Azure encrypt (recorded)
 _LACKING: Final = frozenset((
-    "cache_control", "deferred_tools", "frequency_penalty", "image_config", "include_reasoning",
-    "logit_bias", "min_p", "modalities", "presence_penalty", "repetition_penalty", "seed", "stop",
-    "top_a", "top_k",
+    "cache_control", "client_metadata", "deferred_tools", "frequency_penalty", "image_config",
+    "include_reasoning", "logit_bias", "min_p", "modalities", "presence_penalty",
+    "repetition_penalty", "seed", "stop", "top_a", "top_k",
 ))  # fmt: skip
-"""What OpenRouter's callers may say, and Responses has no words for."""
+"""What OpenRouter's callers may say, and Responses has no words for; and what a coding agent tells
+of itself, which not every provider takes.
+"""
 
 _REASONING: Final = frozenset(("enabled", "exclude", "max_tokens"))  # OpenRouter's own
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from proxy.dialects.responses.items import OPENAI, images_of, server_call
 from proxy.dialects.responses.sealing import details_of
-from proxy.dialects.responses.tools import wrapped
+from proxy.dialects.responses.tools import spaced, wrapped
 from proxy.dialects.values import json_text, string
 from proxy.errors import GatewayError
 
@@ -181,6 +181,8 @@ def _call(item: Json, type_: str, where: str) -> Json:
         if not isinstance(said, str):
             raise refuse(f"{where}.{field}", "expected a string")
         arguments = said if type_ == "function_call" else wrapped(said)
+        if namespace := string(item.get("namespace")):
+            name = spaced(namespace, name)
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 

@@ -19,7 +19,7 @@ from proxy.dialects.responses import answer, envelope, thoughts
 from proxy.dialects.responses.answer import Json, encode_json
 from proxy.dialects.responses.cited import annotation, picture
 from proxy.dialects.responses.telling import Teller
-from proxy.dialects.responses.tools import free_names, unwrapped
+from proxy.dialects.responses.tools import free_names, namespaces, unwrapped
 from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.wire.events import (
@@ -51,6 +51,7 @@ class Encoder:
         self._ask = ask
         self._hide_reasoning = hides_reasoning(ask)
         self._free = free_names(ask)
+        self._spaces = namespaces(ask)
         self._teller = Teller(head.id)
         self._held: list[Verbatim] = []
         self._response: Json | None = None
@@ -180,10 +181,13 @@ class Encoder:
 
     def _enter_message(self, name: str) -> None:
         """Makes a text of a message, of that name, the one that grows."""
-        head = {"id": self._teller.id("msg"), "type": "message", "status": "in_progress"}
-        self._teller.enter("message", {**head, "role": "assistant", "content": []})
+        self._teller.enter("message", self._message)
         if self._teller.enter_text(name, name):
             self._offset = self._chars
+
+    def _message(self) -> Json:
+        head = {"id": self._teller.id("msg"), "type": "message", "status": "in_progress"}
+        return {**head, "role": "assistant", "content": []}
 
     def _call(self, event: ToolCall) -> None:
         """A piece of a call. That of a tool which takes free text was asked for as a function, and
@@ -204,8 +208,10 @@ class Encoder:
             ("custom_tool_call", "input", "ctc") if free else ("function_call", "arguments", "fc")
         )
         head = {"id": teller.id(prefix), "type": type_, "status": "in_progress"}
-        call_id = event.id or teller.id("call")
-        place = teller.add({**head, "call_id": call_id, "name": event.name or "", field: ""})
+        space, name = self._spaces.get(event.name or "", ("", event.name or ""))
+        head |= {"call_id": event.id or teller.id("call"), "name": name}
+        head |= {"namespace": space} if space else {}
+        place = teller.add({**head, field: ""})
         if free and not event.custom:
             self._wrapped[place] = []
         return place

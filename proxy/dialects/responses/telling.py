@@ -4,7 +4,7 @@ One item grows at a time, until something else is told; calls may stay open besi
 are made of the answer's own and their place: `msg_tmp_…`, as OpenRouter's are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from proxy.dialects.responses.answer import Json, encode_json
@@ -88,11 +88,11 @@ class Teller:
         self.record.items[place].said |= item
         self.tell_all(self.record.end_item(place, "completed"))
 
-    def enter(self, key: object, item: Json) -> None:
+    def enter(self, key: object, begin: Callable[[], Json]) -> None:
         """Makes the item with that key the one that grows; what grew is ended."""
         if key != self._key:
             self.close()
-            self._key, self._place = key, self.add(item)
+            self._key, self._place = key, self.add(begin())
 
     def close(self, status: str = "completed") -> None:
         """Ends the item that grows."""

@@ -49,7 +49,7 @@ def _grow(detail: Json, teller: Teller) -> None:
     name, field = _TEXTS[kind]
     id_ = string(detail.get("id"))
     ours = responses_format(format_)
-    teller.enter((format_, id_) if ours else (kind, index), _item(teller, id_))
+    teller.enter((format_, id_) if ours else (kind, index), lambda: _item(teller, id_))
     grow(teller.details, detail)
     if text := string(detail.get(field)):
         teller.enter_text(name, (kind, index))

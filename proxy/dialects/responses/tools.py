@@ -1,10 +1,12 @@
 """Tools of a Responses request as a chat has them.
 
 Functions lose nothing. A tool that takes free text becomes a function of one text, since few
-providers know any other kind; its calls become what they were when they are told (`free_names`).
-Tools that OpenAI runs itself are for providers of Responses alone, who get the request as it is.
+providers know any other kind; functions of a namespace bear its name before their own. Their calls
+become what they were when they are told (`free_names`, `namespaces`). Tools that OpenAI runs itself
+are for providers of Responses alone, who get the request as it is.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.dialects.values import json_text, mapping, objects, parsed, string
@@ -19,12 +21,12 @@ _INPUT: Final = {
     "additionalProperties": False,
 }
 _NAMES: Final = ("function", "custom")
+_FUNCTION: Final = ("name", "description", "parameters", "strict")
 
 
 def decode_tools(fields: Json) -> Json:
     """`tools` and `tool_choice` of a chat; no choice where nothing is left to choose from."""
-    said = objects(fields.get("tools"))
-    tools = [tool for one in said if (tool := _tool(one)) is not None]
+    tools = [tool for one in _spread(fields.get("tools")) if (tool := _tool(one)) is not None]
     if not tools:
         return {}
     chat: Json = {"tools": tools}
@@ -34,8 +36,26 @@ def decode_tools(fields: Json) -> Json:
 
 def free_names(ask: Ask) -> frozenset[str]:
     """The tools that take free text, by their names."""
-    tools = objects((ask.native or {}).get("tools"))
+    tools = _spread((ask.native or {}).get("tools"))
     return frozenset(str(one.get("name")) for one in tools if one.get("type") == "custom")
+
+
+def namespaces(ask: Ask) -> dict[str, tuple[str, str]]:
+    """The tools of namespaces by the names that providers are told: their namespace, their name."""
+    return {
+        spaced(str(space.get("name")), str(tool.get("name"))): (
+            str(space.get("name")),
+            str(tool.get("name")),
+        )
+        for space in objects((ask.native or {}).get("tools"))
+        if space.get("type") == "namespace"
+        for tool in objects(space.get("tools"))
+    }
+
+
+def spaced(namespace: str, name: str) -> str:
+    """The name of a namespace's tool, where there are no namespaces."""
+    return f"{namespace}__{name}"
 
 
 def wrapped(text: str) -> str:
@@ -51,16 +71,25 @@ def unwrapped(arguments: str) -> str:
     return said if isinstance(said, str) else arguments
 
 
+def _spread(tools: object) -> Iterator[Json]:
+    """The tools, those of namespaces as others."""
+    for tool in objects(tools):
+        if tool.get("type") == "namespace":
+            for inner in objects(tool.get("tools")):
+                yield inner | {"name": spaced(str(tool.get("name")), str(inner.get("name")))}
+        else:
+            yield tool
+
+
 def _tool(tool: Json) -> Json | None:
     type_ = string(tool.get("type")) or ""
     if type_.startswith("openrouter:"):
         return tool  # refused, as in a chat
     if type_ not in _NAMES:
         return None
-    kept = ("name", "description") if type_ == "custom" else tuple(tool)
+    kept = _FUNCTION[:2] if type_ == "custom" else _FUNCTION
     function = {name: tool[name] for name in kept if tool.get(name) is not None}
-    function.pop("type", None)
-    mark = {"cache_control": function.pop("cache_control")} if "cache_control" in function else {}
+    mark = {name: tool[name] for name in ("cache_control",) if tool.get(name) is not None}
     if type_ == "custom":
         function["parameters"] = _INPUT
         if told := " ".join(filter(None, (string(tool.get("description")), _grammar(tool)))):

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from proxy.dialects.asked import Common, size_bytes
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
 from proxy.dialects.audio import decode, split
+from proxy.dialects.chat.fields import wants_routing
 from proxy.dialects.chat.request import decode_object
 from proxy.dialects.forms import Headers
 from proxy.dialects.values import mapping, objects, string
@@ -75,6 +76,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         session_id=known.session_id,
         text_bytes=text_bytes,
         task="speech",
+        told=wants_routing(headers),
         most=Usage(
             prompt_tokens=text_bytes + PROMPT_TOKENS_MORE,
             completion_tokens=most,

@@ -44,7 +44,10 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     if wish in PLAIN:
         return Encoded(_plain(said, wish, bill).encode())
     told = _verbose(said, bill) if wish == "verbose_json" else said
-    return Encoded(json_text(told | {"usage": _usage(bill)}).encode())
+    told = told | {"usage": _usage(bill)}
+    if bill.routing is not None:
+        told["openrouter_metadata"] = bill.routing
+    return Encoded(json_text(told).encode())
 
 
 def _wish(ask: Ask) -> str:

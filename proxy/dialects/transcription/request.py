@@ -14,6 +14,7 @@ import orjson
 from proxy.dialects.asked import Common, size_bytes
 from proxy.dialects.asking import Encoded, Target
 from proxy.dialects.audio import decode, split
+from proxy.dialects.chat.fields import wants_routing
 from proxy.dialects.chat.request import decode_object
 from proxy.dialects.forms import Headers
 from proxy.dialects.images.form import Field, encode_form
@@ -87,6 +88,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         audio_prompt=1,
         text_bytes=text_bytes,
         task="transcription",
+        told=wants_routing(headers),
         most=Usage(
             prompt_tokens=_tokens(lasts.most_ms, PROMPT_TOKENS_PER_SECOND_MAX, text_bytes),
             completion_tokens=_tokens(lasts.most_ms, TEXT_TOKENS_PER_SECOND_MAX),

@@ -37,10 +37,11 @@ class Refused(ValueError):
 
 
 class Function(NamedTuple):
-    """A function that may be called."""
+    """A function that may be called, and with what, where that is known."""
 
     name: str
     schema: Any = None
+    arguments: JSONObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from itertools import chain, cycle, groupby, islice
 from random import Random
 from typing import Final, Literal, NamedTuple
 
-from proxy.upstream.fake.ask import Ask
+from proxy.upstream.fake.ask import Ask, Function
 from proxy.upstream.fake.sample import sample
 from proxy.upstream.fake.scenario import Answer
 from proxy.upstream.fake.seals import Seal
@@ -69,7 +69,7 @@ class Reply:
         self.created = created
         self.seal = seal or Seal(1)
         self.rng = rng
-        self.calls = [] if mute else ask.wanted_calls
+        self.calls = [] if mute else _calls(ask, answer)
         self.thinks = ask.thinks and not mute
         self.stopped_by: str | None = None
         self.letters = self.word(29)
@@ -109,7 +109,8 @@ class Reply:
             yield from (Token("reasoning", word) for word in words(thought))
         for index, function in enumerate(self.calls):
             yield Token("call", self._call_ids[choice][index], index, function.name)
-            arguments = json.dumps(sample(function.schema))
+            known = function.arguments
+            arguments = json.dumps(sample(function.schema) if known is None else known)
             for start in range(0, len(arguments), _FRAGMENT_LENGTH):
                 yield Token("arguments", arguments[start : start + _FRAGMENT_LENGTH], index)
         if not self.calls:
@@ -163,6 +164,18 @@ def stopped(pieces: Iterator[str], stops: Sequence[str]) -> tuple[Iterator[str],
     ends = sorted((text.find(mark), mark) for mark in stops if mark in text)
     end, mark = ends[0] if ends else (len(text), None)
     return iter(words(text[:end])), mark
+
+
+def _calls(ask: Ask, answer: Answer) -> list[Function]:
+    """What is called now: what the answer is told to call, as far as there is such a function."""
+    if answer.calls is None:
+        return ask.wanted_calls
+    offered = {function.name: function for function in ask.functions if ask.results is None}
+    return [
+        offered[call.name]._replace(arguments=call.arguments)
+        for call in answer.calls
+        if call.name in offered
+    ]
 
 
 def _pieces(ask: Ask, answer: Answer, choice: int) -> Iterator[str]:

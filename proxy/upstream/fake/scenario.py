@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -127,16 +127,25 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
+class Invocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of the function `name`, with `arguments`."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an answer flows. `tokens` is the length of an answer that nobody shortened: one token is
     one content event. `tokens_per_s` 0 is "at once". `event_bytes` is the size of each event's
-    text, 0 for one word each.
+    text, 0 for one word each. `calls` are made of the functions that a request offers, unless it
+    ends with what one of them said; without `calls` its own words tell what is called.
     """
 
     first_token_s: _Seconds = 0.0
     tokens_per_s: _Seconds = 0.0
     tokens: _Count = 32
     event_bytes: _Count = 0
+    calls: tuple[Invocation, ...] | None = None
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +165,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tokens_per_s: _Seconds | None = None
     tokens: _Count | None = None
     event_bytes: _Count | None = None
+    calls: tuple[Invocation, ...] | None = None
     fault: str | None = None
     events: _Count = 3
     delay_s: _Seconds = 5.0

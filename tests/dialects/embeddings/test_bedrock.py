@@ -23,6 +23,7 @@ TITAN, PICTURED, COHERE = (
         (TITAN, {"input": "a"}, {"inputText": "a"}),
         (TITAN, {"input": "a", "dimensions": 256}, {"inputText": "a", "dimensions": 256}),
         ("amazon.titan-embed-text-v1", {"input": "a", "dimensions": 256}, {"inputText": "a"}),
+        ("amazon.titan-embed-g1-text-02", {"input": "a", "dimensions": 256}, {"inputText": "a"}),
         (PICTURED, {"input": "a"}, {"inputText": "a"}),
         (
             PICTURED,

@@ -1,22 +1,31 @@
 """What callers ask for: OpenRouter's fields, OpenAI's, and forms."""
 
 import base64
+import contextlib
+from itertools import product
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from proxy.dialects.asking import Target
 from proxy.dialects.images.form import Field, encode_form
 from proxy.dialects.images.request import (
+    _TAKEN,
     PINNED,
     REFERENCES_MAX,
     TOKENS_PER_IMAGE_MAX,
     TOKENS_PER_LARGE_MAX,
     TOKENS_PER_REFERENCE_MAX,
+    _Fields,
     decode_edit,
     decode_request,
 )
+from proxy.dialects.tasks import TASKS
 from proxy.errors import GatewayError
+from proxy.providers import Provider
 from proxy.wire.request import Ask
 
 DATA = base64.b64encode(b"\x89PNG\r\n\x1a\n and more").decode()
@@ -218,3 +227,26 @@ def test_who_wishes_to_be_told_of_its_routing() -> None:
 def test_an_unbuilt_wish_in_a_header() -> None:
     with pytest.raises(GatewayError, match="X-OpenRouter-Cache"):
         decode_request(orjson.dumps(SAID), [(b"x-openrouter-cache", b"true")])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5000) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+LIKELY = st.sampled_from((
+    "2K", "1024x1024", "auto", "16:9", "high", "png", "url", PNG, [reference()], {"options": {}},
+    {"options": {"openai": {"steps": 1}}}, [{"image_url": PNG}], {"image_url": PNG}, 1, True,
+))  # fmt: skip
+NAMES = st.sampled_from((*_Fields.__struct_fields__, *sorted(PINNED | _TAKEN), "more"))
+
+
+@given(st.dictionaries(NAMES, JSON | LIKELY, max_size=6))
+def test_whatever_is_said_is_asked_or_refused(more: dict[str, Any]) -> None:
+    body = orjson.dumps(SAID | more)
+    options = {"project": "p", "location": "l"}
+    provider = Provider(slug="openai", name="P", base_url="http://p", options=options)
+    for decode, dialect in product((decode_request, decode_edit), ("openai", "gemini", "vertex")):
+        for model in ("gpt-image-1", "dall-e-3", "imagen-4", "gemini-3-pro-image"):
+            with contextlib.suppress(GatewayError):
+                TASKS[dialect, "image"].encode_request(decode(body), Target(provider, model))

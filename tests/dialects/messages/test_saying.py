@@ -28,6 +28,7 @@ from proxy.wire.request import Ask
 from tests.anthropics import ADDED, BILL, HEAD, Json, frames, put_together
 from tests.plain import ASK, HIDING
 
+DIRECT = {"caller": {"type": "direct"}}
 THOUGHT = {"type": "reasoning.text", "format": FORMAT, "index": 0}
 
 
@@ -168,8 +169,8 @@ def test_each_kind_of_block() -> None:
                 {name: place[name] for name in place if name != "start_index"},
             ],
         },
-        {"type": "tool_use", "id": "call_0_0", "name": "", "input": {"a": 1}},
-        {"type": "tool_use", "id": "id", "name": "f", "input": {}},
+        {"type": "tool_use", "id": "call_0_0", "name": "", "input": {"a": 1}, **DIRECT},
+        {"type": "tool_use", "id": "id", "name": "f", "input": {}, **DIRECT},
     ]
 
 
@@ -192,6 +193,14 @@ def test_thoughts_of_others_come_back_unchanged(details: list[Json]) -> None:
     (answer,) = decode_request(json.dumps(body).encode()).body["messages"]
     assert answer["reasoning_details"] == details
     assert answer.get("reasoning", "") == text
+
+
+def test_a_seal_behind_a_text_is_told_where_a_call_follows() -> None:
+    """Coding agents take the last block for the answer, and Gemini signs a text when it is over."""
+    said = Text(0, "x"), Reasoning(0, "", (encrypted(format="google-gemini-v1"),))
+    assert [block["type"] for block in content(*said)] == ["text"]
+    blocks = content(*said, Text(0, "y"), ToolCall(0, 0, "a", "f", "{}"))
+    assert [block["type"] for block in blocks] == ["text", "redacted_thinking", "tool_use"]
 
 
 def test_pieces_of_a_thought_are_one() -> None:

@@ -12,6 +12,7 @@ from proxy.dialects.messages.stream import Encoder
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Finished, Text
+from proxy.wire.frames import PROCESSING
 from tests.anthropics import ADDED, BILL, HEAD, Json, frames, put_together
 from tests.plain import ASK
 from tests.recordings import Recording, index, load
@@ -160,6 +161,22 @@ def test_data_of_lines_stays_of_lines() -> None:
     lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
     (event,) = decoder.feed(b"event: content_block_delta\n" + lines + b"\n")
     assert encoder.encode(event) == b"event: content_block_delta\n" + lines + b"\n"
+
+
+def test_a_frame_without_a_name_gets_that_of_its_type() -> None:
+    """Anthropic's SDKs know events by the names of their frames; not every server gives them."""
+    body = b"".join(
+        b"data: %b\n\n" % json.dumps(one).encode() for one in (START, BLOCK, LAST, STOP)
+    )
+    names = [name for name, _ in frames(passed([body]))]
+    assert names == ["message_start", "content_block_start", "message_delta", "message_stop"]
+
+
+def test_what_waits_says_nothing() -> None:
+    message: Json = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    begin = {"type": "message_start", "message": {**message, "usage": {"input_tokens": 3}}}
+    whole = passed([sse(begin, LAST, STOP)])
+    assert put_together(PROCESSING + whole, strict=False)["stop_reason"] == "end_turn"
 
 
 @pytest.mark.parametrize("begun", [True, False])

@@ -66,6 +66,7 @@ def test_a_chat_of_all_parameters() -> None:
         modalities=["text", "image"],
         image_config={"aspect_ratio": "1:1"},
         vendor={"a": 1},
+        context_management=[{"type": "compaction"}],
         n=3,
     )
     assert asked.models == ("a/b", "c/d")

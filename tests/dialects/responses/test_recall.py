@@ -133,6 +133,11 @@ def test_all_that_the_model_did_is_one_message() -> None:
     ]
 
 
+def test_a_call_of_a_tool_in_a_namespace() -> None:
+    (message,) = recall(CALL | {"namespace": "mcp"})
+    assert message["tool_calls"][0]["function"]["name"] == "mcp__f"
+
+
 def test_an_easy_message_of_the_model() -> None:
     easy = {"role": "assistant", "content": "a"}
     assert recall(easy) == [{"role": "assistant", "content": "a"}]

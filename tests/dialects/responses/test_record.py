@@ -68,10 +68,12 @@ def test_a_whole_item() -> None:
 def test_a_call() -> None:
     record = Record()
     call = {"id": "fc_1", "type": "function_call", "name": "f", "arguments": ""}
-    record.hear(added(call, 3))
-    assert record.items[3].empty
-    record.hear({"type": STRANDS["arguments"].grows, "output_index": 3, "delta": "{}"})
-    assert not record.items[3].empty
+    empty = []
+    grown = {"type": STRANDS["arguments"].grows, "output_index": 3, "delta": "{}"}
+    for event in (added(call, 3), grown):
+        record.hear(event)
+        empty.append(record.items[3].empty)
+    assert empty == [True, False]
     done, _ = record.end_item(3, "completed")
     assert done == {
         "type": "response.function_call_arguments.done",

@@ -200,6 +200,14 @@ def test_a_tool_that_takes_free_text(said: str) -> None:
     }
 
 
+def test_a_tool_of_a_namespace() -> None:
+    tool = {"type": "function", "name": "f", "parameters": {}}
+    space = {"type": "namespace", "name": "mcp", "description": "d", "tools": [tool]}
+    ask = asked(tools=[space])
+    (call,) = told(ToolCall(0, 0, "c", "mcp__f", "{}"), STOP, ask=ask)["output"]
+    assert (call["namespace"], call["name"], call["arguments"]) == ("mcp", "f", "{}")
+
+
 def test_free_text_of_a_provider_that_knows_it() -> None:
     response = told(ToolCall(0, 0, "c", "p", "a", custom=True), STOP)
     assert response["output"][0]["input"] == "a"

@@ -36,16 +36,14 @@ def test_names_where_the_provider_gives_them() -> None:
 
 def test_one_item_grows_until_another_does() -> None:
     teller = Teller("gen-1-a")
-    assert teller.growing is None
     teller.close()
-    teller.enter("a", message(teller))
-    teller.enter("a", message(teller))
+    teller.enter("a", lambda: message(teller))
+    teller.enter("a", lambda: message(teller))
     assert teller.growing is teller.record.items[0]
-    assert teller.enter_text("text", 0)
-    assert not teller.enter_text("text", 0)
+    assert [teller.enter_text("text", 0) for _ in range(2)] == [True, False]
     teller.grow("text", "x")
     assert teller.enter_text("refusal", 1)
-    teller.enter("b", message(teller))
+    teller.enter("b", lambda: message(teller))
     teller.close("incomplete")
     first, second = teller.record.output("completed")
     assert [part["type"] for part in first["content"]] == ["output_text", "refusal"]
@@ -54,7 +52,7 @@ def test_one_item_grows_until_another_does() -> None:
 
 def test_whole_items_end_what_grows() -> None:
     teller = Teller("gen-1-a")
-    teller.enter("a", message(teller))
+    teller.enter("a", lambda: message(teller))
     teller.add_whole({"id": "x", "type": "web_search_call"})
     teller.add_picture({"id": "y", "type": "image_generation_call", "result": "AA"})
     assert teller.growing is None

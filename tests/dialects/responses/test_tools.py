@@ -1,5 +1,6 @@
 """Tools of Responses as a chat has them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.responses.asked import decode_request
-from proxy.dialects.responses.tools import decode_tools, free_names, unwrapped, wrapped
+from proxy.dialects.responses.tools import (
+    decode_tools,
+    free_names,
+    namespaces,
+    unwrapped,
+    wrapped,
+)
 from tests.order import Json
 
 INPUT = {
@@ -17,7 +24,7 @@ INPUT = {
     "additionalProperties": False,
 }
 F = {"type": "function", "name": "f", "parameters": {"type": "object"}}
-CHAT_F = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CHAT_F: Json = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
 def function(**fields: Any) -> Json:
@@ -86,6 +93,22 @@ def test_names_of_tools_that_take_free_text() -> None:
     body = b'{"model": "a", "input": "b", "tools": [{"type": "custom", "name": "p"}]}'
     assert free_names(decode_request(body)) == {"p"}
     assert free_names(decode_request(b'{"model": "a", "input": "b"}')) == frozenset()
+
+
+SPACE = {
+    "type": "namespace",
+    "name": "mcp",
+    "tools": [F | {"defer_loading": True}, {"type": "custom", "name": "p"}],
+}
+
+
+def test_tools_of_a_namespace() -> None:
+    tools = decode_tools({"tools": [SPACE, F]})["tools"]
+    assert [tool["function"]["name"] for tool in tools] == ["mcp__f", "mcp__p", "f"]
+    assert tools[0]["function"] == CHAT_F["function"] | {"name": "mcp__f"}
+    ask = decode_request(json.dumps({"model": "a", "input": "b", "tools": [SPACE]}).encode())
+    assert free_names(ask) == {"mcp__p"}
+    assert namespaces(ask) == {"mcp__f": ("mcp", "f"), "mcp__p": ("mcp", "p")}
 
 
 @given(st.text())

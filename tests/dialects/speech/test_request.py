@@ -38,6 +38,12 @@ def test_what_is_asked_for() -> None:
     assert ask.likely.completion_audio_tokens == ask.likely.completion_tokens == 8
 
 
+def test_who_asks_is_told_of_the_routing() -> None:
+    body = orjson.dumps({"model": "a/tts", "input": "Hello"})
+    assert not decode_request(body).told
+    assert decode_request(body, [(b"x-openrouter-metadata", b"enabled")]).told
+
+
 def test_characters_are_counted_not_bytes() -> None:
     ask = asked(input="Wehr über Fluß 水")
     assert ask.most is not None

@@ -66,6 +66,13 @@ def test_json() -> None:
     assert orjson.loads(empty)["text"] == ""
 
 
+def test_how_it_was_routed() -> None:
+    bill = SECONDS._replace(routing={"attempt": 1})
+    assert orjson.loads(whole({"text": "Hello"}, "json", bill))["openrouter_metadata"] == {
+        "attempt": 1
+    }
+
+
 def test_verbose_json_has_what_clients_count_on() -> None:
     told = orjson.loads(
         whole({"text": "Hi", "segments": SEGMENTS, "language": "en"}, "verbose_json")

@@ -60,6 +60,12 @@ def test_what_is_asked_for() -> None:
     assert ask.most.completion_tokens > ask.likely.completion_tokens
 
 
+def test_who_asks_is_told_of_the_routing() -> None:
+    body = orjson.dumps({"model": "a/stt", "input_audio": {"data": "AAAA", "format": "wav"}})
+    assert not decode_request(body).told
+    assert decode_request(body, [(b"x-openrouter-metadata", b"enabled")]).told
+
+
 def test_json_becomes_a_form() -> None:
     ask = of_json(temperature=0, language="en", timestamp_granularities=["word", "segment"])
     assert pairs(ask) == [

@@ -208,6 +208,7 @@ def _results(blocks: list[JSONObject]) -> str | None:
         "".join(
             str(part["text"]) if "text" in part else orjson.dumps(part.get("json")).decode()
             for part in rows(result.get("content"))
+            if "text" in part or "json" in part
         )
         for result in results
     )

@@ -280,9 +280,11 @@ def _text(parts: list[JSONObject]) -> str:
 
 
 def _results(parts: list[JSONObject]) -> str | None:
-    if not parts or "functionResponse" not in parts[-1]:
+    """What tools said, where the turn is that and attachments, but no words."""
+    answering = [p for p in parts if "inlineData" not in p and "fileData" not in p]
+    if not answering or "functionResponse" not in answering[-1]:
         return None
-    answers = [child(child(p, "functionResponse"), "response") for p in parts]
+    answers = [child(child(p, "functionResponse"), "response") for p in answering]
     return "; ".join(
         " ".join(v if isinstance(v, str) else json.dumps(v) for v in answer.values())
         for answer in answers
