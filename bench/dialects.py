@@ -1,8 +1,9 @@
-"""`python -m bench.dialects`: what it costs to carry one event from a provider to a chat caller.
+"""`python -m bench.dialects`: what it costs to carry one event from a provider to a caller.
 
 CPU time of one thread, without a socket: a stream of 200 pieces of text as each provider writes it
-(shapes from recorded traffic) is decoded in pieces of one event and encoded for the caller; and one
-request with tools, an image and history is put into the provider's words.
+(shapes from recorded traffic) is decoded in pieces of one event and encoded for a caller of chats;
+one request with tools, an image and history is put into the provider's words. Then the other side
+alone: events of one kind encoded for each caller, and what is carried verbatim, decoding included.
 """
 
 import base64
@@ -21,6 +22,7 @@ from proxy.dialects import INBOUND, OUTBOUND, outbound
 from proxy.dialects.asking import Target
 from proxy.dialects.chat.stream import Encoder
 from proxy.providers import Provider, Quirks
+from proxy.wire.events import Event, Reasoning, Text, ToolCall
 from proxy.wire.request import Head
 
 EVENTS = 200
@@ -155,6 +157,87 @@ def per_event(dialect: str, rounds: int) -> float:
     return micros(carry, rounds) / EVENTS
 
 
+def a_conversation() -> dict[str, bytes]:
+    """A request in each format of callers."""
+    turns = [{"role": "user", "content": "What is this, and where?"}]
+    chat = {"model": "acme/large", "stream": True}
+    return {
+        "chat": json.dumps(chat | {"messages": turns}).encode(),
+        "messages": json.dumps(chat | {"messages": turns, "max_tokens": 4000}).encode(),
+        "responses": json.dumps(chat | {"input": turns}).encode(),
+    }
+
+
+TOLD: dict[str, Callable[[str, int], Event]] = {
+    "text": lambda word, number: Text(0, word),
+    "reasoning": lambda word, number: Reasoning(0, word, (
+        {"type": "reasoning.text", "text": word, "format": "anthropic-claude-v1", "index": 0},
+    )),
+    "call": lambda word, number: ToolCall(
+        0, 0, None if number else "call_1", None if number else "get_weather", word
+    ),
+}  # fmt: skip
+"""Events that come often, in a row of which `number` is the place."""
+
+
+def per_told(caller: str, kind: str, rounds: int) -> float:
+    """What one event costs to be told, in microseconds."""
+    ask = INBOUND[caller].decode_request(a_conversation()[caller], ())
+    events = [TOLD[kind](WORDS[number % len(WORDS)], number) for number in range(EVENTS)]
+
+    def tell() -> None:
+        encoder = INBOUND[caller].encoder(HEAD, ask)
+        if not all(encoder.encode(event) for event in events):
+            raise click.ClickException(f"{caller}: an event was not told")
+
+    return micros(tell, rounds) / EVENTS
+
+
+_MESSAGE: JSONObject = {"id": "msg_1", "type": "message", "status": "in_progress", "content": []}
+OPENED: dict[str, tuple[str, bytes]] = {
+    "messages": ("anthropic", b"".join((
+        sse("message_start", {"type": "message_start", "message": {"id": "msg_1", "usage": {}}}),
+        sse("content_block_start", {
+            "type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}
+        }),
+    ))),
+    "responses": ("responses", b"".join((
+        sse("response.created", {"type": "response.created", "response": {"id": "resp_1"}}),
+        sse("response.output_item.added", {
+            "type": "response.output_item.added", "output_index": 0, "item": _MESSAGE
+        }),
+        sse("response.content_part.added", {
+            "type": "response.content_part.added", "output_index": 0, "content_index": 0,
+            "part": {"type": "output_text", "text": ""},
+        }),
+    ))),
+}  # fmt: skip
+"""Who speaks a caller's own words, and how a stream of them begins."""
+
+
+def per_carried(caller: str, rounds: int) -> float:
+    """What one event costs that is carried as it came, in microseconds; decoding included."""
+    dialect, opening = OPENED[caller]
+    same = OUTBOUND[dialect].same
+    assert same is not None
+    decode = same.decoder
+    ask = INBOUND[caller].decode_request(a_conversation()[caller], ())
+    pieces = [SAYS[dialect](WORDS[number % len(WORDS)]) for number in range(EVENTS)]
+
+    def carry() -> None:
+        decoder, encoder = decode(Quirks()), INBOUND[caller].encoder(HEAD, ask)
+        for event in decoder.feed(opening):
+            encoder.encode(event)
+        sent = 0
+        for piece in pieces:
+            for event in decoder.feed(piece):
+                sent += encoder.encode(event) == piece
+        if sent != EVENTS:
+            raise click.ClickException(f"{caller}: {sent} of {EVENTS} pieces as they came")
+
+    return micros(carry, rounds) / EVENTS
+
+
 def per_request(dialect: str, rounds: int) -> float:
     """What it costs to put a request into the provider's words, in microseconds."""
     target = Target(PROVIDER, "large-1", 8000)
@@ -170,6 +253,11 @@ def main(rounds: int) -> None:
     for dialect in SAYS:
         event, request = per_event(dialect, rounds), per_request(dialect, rounds)
         click.echo(f"{dialect:10} {event:6.2f} µs per event, {request:7.1f} µs per request")
+    click.echo(f"\n{'µs to tell':10} {''.join(f'{kind:>11}' for kind in (*TOLD, 'verbatim'))}")
+    for caller in a_conversation():
+        cells = [f"{per_told(caller, kind, rounds):11.2f}" for kind in TOLD]
+        cells.append(f"{per_carried(caller, rounds):11.2f}" if caller in OPENED else f"{'-':>11}")
+        click.echo(f"{caller:10} {''.join(cells)}")
     ask = INBOUND["chat"].decode_request(a_request(), ())
     choose = micros(lambda: outbound(PROVIDER, "large-1", ask), rounds)
     click.echo(f"choosing the dialect: {choose:.2f} µs")

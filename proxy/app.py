@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.api.inference import PATHS
+from proxy.api.paging import ANTHROPIC
 from proxy.dialects import INBOUND
 from proxy.dialects.chat.errors import encode_error
 from proxy.errors import GatewayError
@@ -99,20 +100,23 @@ class App:
 
     async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
         response: Response
+        encode = _envelope_for(scope)
         try:
             await self._router(scope, receive, send)
             return
         except GatewayError as error:
-            response = refusal(error)
+            response = refusal(error, encode)
         except HTTPException as error:
             allowed = (error.headers or {}).get("Allow", "")
-            response = refusal(_not_allowed(scope["method"], allowed))
+            response = refusal(_not_allowed(scope["method"], allowed), encode)
         except StoreUnavailable as error:
             log.warning("the store does not answer", extra={"reason": str(error)})
-            response = refusal(GatewayError("store_unavailable", "The store does not answer."))
+            response = refusal(
+                GatewayError("store_unavailable", "The store does not answer."), encode
+            )
         except Exception:
             log.exception("internal error")
-            response = refusal(GatewayError("internal", "Internal Server Error"))
+            response = refusal(GatewayError("internal", "Internal Server Error"), encode)
         await response(scope, receive, send)
 
     async def _plain(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,6 +167,12 @@ def _envelope(path: str) -> Envelope:
     """How errors are written to callers of an inference path."""
     name = PATHS.get(path)
     return encode_error if name is None else INBOUND[name].encode_error
+
+
+def _envelope_for(scope: Scope) -> Envelope:
+    """The same for callers of all other paths, of whom Anthropic's SDKs name themselves."""
+    named = any(name == ANTHROPIC.encode() for name, _ in scope["headers"])
+    return INBOUND["messages"].encode_error if named else encode_error
 
 
 def _not_allowed(method: str, allowed: str) -> GatewayError:

@@ -35,8 +35,9 @@ class PriceOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The prices of one endpoint in USD. A key left out is charged like its general neighbour:
     cached and written tokens as prompt, those written for an hour as written, reasoning as
-    completion, audio and images like text. The last four are ours, for what is not sold by tokens:
-    an image made, a search unit of a reranking, a character spoken, a second of audio heard.
+    completion, audio, images and videos like text. `video_token` is ours, as are the last four, for
+    what is not sold by tokens: an image made, a search unit of a reranking, a character spoken, a
+    second of audio heard.
     """
 
     prompt: Decimal
@@ -44,6 +45,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     request: Decimal = Decimal(0)
     image: Decimal | None = None
     image_token: Decimal | None = None
+    video_token: Decimal | None = None
     audio: Decimal | None = None
     audio_output: Decimal | None = None
     image_output: Decimal | None = None
@@ -86,9 +88,11 @@ class _Level(NamedTuple):
     cache_write_1h: int | None
     audio: int | None
     image: int | None
+    video: int | None
     reasoning: int | None
     audio_output: int | None
     image_output: int | None
+    dearest_text: int
     dearest_prompt: int
     dearest_completion: int
     parts_in: bool
@@ -138,10 +142,12 @@ class Tariff:
         cache_write_1h = price("input_cache_write_1h")
         if cache_write_1h is None:
             cache_write_1h = cache_write
-        audio, image, reasoning = price("audio"), price("image_token"), price("internal_reasoning")
+        audio, image, video = price("audio"), price("image_token"), price("video_token")
+        reasoning = price("internal_reasoning")
         audio_output, image_output = price("audio_output"), price("image_output")
         below = self._levels[-1] if self._levels else None
-        parts_in = (cache_read, cache_write, cache_write_1h, audio, image)
+        parts_in = (cache_read, cache_write, cache_write_1h, audio, image, video)
+        texts = (prompt, cache_read, cache_write, cache_write_1h, below and below.dearest_text)
         ins = (prompt, *parts_in, below and below.dearest_prompt)
         most = below and below.dearest_completion
         outs = (completion, reasoning, audio_output, image_output, most)
@@ -153,9 +159,11 @@ class Tariff:
             cache_write_1h,
             audio,
             image,
+            video,
             reasoning,
             audio_output,
             image_output,
+            max(one or 0 for one in texts),
             max(one or 0 for one in ins),
             max(one or 0 for one in outs),
             any(one is not None for one in parts_in),
@@ -176,6 +184,7 @@ class Tariff:
                 (usage.cache_write_tokens - lasting, level.cache_write),
                 (usage.prompt_audio_tokens, level.audio),
                 (usage.prompt_image_tokens, level.image),
+                (usage.prompt_video_tokens, level.video),
             )
         spent_out = usage.completion_tokens * level.completion
         if level.parts_out:
@@ -205,9 +214,14 @@ class Tariff:
         return usage.images * image, heard + -(-usage.audio_ms * second // 1000)
 
     def most_nano(self, most: Usage, margin: tuple[int, int] = NO_MARGIN) -> int:
-        """No usage within `most`, its tokens of whatever kinds, is charged more."""
-        tokens = self.bound_nano(most.prompt_tokens, most.completion_tokens, margin)
-        return tokens + self._nano(sum(self._spent_units(most)), margin)
+        """No usage within `most` is charged more; its tokens are of whatever kinds, except that a
+        prompt without any of sound, images and videos is text.
+        """
+        level = self._levels[bisect_left(self._thresholds, most.prompt_tokens)]
+        media = most.prompt_audio_tokens, most.prompt_image_tokens, most.prompt_video_tokens
+        spent = most.prompt_tokens * (level.dearest_prompt if any(media) else level.dearest_text)
+        spent += most.completion_tokens * level.dearest_completion + self._request
+        return self._nano(spent, margin) + self._nano(sum(self._spent_units(most)), margin)
 
     def bound_nano(
         self, prompt_tokens: int, completion_tokens: int, margin: tuple[int, int] = NO_MARGIN

@@ -14,7 +14,10 @@ from tests.order import Listener, events_of
 
 Json = dict[str, Any]
 
-PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PNG: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
 URL: Final = f"data:image/png;base64,{PNG}"
 MARK: Final = {"cache_control": {"type": "ephemeral"}}
 QUESTION: Final = "Call both tools: what are the weather and the time here?"

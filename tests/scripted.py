@@ -95,14 +95,18 @@ class ScriptedPool(Pool):
 
 
 def served(
-    slug: str = "p0", *, stops: bool = False, price: str | None = "0.001", **timeouts: float
+    slug: str = "p0",
+    *,
+    stops: bool = False,
+    local: bool = False,
+    price: str | None = "0.001",
+    **timeouts: float,
 ) -> Endpoint:
     """`stops` says that hanging up ends the provider's bill; without `price` nobody knows it."""
     plain = endpoint(slug, **timeouts)
     pricing = None if price is None else Pricing(prompt=Decimal(price), completion=Decimal(price))
-    return replace(
-        plain, provider=replace(plain.provider, cancel_stops_billing=stops), pricing=pricing
-    )
+    provider = replace(plain.provider, cancel_stops_billing=stops, local=local)
+    return replace(plain, provider=provider, pricing=pricing)
 
 
 class Told(NamedTuple):

@@ -163,6 +163,10 @@ async def test_what_goes_wrong_has_the_contracts_shape(
 ) -> None:
     answer = await call(app_of(), "GET", "/api/v1/thing", query=f"fault={fault}")
     assert (answer.status, answer.error["message"]) == (status, message)
+    sdk = [("anthropic-version", "2023-06-01")]
+    answer = await call(app_of(), "GET", "/v1/thing", query=f"fault={fault}", headers=sdk)
+    told = json.loads(answer.body)
+    assert (answer.status, told["type"], told["error"]["message"]) == (status, "error", message)
     assert answer.headers["content-type"] == "application/json"
     assert is_open(answer)
     assert b"secret" not in answer.body

@@ -19,13 +19,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.accounts.pulse import DEAD_LOOKS
 from proxy.accounts.refusals import credits_short, key_limit
+from proxy.api.inference import PATHS
 from proxy.cli import main
 from proxy.config import RESTART, Config, decode
-from proxy.dialects import OUTBOUND
+from proxy.dialects import INBOUND, OUTBOUND
+from proxy.dialects.messages import seals as messages_seals
+from proxy.dialects.messages.envelope import envelope as messages_envelope
+from proxy.dialects.responses import sealing as responses_sealing
+from proxy.dialects.responses.envelope import code as responses_code
 from proxy.dialects.tasks import TASKS
-from proxy.errors import KINDS
+from proxy.errors import KINDS, GatewayError
 from proxy.metrics import NAMES, Metrics
-from proxy.pipeline import bounds, cover, drains
+from proxy.pipeline import bounds, cover, drains, reading
 from proxy.providers import known
 from proxy.settings import Settings
 from proxy.stores import treasury
@@ -158,8 +163,12 @@ def test_the_examples_of_the_shipped_file_work_when_uncommented() -> None:
     assert config.models[0].endpoints[0].pricing is not None
 
 
+FORMATS = "In each format"
+KINDS_OF_ERRORS = ERRORS.replace(section(ERRORS, FORMATS), "")
+
+
 def test_every_error_kind_is_documented_as_it_is() -> None:
-    documented = {kind: cells[:4] for kind, cells in rows(ERRORS).items()}
+    documented = {kind: cells[:4] for kind, cells in rows(KINDS_OF_ERRORS).items()}
     assert documented == {
         kind: [str(row.status), f"`{row.error_type}`", row.source.value, row.retry.value]
         for kind, row in KINDS.items()
@@ -167,11 +176,40 @@ def test_every_error_kind_is_documented_as_it_is() -> None:
 
 
 def test_every_error_kind_says_what_to_do() -> None:
-    assert all(len(cells) == 5 and cells[4].endswith(".") for cells in rows(ERRORS).values())
+    table = rows(KINDS_OF_ERRORS)
+    assert all(len(cells) == 5 and cells[4].endswith(".") for cells in table.values())
+
+
+def test_the_words_of_each_format_are_those_that_its_clients_get() -> None:
+    said = re.findall(r"(?m)^\| `(\w+)` \| `(\w+)` \| (.*) \|$", section(ERRORS, FORMATS))
+    table = {(type_, words): re.findall("`(\\w+)`", codes) for type_, words, codes in said}
+    errors = [GatewayError(kind, "") for kind in KINDS]
+    got: dict[tuple[str, str], set[str]] = {}
+    for error in errors:
+        words = messages_envelope(error)["error"]["type"]
+        got.setdefault((error.error_type, words), set()).add(responses_code(error))
+    assert {key: set(codes) for key, codes in table.items()} == got
+    slow = GatewayError("body_too_slow", "")
+    assert (slow.status, responses_code(slow)) == (408, "server_error")
+
+
+@pytest.mark.parametrize("name", sorted(INBOUND))
+def test_the_forms_of_errors_are_those_of_the_formats(name: str) -> None:
+    forms = rows(section(ERRORS, FORMATS).split("\n\n")[0])
+    paths = [path for path, format_ in PATHS.items() if format_ == name]
+    form = next((one for one in forms if paths[0].startswith(one.strip("…"))), "all others")
+    error = GatewayError("provider_cut", "It broke off.", metadata={"provider_name": "Acme"})
+    told = json.loads(INBOUND[name].encode_error(error, "gen-1", None))
+    if form in ("/messages…", "/responses"):
+        named = re.findall(r"[a-z_]{2,}", forms[form][0])
+        assert {*told, *told["error"]} <= {*named, "id"}
+    else:
+        metadata = {"provider_name": "Acme", "error_type": "provider_unavailable"}
+        assert told == {"error": {"code": 502, "message": error.message, "metadata": metadata}}
 
 
 def test_errors_name_only_keys_that_exist() -> None:
-    named = set(re.findall(r"`(?!metadata\.)((?:\w+(?:\[\])?\.)+\w+)`", ERRORS))
+    named = set(re.findall(r"`(?!metadata\.)((?:\w+(?:\[\])?\.)+\w+)`", KINDS_OF_ERRORS))
     assert named
     assert named <= set(KEYS)
 
@@ -199,6 +237,7 @@ def test_the_bounds_of_holds_and_drains_are_those_of_the_code() -> None:
     for said in (
         f"at most {drains.DRAIN_S:.0f} seconds and {drains.DRAIN_BYTES_MAX >> 20} MiB each, "
         f"{drains.DRAINS_MAX} at a time in each process",
+        f"at most {drains.AT_ONCE_S:.0f} seconds and {reading.ANSWER_BYTES_MAX >> 20} MiB. ",
         f"{bounds.TOKENS_PER_MEDIUM_MAX} for each image, file or recording, and "
         f"{bounds.TOKENS_PER_TOOLS_MAX} where it has tools",
         f"{bounds.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
@@ -330,6 +369,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert not anchor or anchor in headings(file), target
 
 
+def test_every_path_that_asks_for_an_answer_is_in_the_readme() -> None:
+    said = re.findall(r"`(?:POST )?(/[\w/]+)`", section(README, "What it answers"))
+    aliases = {path for path in PATHS if path.startswith("/v1/")}
+    assert PATHS.keys() - aliases <= set(said)
+
+
 # The simulated provider.
 
 
@@ -429,3 +474,20 @@ def test_what_is_lost_is_listed_and_tested(dialect: str) -> None:
         tested += [value if module.endswith("turns") else name for name, value in rows]
     # One word is a parameter, or a field of a message, which stand in the table above.
     assert said == list(dict.fromkeys(loss for loss in tested if " " in loss))
+
+
+def test_what_callers_of_messages_lose_is_listed_and_tested() -> None:
+    text = section(DIALECTS, "Callers").split("\nOf a Messages request:\n")[1].split("\nOf an ")[0]
+    said = re.findall(r"(?m)^\* (.+)$", text)
+    losses = importlib.import_module("tests.dialects.messages.test_recall").LOSSES
+    kept = {"an empty text", "nothing of what is not known"}
+    assert [name for name, *_ in losses if name not in kept] == said[: len(losses) - len(kept)]
+
+
+def test_what_seals_begin_with_is_what_is_said_of_them() -> None:
+    text = section(DIALECTS, "Callers")
+    detail = {"type": "reasoning.encrypted", "data": "d", "format": "google-gemini-v1"}
+    for seal in (messages_seals.sealed(detail), responses_sealing.sealed([detail])):
+        mark = re.match(r"[a-z.]+(?:v1\.|:)", seal)
+        assert mark
+        assert f"`{mark[0]}`" in text

@@ -36,6 +36,7 @@ PRICINGS = st.builds(
     request=PRICES,
     image=OPTIONAL,
     image_token=OPTIONAL,
+    video_token=OPTIONAL,
     audio=OPTIONAL,
     audio_output=OPTIONAL,
     image_output=OPTIONAL,
@@ -150,10 +151,10 @@ def test_units_are_exact_too(
 
 
 def within(most: Usage) -> st.SearchStrategy[Usage]:
-    """Any usage of which no count is above that of `most`; its parts are of any size."""
+    """Any usage of which no count is above that of `most`; its other parts are of any size."""
     bounded = {
         name: st.integers(0, getattr(most, name))
-        for name in ("prompt_tokens", "completion_tokens", *UNIT_NAMES)
+        for name in ("prompt_tokens", "completion_tokens", *KINDS, *UNIT_NAMES)
     }
     parts = {
         name: TOKENS
@@ -163,6 +164,7 @@ def within(most: Usage) -> st.SearchStrategy[Usage]:
     return st.builds(Usage, **bounded, **parts)
 
 
+KINDS = ("prompt_audio_tokens", "prompt_image_tokens", "prompt_video_tokens")
 UNIT_NAMES = ("images", "search_units", "characters", "audio_ms")
 
 
@@ -178,9 +180,19 @@ def test_what_is_held_covers_all_that_can_be_charged(
 @given(USAGES, PRICINGS)
 def test_without_units_the_most_is_that_of_the_tokens(most: Usage, pricing: Pricing) -> None:
     tariff = tariff_of(pricing)
-    tokens = Usage(prompt_tokens=most.prompt_tokens, completion_tokens=most.completion_tokens)
-    assert tariff.most_nano(tokens) == tariff.bound_nano(most.prompt_tokens, most.completion_tokens)
-    assert tariff.most_nano(most) >= tariff.most_nano(tokens)
+    text = Usage(prompt_tokens=most.prompt_tokens, completion_tokens=most.completion_tokens)
+    bound_nano = tariff.bound_nano(most.prompt_tokens, most.completion_tokens)
+    for name in KINDS:
+        seen = msgspec.structs.replace(text, **{name: 1})
+        assert tariff.most_nano(text) <= tariff.most_nano(seen) == bound_nano
+    assert tariff.most_nano(most) >= tariff.most_nano(text)
+
+
+def test_a_text_is_not_held_for_as_a_video() -> None:
+    prices = {"prompt": "0.2", "completion": "0", "video_token": "12", "input_cache_write": "0.3"}
+    tariff = tariff_of(msgspec.convert(prices, Pricing))
+    assert tariff.most_nano(Usage(prompt_tokens=10)) == 3 * NANO_PER_USD
+    assert tariff.most_nano(Usage(prompt_tokens=10, prompt_video_tokens=4)) == 120 * NANO_PER_USD
 
 
 @pytest.mark.parametrize("key", ["output_image", "search_unit", "character", "audio_second"])
@@ -233,6 +245,7 @@ TABLE: dict[str, tuple[int, int]] = {
         140_000,
     ),
     "audio in": (nano("1", **COUNTS, prompt_audio_tokens=10, more={"audio": "10"}), 190_000),
+    "videos": (nano("1", **COUNTS, prompt_video_tokens=10, more={"video_token": "3"}), 120_000),
     "images in": (nano("1", **COUNTS, prompt_image_tokens=10, more={"image_token": "3"}), 120_000),
     "reasoning as completion where unpriced": (
         nano("0", "1", **COUNTS, reasoning_tokens=90), 100_000

@@ -8,18 +8,21 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import aiohttp
 import pytest
 
 from proxy.config import decode
 from proxy.credentials import keys_looked_for
+from proxy.gateway import Gateway
 from proxy.supply import build_catalogue
-from tests.running import free_port, mint_key, process, provider
+from tests.running import Running, free_port, mint_key, process, provider
+from tests.sdk.coding import AGENTS
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -38,6 +41,8 @@ class Setup(NamedTuple):
 
 def setups() -> Iterator[Setup]:
     for text in blocks("toml"):
+        if text.startswith("# ~/.codex/"):
+            continue
         found = re.match(r"# (\S+), used by: (.+)\n", text)
         assert found, "a configuration says its file and its commands"
         yield Setup(found[1], text, [part.split() for part in found[2].split(" & ")])
@@ -117,7 +122,7 @@ async def said_by(*command: str, cwd: Path) -> str:
 
 
 def test_these_are_the_ways_to_use_it() -> None:
-    assert set(SETUPS) == {"config.toml", "clouds.toml", "sidecar.toml", "load.toml"}
+    assert set(SETUPS) == {"config.toml", "clouds.toml", "sidecar.toml", "load.toml", "units.toml"}
 
 
 async def test_in_front_of_apps(tmp_path: Path) -> None:
@@ -177,9 +182,10 @@ async def test_under_load(tmp_path: Path) -> None:
         assert answers[0].startswith("Water ")
 
 
-async def test_with_your_own_key(tmp_path: Path) -> None:
+@asynccontextmanager
+async def own_key(folder: Path, models: list[str]) -> AsyncIterator[tuple[str, str]]:
+    """What a newcomer with a key of OpenAI's runs; gives the gateway's address and its key."""
     (shell,) = (block for block in blocks("sh") if "weir keys create" in block)
-    (snippet,) = blocks("python")
     export, *commands = [line.partition("#")[0].split() for line in shell.splitlines()]
     assert export == ["export", "OPENAI_API_KEY=sk-…"]
     assert commands == [
@@ -188,21 +194,74 @@ async def test_with_your_own_key(tmp_path: Path) -> None:
         ["weir", "serve"],
     ]
     keys = {"OPENAI_API_KEY": "not-a-secret"}
-    secret = await said_by(*commands[0][1:], cwd=tmp_path)
-    assert await said_by(*commands[1][1:], cwd=tmp_path) == "10.00"
-    async with provider('models = ["gpt-4.1-mini"]') as (_, base_url):
+    secret = await said_by(*commands[0][1:], cwd=folder)
+    assert await said_by(*commands[1][1:], cwd=folder) == "10.00"
+    async with provider(f"models = {json.dumps(models)}") as (_, base_url):
         # The one thing that a newcomer does not write: where OpenAI is on this machine.
         text = f'[[providers]]\nslug = "openai"\nbase_url = "{base_url}"\n'
-        (tmp_path / "config.toml").write_text(text)
+        (folder / "config.toml").write_text(text)
         bind = ("--bind", "127.0.0.1:0")
-        async with process(*commands[2][1:], *bind, cwd=tmp_path, **keys) as weir:
-            program = snippet.replace("http://127.0.0.1:8080", weir.url)
-            program = program.replace("sk-or-v1-…", secret)
-            assert weir.url in program
-            assert secret in program
-            ran = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", program, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-            said, errors = await ran.communicate()
+        async with process(*commands[2][1:], *bind, cwd=folder, **keys) as weir:
+            yield weir.url, secret
+
+
+async def printed_by(program: str, url: str, secret: str, folder: Path) -> str:
+    """What a program of the README prints, with that address and key for its own."""
+    program = program.replace("http://127.0.0.1:8080", url).replace("sk-or-v1-…", secret)
+    assert url in program
+    assert secret in program
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    said, errors = await ran.communicate()
     assert errors == b""
-    assert said.startswith(b"Water ")
+    return said.decode()
+
+
+async def test_with_your_own_key(tmp_path: Path) -> None:
+    chat, messages, others = blocks("python")
+    named = re.findall(r'model="openai/(.*?)"', chat + messages + others)
+    async with own_key(tmp_path, list(dict.fromkeys(named))) as (url, secret):
+        assert (await printed_by(chat, url, secret, tmp_path)).startswith("Water ")
+        assert (await printed_by(messages, url, secret, tmp_path)).startswith("Water ")
+        said = await printed_by(others, url, secret, tmp_path)
+    answer, vectors, image, heard = said.splitlines()
+    assert answer.startswith("Water ")
+    assert re.fullmatch(r"2 \d+", vectors)
+    assert int(image) > 0
+    assert heard.startswith("Water ")
+    assert (tmp_path / "weir.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_what_is_not_sold_by_tokens() -> None:
+    keys = {"OPENAI_API_KEY": "not-a-secret", "COHERE_API_KEY": "not-a-secret"}
+    config = decode(SETUPS["units.toml"].text, environ=keys, read_file=lambda name: "")
+    models = build_catalogue(config, {}).models
+    found = {
+        model.id: (endpoint.tasks, endpoint.pricing)
+        for model in models.values()
+        for endpoint in model.endpoints
+    }
+    for id_, task, unit in (
+        ("openai/dall-e-3", "image", "output_image"),
+        ("cohere/rerank-v3.5", "rerank", "search_unit"),
+    ):
+        tasks, pricing = found[id_]
+        assert tasks == {task}
+        assert getattr(pricing, unit) > 0
+
+
+def test_the_agents_are_told_what_the_tests_tell_them(tmp_path: Path) -> None:
+    (codex,) = (tomllib.loads(text) for text in blocks("toml") if "wire_api" in text)
+    gateway = Running("http://127.0.0.1:8080", "sk-or-v1-…", cast("Gateway", None))
+    assert AGENTS["codex"].setting(gateway, codex["model"], tmp_path)["WEIR_KEY"] == gateway.key
+    told = tomllib.loads((tmp_path / "config.toml").read_text())
+    (weir,) = codex.pop("model_providers").values()
+    assert weir.items() <= told["model_providers"]["weir"].items()
+    assert codex.items() <= told.items()
+
+    (claude,) = (text for text in blocks("sh") if "claude -p" in text)
+    exports = dict(re.findall(r"(?m)^export (\w+)=(\S*)", claude))
+    set_there = AGENTS["claude-code"].setting(gateway, exports["ANTHROPIC_MODEL"], tmp_path)
+    model = "ANTHROPIC_SMALL_FAST_MODEL"
+    assert {**exports, model: set_there[model]}.items() <= set_there.items()

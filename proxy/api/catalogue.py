@@ -4,7 +4,6 @@ Public routes, as at OpenRouter. The shapes are those its official Python SDK in
 that are not measured yet are null, as there for callers who show no key.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from proxy.api.paging import ANTHROPIC, LIMIT_MAX, info_row, page_of, whole
 from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.wire.listing import PARAMETERS
 
-LIMIT_DEFAULT, LIMIT_MAX = 500, 1000
+LIMIT_DEFAULT = 500
 
 # fmt: off
 UNBUILT_FILTERS = frozenset({
@@ -47,7 +47,16 @@ def routes(
     """The routes below `/api/v1`, reading whatever is current when they are asked."""
 
     async def models(request: Request) -> Response:
-        return answer(list_models(catalogue(), dict(request.query_params)))
+        query = dict(request.query_params)
+        if ANTHROPIC in request.headers:
+            return answer(page_of(_wanted(catalogue(), query), query))
+        return answer(list_models(catalogue(), query))
+
+    async def info(request: Request) -> Response:
+        model = catalogue().models.get("{author}/{slug}".format(**request.path_params))
+        if model is None or ANTHROPIC not in request.headers:
+            raise GatewayError("not_found", "Not Found")
+        return answer(info_row(model))
 
     async def embeddings(request: Request) -> Response:
         query = dict(request.query_params) | {"output_modalities": "embeddings"}
@@ -71,6 +80,7 @@ def routes(
         Route("/models/count", count),
         Route("/embeddings/models", embeddings),
         Route("/models/{author}/{slug:path}/endpoints", endpoints),
+        Route("/models/{author}/{slug:path}", info),
         Route("/providers", provider_list),
     ]
 
@@ -90,8 +100,8 @@ def list_models(
     links: dict[str, str | None] = {"next": None}
     total = len(models)
     if "offset" in query or "limit" in query:
-        offset = _whole(query, "offset", default=0, low=0, high=10**9)
-        limit = _whole(query, "limit", default=LIMIT_DEFAULT, low=1, high=LIMIT_MAX)
+        offset = whole(query, "offset", default=0, low=0, high=10**9)
+        limit = whole(query, "limit", default=LIMIT_DEFAULT, low=1, high=LIMIT_MAX)
         models = models[offset : offset + limit]
         if offset + limit < total:
             following = f"/api/v1{path}?offset={offset + limit}&limit={limit}"
@@ -113,16 +123,6 @@ def _wanted(catalogue: Catalogue, query: Mapping[str, str]) -> list[Model]:
         raise GatewayError("invalid_request", f"output_modalities: must be {ALL}, or of {known}")
     models = catalogue.models.values()
     return [one for one in models if ALL in words or not {*words}.isdisjoint(one.output_modalities)]
-
-
-def _whole(query: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:
-    text = query.get(name, str(default))
-    # A number of thousands of digits is more than `int` takes.
-    if not re.fullmatch("[0-9]{1,10}", text) or not low <= int(text) <= high:
-        raise GatewayError(
-            "invalid_request", f"{name}: must be a whole number from {low} to {high}"
-        )
-    return int(text)
 
 
 def model_row(model: Model) -> dict[str, Any]:

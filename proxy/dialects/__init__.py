@@ -6,12 +6,14 @@ providers' by the value of `dialect` in their row.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
-from proxy.dialects.asking import inexpressible
+from proxy.dialects.asking import Encoded, Target, inexpressible
 from proxy.dialects.calling import INBOUND
 from proxy.dialects.completions.request import check_chat
 from proxy.dialects.forms import Bill, Inbound, Outbound, StreamDecoder, StreamEncoder
+from proxy.dialects.messages.asked import claudes_own
 from proxy.dialects.providing import OUTBOUND, VERTEX_CLAUDE
 from proxy.dialects.tasks import TASKS
 from proxy.providers import Provider
@@ -20,7 +22,7 @@ from proxy.wire.request import Ask, Task
 
 __all__ = [
     "INBOUND", "OUTBOUND", "Bill", "Inbound", "Outbound", "StreamDecoder", "StreamEncoder",
-    "expressible", "outbound", "tasks_of",
+    "counts", "expressible", "outbound", "tasks_of",
 ]  # fmt: skip
 
 _TALK: Final[frozenset[Task]] = frozenset(("chat", "completion", "count"))
@@ -47,7 +49,18 @@ def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound
     row = _usual(provider, model) if ask is None else _spoken(provider, model, ask)
     if ask is not None and ask.native is not None and row.same and row.words == ask.words:
         return row.same
-    return row
+    foreign = ask is not None and ask.words == "messages" and row.words != "messages"
+    lost = claudes_own(ask) if foreign and ask is not None else None
+    return row if lost is None else row._replace(encode_request=_refusing(lost))
+
+
+def _refusing(what: str) -> Callable[[Ask, Target], Encoded]:
+    """Writes no request: whoever else may be asked is asked instead."""
+
+    def encode_request(ask: Ask, target: Target) -> Encoded:
+        raise inexpressible(target.provider, what)
+
+    return encode_request
 
 
 def _spoken(provider: Provider, model: str, ask: Ask) -> Outbound:
@@ -68,7 +81,12 @@ def _spoken(provider: Provider, model: str, ask: Ask) -> Outbound:
 def _does(provider: Provider, model: str, task: Task) -> bool:
     if task == "completion":  # which everybody can be asked for, as a chat
         return provider.quirks.continues(model)
-    return task in _TALK or provider.tasks is None or task in provider.tasks
+    return provider.tasks is None or task in provider.tasks
+
+
+def counts(provider: Provider, model: str) -> bool:
+    """Whether the provider counts the tokens of a prompt to `model`; elsewhere they are guessed."""
+    return (provider.dialect, "count") in TASKS and _does(provider, model, "count")
 
 
 def _usual(provider: Provider, model: str) -> Outbound:

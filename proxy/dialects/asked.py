@@ -4,6 +4,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from proxy.dialects.asking import encode_json
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
     SESSION_CHARS_MAX,
@@ -11,13 +12,16 @@ from proxy.dialects.chat.fields import (
     refuse_unbuilt,
     refuse_unbuilt_headers,
 )
-from proxy.dialects.chat.request import decode_object
+from proxy.dialects.chat.request import FAIR_TIERS, decode_object
 from proxy.dialects.forms import Headers
 from proxy.errors import GatewayError
 
 TOKENS_PER_MEDIUM_MAX: Final = 4096
 TOKENS_PER_INPUT_MAX: Final = 16
 """What models add to each input: marks of its beginning and end, words for what it is for."""
+
+_CHATS: Final = ("messages", "tools", "functions")
+"""What makes a chat. `messages` hold the attachments in the canonical form: no caller's words."""
 
 BYTES_PER_TOKEN: Final = 4
 TOKENS_PER_MEDIUM: Final = 1000
@@ -54,6 +58,9 @@ def decode(body: bytes, headers: Headers, form: type[Form]) -> tuple[dict[str, A
     fields = decode_object(body)
     refuse_unbuilt_headers(headers)
     known = fitted(fields, form)
+    for name in _CHATS:
+        if fields.get(name) is not None:
+            raise GatewayError("invalid_request", f"{name}: only /chat/completions has it")
     refuse_unbuilt(fields)
     if known.stream:
         raise GatewayError("invalid_request", "stream: the answer to this comes whole")
@@ -64,7 +71,21 @@ def decode(body: bytes, headers: Headers, form: type[Form]) -> tuple[dict[str, A
         for name, value in fields.items()
         if value is not None and name not in OWN_FIELDS
     }
+    if fields.get("service_tier") not in FAIR_TIERS:
+        travelling.pop("service_tier", None)
     return travelling, known
+
+
+def unknown_bytes(travelling: dict[str, Any], known: Common) -> int:
+    """The size of all that travels on and is no field of `known`: a provider may read it, and count
+    it. Raises GatewayError `invalid_request` for what JSON can not say.
+    """
+    unknown = [
+        value
+        for name, value in travelling.items()
+        if value and name not in known.__struct_fields__ and isinstance(value, str | list | dict)
+    ]
+    return len(encode_json(unknown)) if unknown else 0
 
 
 def size_bytes(text: str) -> int:

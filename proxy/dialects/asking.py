@@ -47,7 +47,7 @@ class Encoded(NamedTuple):
     path: str | None = None
 
 
-def encode_json(body: dict[str, Any]) -> bytes:
+def encode_json(body: Any) -> bytes:
     """The bytes of `body`.
 
     Raises GatewayError `invalid_request` for what JSON could say to us and not from here.

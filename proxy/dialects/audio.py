@@ -11,7 +11,7 @@ from proxy.dialects.chat.fields import (
 )
 from proxy.dialects.counts import COUNT_MAX, count, usable
 from proxy.dialects.forms import Bill, Headers
-from proxy.dialects.values import mapping
+from proxy.dialects.values import mapping, objects
 from proxy.errors import GatewayError
 from proxy.money import to_usd
 from proxy.providers import Provider
@@ -27,7 +27,12 @@ _OWN: Final = frozenset((
 ))  # fmt: skip
 """What is the gateway's; of `user` OpenRouter says for these that no provider is told."""
 
-_DEARER = frozenset(("service_tier",))
+_DEARER = frozenset(("service_tier", "serviceTier"))
+
+_ELSEWHERE = frozenset(("url", "file_url", "audio_url", "source_url", "file_id"))
+"""Recordings that stand elsewhere: nobody here knows how long they last, and a provider's own files
+are not the caller's.
+"""
 
 Form = TypeVar("Form", bound=Common)
 
@@ -47,8 +52,13 @@ def decode(
     if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
         raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
     travelling = {
-        name: value for name, value in fields.items() if value is not None and name not in _OWN
+        name: value
+        for name, value in fields.items()
+        if value is not None and name not in _OWN and name not in _DEARER
     }
+    for said in (travelling, *objects([*mapping(options).values()])):
+        for name in _ELSEWHERE.intersection(said):
+            raise GatewayError("not_supported", f"{name}: not supported yet")
     travelling[OPTIONS] = mapping(options)
     return travelling, known
 

@@ -92,6 +92,7 @@ INBOUND = {
         encoder=responses_stream.Encoder,
         encode_answer=responses_stream.encode_answer,
         encode_error=responses_envelope.encode_error,
+        ends=responses_envelope.CUT,
         waiting=b": \n\n",
     ),
 }

@@ -63,7 +63,8 @@ class Inbound(NamedTuple):
     `encode_answer` gives a whole answer, with the headers that are its own; `encode_error` is told
     the generation's id, where there is one, and what `Bill.routing` is. `waiting` is what a caller
     is sent while nothing else comes. Where `breaks`, an answer that began can not tell of an error:
-    it is broken off.
+    it is broken off. Errors of the types `ends` are none once a request was admitted: they end its
+    answer by its length.
     """
 
     decode_request: Callable[[bytes, Headers], Ask]
@@ -73,6 +74,7 @@ class Inbound(NamedTuple):
     media_type: Callable[[Ask], str] = media_type
     waiting: bytes = PROCESSING
     breaks: bool = False
+    ends: frozenset[str] = frozenset()
 
 
 class Outbound(NamedTuple):

@@ -1,11 +1,12 @@
 """What providers do beside conversations, by dialect and task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from proxy.dialects.chat.request import azure_path
 from proxy.dialects.completions import events as completions_events
 from proxy.dialects.completions import request as completions_request
+from proxy.dialects.embeddings import answer as embeddings_answer
 from proxy.dialects.embeddings import bedrock as bedrock_embeddings
 from proxy.dialects.embeddings import cohere as cohere_embeddings
 from proxy.dialects.embeddings import gemini as gemini_embeddings
@@ -18,13 +19,16 @@ from proxy.dialects.images import sent as images_sent
 from proxy.dialects.listing import decode_listing
 from proxy.dialects.messages import count
 from proxy.dialects.reading import NoStream
+from proxy.dialects.rerank import answer as rerank_answer
 from proxy.dialects.rerank import outbound as rerank
 from proxy.dialects.speech import events as speech_events
 from proxy.dialects.speech import gemini as speech_gemini
 from proxy.dialects.speech import request as speech_request
 from proxy.dialects.transcription import events as transcription_events
 from proxy.dialects.transcription import request as transcription_request
-from proxy.wire.request import Task
+from proxy.providers import Quirks
+from proxy.wire.events import Event
+from proxy.wire.request import Ask, Task
 
 _COMPLETIONS: Final = Outbound(
     path=lambda target, stream: target.provider.quirks.completions_path,
@@ -168,3 +172,24 @@ TASKS: Final[Mapping[tuple[str, Task], Outbound]] = {
     ),
 }
 """A row for each dialect and task; a task that a provider has no row for is not asked of it."""
+
+_CHECKS: Final[Mapping[Task, Callable[[Iterable[Event], Ask], None]]] = {
+    "embeddings": embeddings_answer.check,
+    "rerank": rerank_answer.check,
+}
+
+
+def answering(row: Outbound, ask: Ask) -> Outbound:
+    """`row`, for an answer to `ask`: one to something else is refused as malformed, so that another
+    endpoint is asked and nobody pays for it.
+    """
+    check = _CHECKS.get(ask.task)
+    if check is None:
+        return row
+
+    def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
+        events = row.decode_answer(body, quirks)
+        check(events, ask)
+        return events
+
+    return row._replace(decode_answer=decode_answer)

@@ -65,7 +65,9 @@ class Gate:
         account = account_of(exchange)
         exchange.free = any(model.id.endswith(FREE_SUFFIX) for model, _ in plan.attempts)
         tokens = ask.text_bytes // BYTES_PER_TOKEN
-        if ask.most is None:
+        if ask.likely is not None:
+            tokens = ask.likely.prompt_tokens + ask.likely.completion_tokens
+        elif ask.most is None:
             tokens += (ask.max_tokens or START_TOKENS) * ask.choices
         wanted = claims(
             exchange.key,

@@ -62,6 +62,7 @@ class Attempt:
         self._clock = clock
         self._held_back = False
         self.whole = encoder is None  # the caller wants the answer in one piece
+        self.at_once = exchange.ask.at_once
         self.model = model
         self.endpoint = endpoint
         self.first_token_s = endpoint.timeouts.first_token_s
@@ -252,7 +253,7 @@ class Attempt:
         timeouts = self.endpoint.timeouts
         if self.finished_at is not None:
             return self.finished_at + USAGE_WAIT_S, "usage"
-        if self.whole:
+        if self.whole or (self.at_once and self.content_at is None):
             return self.began_at + timeouts.answer_s, "the whole answer"
         if self.content_at is not None:
             return self.content_at + timeouts.between_chunks_s, "the next piece of the answer"

@@ -7,12 +7,18 @@ from msgspec.structs import replace
 from proxy.dialects.chat.request import TOKENS_MAX
 from proxy.money import Tariff, tariff_of
 from proxy.pipeline.exchange import Exchange
+from proxy.wire.events import Usage
 from proxy.wire.request import Ask
 
 START_TOKENS: Final = 512
 WHOLE_TOKENS: Final = 4096
 TOKENS_PER_MEDIUM_MAX: Final = 4096
 TOKENS_PER_TOOLS_MAX: Final = 1024  # what providers themselves add to a prompt with tools
+
+_BOUNDED: Final = (
+    "prompt_tokens", "completion_tokens", "prompt_audio_tokens", "prompt_image_tokens",
+    "prompt_video_tokens", "images", "search_units", "characters", "audio_ms",
+)  # fmt: skip
 
 
 def prompt_bound(ask: Ask) -> int:
@@ -75,3 +81,11 @@ def sizes_of(exchange: Exchange, ask: Ask) -> list[int]:
         return [start]
     limits = [endpoint.max_completion_tokens or 0 for _, endpoint in exchange.plan.attempts]
     return [max(WHOLE_TOKENS, *limits) * ask.choices, start]
+
+
+def within(usage: Usage, most: Usage) -> Usage:
+    """`usage`, no count of it above that of `most`; parts of tokens are bounded by their whole."""
+    over = {
+        name: getattr(most, name) for name in _BOUNDED if getattr(usage, name) > getattr(most, name)
+    }
+    return replace(usage, **over) if over else usage

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from proxy.dialects import outbound
 from proxy.dialects.asking import Target
+from proxy.dialects.tasks import answering
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.upstream.signing import Credential
@@ -24,7 +25,7 @@ def dispatch(
         ask = exchange.provisions.ask_of(ask, attempt.model, endpoint)
     target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
     dialect = outbound(endpoint.provider, endpoint.model, ask)
-    attempt.read_as(dialect)
+    attempt.read_as(answering(dialect, ask))
     encoded = dialect.encode_request(ask, target)
     path = encoded.path or dialect.path(target, ask.stream)
     url = endpoint.provider.base_url.rstrip("/") + path

@@ -11,23 +11,31 @@ from collections.abc import Callable
 
 from proxy.money import tariff_of
 from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
+from proxy.pipeline.reading import ANSWER_BYTES_MAX
 
 log = logging.getLogger(__name__)
 
 DRAIN_S = 30.0
 DRAIN_BYTES_MAX = 1024 * 1024
+AT_ONCE_S = 120.0
+"""For what is made in one piece: of that nobody knows anything before it is all there. An image
+takes minutes, and its provider is paid however large it is.
+"""
 DRAINS_MAX = 64
 
 
 def owed(attempt: Attempt) -> bool:
     """Whether a provider at work charges for all of its answer though the caller has gone, and the
-    caller for it: content was streamed, or the answer was to be whole.
+    caller for it: content was streamed, or the answer was to be whole. That cancelling ends the
+    bill is said of streams: what is made in one piece is made, and billed, all the same.
     """
     provider, pricing = attempt.endpoint.provider, attempt.endpoint.pricing
-    if provider.cancel_stops_billing or pricing is None:
+    stops = provider.cancel_stops_billing and (provider.local or not attempt.at_once)
+    if stops or pricing is None:
         return False
     at_work = attempt.sent is not None and not attempt.over
-    return not tariff_of(pricing).free and at_work and (attempt.committed or attempt.whole)
+    sold = attempt.committed or attempt.whole or attempt.at_once
+    return not tariff_of(pricing).free and at_work and sold
 
 
 def part(attempt: Attempt) -> None:
@@ -90,13 +98,15 @@ class _Drain:
         self._then = then
         self._left = left
         self._loop = asyncio.get_running_loop()
-        self._bytes_max = attempt.reading.data_bytes + DRAIN_BYTES_MAX
+        bytes_max = ANSWER_BYTES_MAX if attempt.at_once else DRAIN_BYTES_MAX
+        self._bytes_max = attempt.reading.data_bytes + bytes_max
         self._waits: list[asyncio.Handle] = []
         self._looking = False
         self._over = False
 
     def begin(self) -> None:
-        self._waits = [self._loop.call_later(DRAIN_S, self.finish)]
+        within_s = AT_ONCE_S if self._attempt.at_once else DRAIN_S
+        self._waits = [self._loop.call_later(within_s, self.finish)]
         self._attempt.forget(self._ring)
         self._ring()
 

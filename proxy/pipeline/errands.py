@@ -94,8 +94,10 @@ class Errands:
         if read_bytes:
             assert exchange.ask is not None
             exchange.read_bytes = read_bytes
-            size = exchange.ask.text_bytes + read_bytes
-            exchange.ask = replace(exchange.ask, text_bytes=size)
+            ask, most = exchange.ask, exchange.ask.most
+            if most is not None:
+                most = replace(most, prompt_tokens=most.prompt_tokens + read_bytes)
+            exchange.ask = replace(ask, text_bytes=ask.text_bytes + read_bytes, most=most)
             await self._gate.hold_anew(exchange)
 
     def stop(self) -> None:

@@ -9,9 +9,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
-from proxy.dialects import Bill, Inbound
+from proxy.dialects import Bill, Inbound, counts
+from proxy.dialects.asking import Encoded
 from proxy.errors import CallerGone, GatewayError, Source
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
@@ -26,10 +29,13 @@ from proxy.routing.health import Pool
 from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
-from proxy.wire.events import Produced, Usage
+from proxy.wire.events import Event, Finished, Produced, Usage
 from proxy.wire.request import Ask
 
 log = logging.getLogger(__name__)
+
+_UNCOUNTED = ("provider_unfit", "provider_lacks_media")
+"""What a prompt has that can not be sent to who would count it."""
 
 
 class Flow:
@@ -91,11 +97,11 @@ class Flow:
             exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
             caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429
-            exchange.admitted = not caller.gone and exchange.ask.task != "count"
-            await self._errands.run(exchange, caller)  # 402, 403
             if exchange.ask.task == "count":
                 await self._count(exchange, caller, dialect)
                 return
+            exchange.admitted = not caller.gone
+            await self._errands.run(exchange, caller)  # 402, 403
             attempt = await self._relay(exchange, caller, dialect)  # what providers do
             await self._answer(exchange, caller, dialect, attempt)
         except GatewayError as error:
@@ -174,15 +180,29 @@ class Flow:
         """
         ask = exchange.ask
         assert ask is not None
-        try:
-            events = (await self._relay(exchange, caller, dialect)).outlet.events
-        except GatewayError as error:
-            if error.source is Source.CALLER and error.kind != "provider_unfit":
-                raise
+        events = await self._counted(exchange, caller, dialect)
+        if events is None:
             guessed = (ask.likely or estimate(exchange)).prompt_tokens
             events = [Produced(0, {"input_tokens": guessed, "estimated": True})]
         body, own, _ = dialect.encode_answer(events, exchange.head, ask, Bill(Usage()))
         await caller.answer(200, {"Content-Type": "application/json", **own}, body)
+
+    async def _counted(
+        self, exchange: Exchange, caller: Caller, dialect: Inbound
+    ) -> list[Event] | None:
+        """The word of a provider that counts; None where none does, or it fails."""
+        assert exchange.plan is not None
+        able = [pair for pair in exchange.plan.attempts if counts(pair[1].provider, pair[1].model)]
+        if not able:
+            return None
+        exchange.plan = replace(exchange.plan, attempts=tuple(able))
+        try:
+            await self._errands.run(exchange, caller)
+            return (await self._relay(exchange, caller, dialect)).outlet.events
+        except GatewayError as error:
+            if error.source is Source.CALLER and error.kind not in _UNCOUNTED:
+                raise
+            return None
 
     def _hear_out(self, exchange: Exchange, attempt: Attempt) -> None:
         """Settles when the provider has said what it charges; the caller's limits end now."""
@@ -210,14 +230,8 @@ class Flow:
                 await caller.start(200, stream_head(exchange, dialect))
             await caller.finish(attempt.outlet.encode_end(bill))
             return
-        body, own, _ = dialect.encode_answer(attempt.outlet.events, exchange.head, ask, bill)
-        headers = {
-            "Content-Type": dialect.media_type(ask),
-            "X-Generation-Id": exchange.id,
-            **exchange.server_headers,
-            **own,
-        }
-        await caller.answer(200, headers, body)
+        answer = dialect.encode_answer(attempt.outlet.events, exchange.head, ask, bill)
+        await caller.answer(200, _headers(exchange, dialect, answer), answer.body)
 
     async def _fail(
         self, exchange: Exchange, caller: Caller, dialect: Inbound, error: GatewayError
@@ -228,7 +242,7 @@ class Flow:
             await self._till.withdraw(exchange)
             if caller.finished:
                 return
-            if caller.started:
+            if caller.started or _ends(exchange, dialect, error):
                 await self._break_off(exchange, caller, dialect, error)
                 return
             headers = {"Content-Type": "application/json", **error.headers}
@@ -245,12 +259,21 @@ class Flow:
     async def _break_off(
         self, exchange: Exchange, caller: Caller, dialect: Inbound, error: GatewayError
     ) -> None:
-        """Ends an answer that began, in words where its format has any for that."""
+        """Ends an answer that began, or could have, in words where its format has any for that."""
         if dialect.breaks:
             caller.break_off()
             return
-        assert exchange.ask is not None
-        encoder = exchange.encoder or dialect.encoder(exchange.head, exchange.ask)
+        ask = exchange.ask
+        assert ask is not None
+        if not ask.stream:
+            bill = Bill(Usage(), None, told(exchange) if ask.told else None)
+            cut = Finished(0, "length", None)
+            answer = dialect.encode_answer([cut], exchange.head, ask, bill)
+            await caller.answer(200, _headers(exchange, dialect, answer), answer.body)
+            return
+        if not caller.started:
+            await caller.start(200, stream_head(exchange, dialect))
+        encoder = exchange.encoder or dialect.encoder(exchange.head, ask)
         await caller.finish(encoder.encode_failure(error))
 
     def stop(self) -> None:
@@ -262,3 +285,14 @@ class Flow:
     async def close(self, *, within_s: float = 0.0) -> None:
         """Waits so long for the drains that are left, then ends them; nothing new comes."""
         await self._drains.close(within_s)
+
+
+def _ends(exchange: Exchange, dialect: Inbound, error: GatewayError) -> bool:
+    """Whether it is no error to this format, but the end of an answer by its length."""
+    return exchange.admitted and error.error_type in dialect.ends
+
+
+def _headers(exchange: Exchange, dialect: Inbound, answer: Encoded) -> dict[str, str]:
+    assert exchange.ask is not None
+    own = {"Content-Type": dialect.media_type(exchange.ask), "X-Generation-Id": exchange.id}
+    return {**own, **exchange.server_headers, **answer.headers}

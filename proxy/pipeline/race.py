@@ -64,7 +64,8 @@ class Race:
         self._won: _Lane | None = None
         self._hedge_at = math.inf
         # How long a whole answer usually takes is not known: only those of streams are learned.
-        self._hedged = not (exchange.snapshot.hedge and exchange.ask.stream)
+        self._paced = exchange.ask.stream and not exchange.ask.at_once
+        self._hedged = not (exchange.snapshot.hedge and self._paced)
         self._dropped: list[Attempt] = []  # given up though they may have worked, and be paid for
         self._detached: Attempt | None = None
 
@@ -111,8 +112,9 @@ class Race:
             ring=self._ring,
             clock=self._clock,
         )
-        limit_s = self._pool.first_content_limit_s(id_of(endpoint), attempt.first_token_s)
-        attempt.first_token_s = min(limit_s, attempt.first_token_s)
+        if self._paced:
+            limit_s = self._pool.first_content_limit_s(id_of(endpoint), attempt.first_token_s)
+            attempt.first_token_s = min(limit_s, attempt.first_token_s)
         after_s = None if self._hedged else self._pool.hedge_after_s(id_of(endpoint))
         self._hedge_at = math.inf if after_s is None else attempt.began_at + after_s
         return attempt

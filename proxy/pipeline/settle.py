@@ -13,7 +13,7 @@ from proxy.accounts.ledger import Settlement
 from proxy.dialects.chat.request import TOKENS_MAX
 from proxy.money import cost_of
 from proxy.pipeline.admit import account_of
-from proxy.pipeline.bounds import prompt_bound
+from proxy.pipeline.bounds import prompt_bound, within
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard, with_units
 from proxy.wire.events import (
@@ -32,9 +32,6 @@ BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIUM = 1000
 _NO_USAGE = Usage()
-_BOUNDED = (
-    "prompt_tokens", "completion_tokens", "images", "search_units", "characters", "audio_ms"
-)  # fmt: skip
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
 MORE_PROMPT_TOKENS = 65_536  # than the prompt's bytes: the most in recorded traffic is 22,399
 MORE_TOKENS = 8192  # than the answer's bytes: the most in recorded traffic is 2,528
@@ -60,7 +57,7 @@ def reckon(exchange: Exchange) -> int:
     if exchange.usage is None and (delivered or _good(exchange)):
         exchange.usage = estimate(exchange)
     if exchange.usage is not None:
-        exchange.usage = with_units(exchange.usage, exchange.ask)
+        exchange.usage = used(exchange, exchange.usage)
     owed = 0
     if exchange.usage is not None and pricing is not None:
         cost = cost_of(exchange.usage, pricing, margin)
@@ -116,7 +113,7 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
     endpoint, hold = exchange.endpoint, exchange.hold
     if hold is None or exchange.content_at is None or endpoint is None or endpoint.pricing is None:
         return None
-    usage = with_units(exchange.usage or estimate(exchange), exchange.ask)
+    usage = used(exchange, exchange.usage or estimate(exchange))
     cost = cost_of(plausible(exchange, usage), endpoint.pricing, exchange.snapshot.margin)
     charge = min(cost.charge_nano, hold.amount_nano)
     row = replace(
@@ -137,6 +134,19 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
         pots=hold.pots,
         free=exchange.free,
     )
+
+
+def used(exchange: Exchange, usage: Usage) -> Usage:
+    """`usage`; of what is no conversation, no count by which it would cost nothing is one."""
+    ask, usage = exchange.ask, with_units(usage, exchange.ask)
+    pricing = exchange.endpoint.pricing if exchange.endpoint else None
+    if ask is None or ask.likely is None or pricing is None:
+        return usage
+    if pricing.search_unit and not usage.search_units:
+        usage = replace(usage, search_units=ask.likely.search_units)
+    nothing = cost_of(_NO_USAGE, pricing)
+    guess = usage if cost_of(usage, pricing) != nothing else estimate(exchange)
+    return usage if cost_of(guess, pricing) == nothing else guess
 
 
 def plausible(exchange: Exchange, usage: Usage) -> Usage:
@@ -162,14 +172,6 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
         prompt_tokens=min(usage.prompt_tokens, prompt_max),
         completion_tokens=min(usage.completion_tokens, completion_max),
     )
-
-
-def within(usage: Usage, most: Usage) -> Usage:
-    """`usage`, no count of it above that of `most`; parts of tokens are bounded by their whole."""
-    over = {
-        name: getattr(most, name) for name in _BOUNDED if getattr(usage, name) > getattr(most, name)
-    }
-    return replace(usage, **over) if over else usage
 
 
 def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:

@@ -23,7 +23,9 @@ def id_of(endpoint: Endpoint) -> EndpointId:
 
 
 class Visit:
-    """One endpoint and its ticket. `hedge` says that it races another one."""
+    """One endpoint and its ticket. `hedge` says that it races another one, `aside` that nothing
+    follows for others: who does not count prompts, or not so many of them, may answer them.
+    """
 
     def __init__(
         self,
@@ -35,10 +37,12 @@ class Visit:
         ticket: Ticket,
         now: float,
         hedge: bool,
+        aside: bool,
     ) -> None:
         self.model = model
         self.endpoint = endpoint
         self.hedge = hedge
+        self._aside = aside
         self._pool = pool
         self._signing = signing
         self._ticket = ticket
@@ -48,7 +52,7 @@ class Visit:
 
     def next_key(self, error: GatewayError, now: float) -> bool:
         """Whether `error` is the fault of a key and there is another one: `credential` is it."""
-        if not self._blame(error, now):
+        if self._aside or not self._blame(error, now):
             return False
         credential = next(self._keys, None)
         if credential is None:
@@ -73,13 +77,17 @@ class Visit:
     def succeed(self, now: float, tokens: int) -> None:
         """It answered well."""
         self._signing.accepted(self.endpoint.provider.slug, self.credential.number)
-        self._pool.end(self._ticket, Outcome.GOOD, now, tokens=tokens)
+        outcome = Outcome.ABANDONED if self._aside else Outcome.GOOD
+        self._pool.end(self._ticket, outcome, now, tokens=tokens)
 
     def fail(self, error: GatewayError, now: float) -> None:
         """It ended with `error`. That all keys are refused is the endpoint's failure; that one of
         them must wait is not, where another one is ready; where none is, the endpoint waits for the
         first of them.
         """
+        if self._aside:
+            self.abandon(now)
+            return
         self._blame(error, now)
         outcome, slug = outcome_of(error), self.endpoint.provider.slug
         pause_s = retry_after_s(error)
@@ -116,7 +124,8 @@ class Visits:
         self._rest = list(exchange.plan.attempts)
         self._passed: list[_Passed] = []
         self._useless: set[str] = set()
-        self._whole = not exchange.ask.stream
+        self._whole = exchange.ask.at_once or not exchange.ask.stream
+        self._aside = exchange.ask.task == "count"
         self._begun = False
 
     def more_of(self, model: Model) -> bool:
@@ -197,6 +206,7 @@ class Visits:
             ticket=ticket,
             now=self._clock(),
             hedge=hedge,
+            aside=self._aside,
         )
 
 

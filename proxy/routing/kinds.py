@@ -42,6 +42,17 @@ _INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
     "speech": ("text",),
     "transcription": ("audio",),
 }
+PATHS: Final[Mapping[Task, str]] = {
+    "chat": "/chat/completions",
+    "completion": "/completions",
+    "embeddings": "/embeddings",
+    "rerank": "/rerank",
+    "image": "/images",
+    "speech": "/audio/speech",
+    "transcription": "/audio/transcriptions",
+}
+"""Where callers ask for it, below `/api/v1`: a path of each, which may have several."""
+
 _COMPLETION_ONLY: Final[frozenset[Task]] = frozenset(("completion",))
 
 

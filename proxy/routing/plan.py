@@ -7,6 +7,7 @@ import msgspec
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.health import Pool
+from proxy.routing.kinds import PATHS
 from proxy.routing.ranking import rank
 from proxy.wire.record import Candidate
 from proxy.wire.request import Task
@@ -72,7 +73,7 @@ def plan(
             attempts.append((model, endpoint))
             candidates.append(_candidate(endpoint, word, price_nano))
     if not attempts:
-        raise _nobody(models, excluded, task)
+        raise _nobody(models, excluded)
     return Plan(tuple(attempts), (*candidates, *excluded))
 
 
@@ -89,11 +90,11 @@ def _excluded(
     return f"{_LACKS}{', '.join(lacking)}" if lacking else None
 
 
-def _nobody(models: Sequence[Model], excluded: Sequence[Candidate], task: Task) -> GatewayError:
+def _nobody(models: Sequence[Model], excluded: Sequence[Candidate]) -> GatewayError:
     wanted = ", ".join(model.id for model in models)
     if excluded and all((one.excluded or "").startswith(_UNFIT) for one in excluded):
-        message = f"{wanted} can not be asked for this: its kind of request is another ({task})"
-        return GatewayError("wrong_endpoint", message)
+        message = ", ".join(f"{model.id} {_asked_at(model)}" for model in models)
+        return GatewayError("wrong_endpoint", f"Not a path for this model: {message}")
     if any((one.excluded or "").startswith(_LACKS) for one in excluded):
         return GatewayError(
             "no_endpoint", "No endpoints found that can handle the requested parameters."
@@ -102,6 +103,13 @@ def _nobody(models: Sequence[Model], excluded: Sequence[Candidate], task: Task) 
         message = f"No price is configured for {wanted}: credits can not pay for it"
         return GatewayError("no_price", message)
     return GatewayError("no_provider", f"No provider serves {wanted}")
+
+
+def _asked_at(model: Model) -> str:
+    """Where its endpoints can be asked, for people."""
+    tasks = frozenset[Task]().union(*(endpoint.tasks for endpoint in model.endpoints))
+    paths = [f"/api/v1{path}" for task, path in PATHS.items() if task in tasks]
+    return f"is asked at {' or '.join(paths)}" if paths else "can not be asked here at all"
 
 
 def _candidate(

@@ -23,7 +23,6 @@ from proxy.simulation.visitors import Visitors
 from proxy.stores.ledger import SqlLedger
 
 WALL: Final = 1_750_000_000.0
-REAP_S: Final = 60.0
 REST_S: Final = 60.0
 CLOSE_S: Final = 30.0
 LINGER_S: Final = 3.0  # of a good answer whose provider does not end it

@@ -27,6 +27,7 @@ _PER_MILLION: Final[Mapping[str, str]] = {
     "cache_write_1h_mtok": "input_cache_write_1h",
     "input_audio_mtok": "audio",
     "input_image_mtok": "image_token",
+    "input_video_mtok": "video_token",
     "output_audio_mtok": "audio_output",
     "output_image_mtok": "image_output",
     "output_reasoning_mtok": "internal_reasoning",

@@ -41,8 +41,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     no price; `upstream_nano` the same without the margin; `house_nano` what the house bears: what
     the hold did not cover, and losers of a race. `held_nano` is the largest hold it had,
     `waited_ms` how long it waited for credit or a limit. `recovered` marks what was settled after
-    its process died. `task` and `words` are the request's; images made, search units, characters and
-    milliseconds of audio are what is not counted in tokens.
+    its process died. `task` and `words` are the request's; images made, search units, characters
+    and milliseconds of audio are what is not counted in tokens.
     """
 
     id: str

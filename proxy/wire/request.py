@@ -39,14 +39,15 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     `body` is what travels on to a provider in the caller's own order: every field that is not the
     gateway's, known to us or not. `choices` is how many answers are asked for (`n`). `text_bytes`
     is the size of all that is not media; no prompt of it has more tokens. `wide_prompt` is how many
-    tokens its files and videos may be, which are many where a model reads them whole. `betas` are the caller's
-    `x-anthropic-beta` marks. `required` are the parameters without which an endpoint is none.
+    tokens its files and videos may be, which are many where a model reads them whole. `betas` are
+    the caller's `x-anthropic-beta` marks. `required` are the parameters without which an endpoint
+    is none.
 
     Of a task that is no conversation `body` has the fields of OpenRouter's own API for it, and
     `most` is what it can use at most; `likely` what it uses where the provider counts nothing, with
-    the units that the gateway counts itself. `native` is the request in the `words` of its caller, for a
-    provider that speaks the same; the fields that are the gateway's are taken out of it. `echo`
-    asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
+    the units that the gateway counts itself. `native` is the request in the `words` of its caller,
+    for a provider that speaks the same; the fields that are the gateway's are taken out of it.
+    `echo` asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
     """
 
     models: tuple[str, ...]
@@ -69,6 +70,13 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     likely: Usage | None = None
     echo: bool = False
     told: bool = False
+
+    @property
+    def at_once(self) -> bool:
+        """Whether its answer is made in one piece, for which the wait is long; also where it is
+        streamed, as most providers do not.
+        """
+        return self.task in ("embeddings", "rerank", "image", "transcription")
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.asked import Common, decode, likely_tokens, size_bytes
+from proxy.dialects.asked import Common, decode, likely_tokens, size_bytes, unknown_bytes
 from proxy.errors import GatewayError
 
+CHATS = "only /chat/completions has it"
 TELLING = [(b"x-openrouter-metadata", b"enabled")]
 
 
@@ -40,6 +41,10 @@ def test_what_is_the_gateways_does_not_travel() -> None:
         ({"model": "m", "stream": True}, "stream: the answer to this comes whole"),
         ({"model": "m", "session_id": "s" * 257}, "session_id: at most 256 characters"),
         ({"model": "m", "provider": {"zdr": True}}, "provider.zdr: not supported yet"),
+        ({"model": "m", "messages": [{"content": "long"}]}, f"messages: {CHATS}"),
+        ({"model": "m", "messages": True}, f"messages: {CHATS}"),
+        ({"model": "m", "tools": ["x"]}, f"tools: {CHATS}"),
+        ({"model": "m", "functions": {}}, f"functions: {CHATS}"),
     ],
     ids=str,
 )
@@ -47,6 +52,19 @@ def test_what_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(GatewayError) as caught:
         assert read(**fields)[1].names
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("tier", ["priority", 5, {"a": 1}])
+def test_a_dearer_tier_is_not_asked_for(tier: object) -> None:
+    assert read(model="m", service_tier=tier)[0] == {}
+    assert read(model="m", service_tier="flex")[0] == {"service_tier": "flex"}
+
+
+def test_what_nobody_knows_may_be_read_all_the_same() -> None:
+    """A provider may have another name for what is to be read, and counts it."""
+    travelling, known = read(model="m", user="u" * 99, texts=["a" * 1000], n=5, flag=True, none="")
+    assert 1000 < unknown_bytes(travelling, known) < 1010
+    assert unknown_bytes({"user": "u"}, known) == 0
 
 
 def test_text_has_no_more_tokens_than_bytes() -> None:

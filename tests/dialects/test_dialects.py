@@ -1,11 +1,12 @@
 """Which dialect a request goes out in, and that every one of the table can be configured."""
 
+import re
 from typing import Any, get_args
 
 import pytest
 from msgspec.structs import replace
 
-from proxy.dialects import OUTBOUND, expressible, outbound, tasks_of
+from proxy.dialects import OUTBOUND, counts, expressible, outbound, tasks_of
 from proxy.dialects.asking import Target
 from proxy.dialects.providing import VERTEX_CLAUDE
 from proxy.errors import GatewayError
@@ -145,6 +146,40 @@ def test_claude_on_vertex_has_its_own_words_too() -> None:
     vertex = provider("vertex")
     assert outbound(vertex, "claude-9", asked) is (VERTEX_CLAUDE.same or VERTEX_CLAUDE)
     assert outbound(vertex, "g-9", asked) is OUTBOUND["vertex"]
+
+
+@pytest.mark.parametrize("dialect", [*OUTBOUND, "claude on vertex"])
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"mcp_servers": [{"name": "n"}]}, "`mcp_servers`"),
+        ({"container": "c"}, "`container`"),
+        ({"inference_geo": "us"}, "`inference_geo`"),
+        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "a tool of type bash_20250124"),
+        ({"mcp_servers": [], "tools": [{"type": "function", "function": {"name": "f"}}]}, None),
+    ],
+)
+def test_what_only_claude_has_words_for_is_refused_by_others(
+    dialect: str, fields: dict[str, Any], refused: str | None
+) -> None:
+    """When the request is written: the endpoints before and behind it may be asked."""
+    body = {"messages": [{"role": "user", "content": "x"}], **fields}
+    asked = replace(ask(), words="messages", body=body)
+    claude = dialect == "claude on vertex"
+    target = Target(provider("vertex" if claude else dialect), "claude-9" if claude else "m-9")
+    row = outbound(target.provider, target.model, asked)
+    if refused is None or row.words == "messages":
+        assert row.encode_request(asked, target).body
+        return
+    with pytest.raises(GatewayError, match=re.escape(refused)) as raised:
+        row.encode_request(asked, target)
+    assert raised.value.kind == "provider_unfit"
+
+
+def test_who_counts() -> None:
+    counting = {dialect for dialect in OUTBOUND if counts(provider(dialect), "m")}
+    assert counting == {"anthropic", "bedrock", "gemini", "vertex"}
+    assert not counts(replace(provider("anthropic"), tasks=()), "m")
 
 
 def test_what_a_provider_does_not_do_is_refused_by_it() -> None:

@@ -2,11 +2,12 @@
 
 from typing import get_args
 
+import orjson
 import pytest
 
 from proxy.dialects import outbound, tasks_of
 from proxy.dialects.forms import Outbound
-from proxy.dialects.tasks import TASKS
+from proxy.dialects.tasks import TASKS, answering
 from proxy.errors import GatewayError
 from proxy.providers import DIALECTS, Provider, Quirks
 from proxy.wire.request import Ask, Task
@@ -22,6 +23,41 @@ def provider(dialect: str, tasks: tuple[Task, ...] | None = None) -> Provider:
 
 def asks(task: Task) -> Ask:
     return Ask(models=("a/b",), body={}, task=task)
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "good"),
+    [
+        ("embeddings", {"data": [{"embedding": [1]}, {"embedding": [2]}]}, True),
+        ("embeddings", {"data": [{"embedding": [1], "index": 1}, {"embedding": [2], "index": 0}]},
+         True),
+        ("embeddings", {"data": [{"embedding": [1]}]}, False),
+        ("embeddings", {"data": [{"embedding": [1], "index": 0}] * 2}, False),
+        ("embeddings", {"data": [{"embedding": [1]}, {"embedding": [2], "index": 9}]}, False),
+        ("embeddings", {"data": [{"embedding": [1]}] * 3}, False),
+        ("embeddings", {"error": {"message": "no"}}, True),
+        ("rerank", {"results": [{"index": 1, "score": 0.5}]}, True),
+        ("rerank", {"results": [{"index": 2, "score": 0.5}]}, False),
+        ("rerank", {"results": []}, False),
+        ("rerank", {"error": {"message": "no"}}, True),
+    ],
+)  # fmt: skip
+def test_an_answer_to_something_else_is_none(task: Task, said: object, good: bool) -> None:
+    body = {"input": ["a", "b"], "documents": ["a", "b"]}
+    row = TASKS["openai", task]
+    checked = answering(row, Ask(models=("m",), body=body, task=task))
+    assert checked.path is row.path
+    if good:
+        assert checked.decode_answer(orjson.dumps(said), Quirks())
+    else:
+        with pytest.raises(GatewayError) as told:
+            checked.decode_answer(orjson.dumps(said), Quirks())
+        assert told.value.kind == "provider_malformed"
+
+
+def test_other_answers_are_taken_as_they_are() -> None:
+    row = TASKS["openai", "image"]
+    assert answering(row, asks("image")) is row
 
 
 def test_every_row_is_of_a_dialect_and_a_task() -> None:

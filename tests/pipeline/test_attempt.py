@@ -13,6 +13,7 @@ from proxy.pipeline import outlet, reading
 from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.wire.events import Finished, Reasoning, Text, Usage
+from proxy.wire.request import Task
 from tests.plain import ASK, BILL, HIDING
 from tests.stage import DONE, GOOD, SSE, USAGE, chunk, endpoint, model, snapshot, whole
 
@@ -39,7 +40,13 @@ class Tried:
     """An attempt with its surroundings; `now` is the clock, at first 100."""
 
     def __init__(
-        self, *, stream: bool = True, choices: int = 1, hide: bool = False, **timeouts: float
+        self,
+        *,
+        stream: bool = True,
+        choices: int = 1,
+        hide: bool = False,
+        task: Task = "chat",
+        **timeouts: float,
     ) -> None:
         self.now = 100.0
         self.rung = 0
@@ -50,7 +57,7 @@ class Tried:
             started_at=100.0,
             snapshot=snapshot(keys={"p0": [SECRET]}),
         )
-        ask = replace(HIDING if hide else ASK, choices=choices)
+        ask = replace(HIDING if hide else ASK, choices=choices, task=task)
         self.exchange.ask = ask
         self.exchange.endpoint, self.exchange.model = served, model("test/one", served)
         self.sent = Sent()
@@ -453,6 +460,13 @@ def test_the_deadline_of_a_whole_answer() -> None:
     assert tried.attempt.deadline() == (160.0, "the whole answer")
     tried.attempt.data(chunk(finish="stop"))
     assert tried.attempt.deadline() == (102.0, "usage")
+
+
+def test_what_is_made_in_one_piece_may_begin_late() -> None:
+    tried = Tried(task="image", **CLOCKS)
+    assert tried.attempt.deadline() == (160.0, "the whole answer")
+    tried.hear(chunk("a"))
+    assert tried.attempt.deadline() == (105.0, "the next piece of the answer")
 
 
 def test_what_expires() -> None:

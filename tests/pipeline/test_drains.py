@@ -13,7 +13,7 @@ from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
 from proxy.pipeline.drains import DRAIN_S, Drains, owed, part
 from proxy.pipeline.exchange import Exchange
 from proxy.upstream.transport import Call
-from proxy.wire.request import Ask
+from proxy.wire.request import Ask, Task
 from tests.clock import play
 from tests.scripted import served
 from tests.stage import (
@@ -36,13 +36,15 @@ FINISH = chunk(finish="stop", usage=USAGE)
 class Left:
     """An attempt whose caller has gone, and when it was settled; times are since it began."""
 
-    def __init__(self, script: Script, *, stream: bool = True, **endpoint: Any) -> None:
+    def __init__(
+        self, script: Script, *, stream: bool = True, task: Task = "chat", **endpoint: Any
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.began_at = self.loop.time()
         self.exchange = Exchange(
             id="gen-1", created_at=1.0, started_at=self.began_at, snapshot=snapshot()
         )
-        self.exchange.ask = Ask(models=("m",), body={"messages": []}, stream=stream)
+        self.exchange.ask = Ask(models=("m",), body={"messages": []}, stream=stream, task=task)
         self.endpoint = served(**endpoint)
         self.model = model("test/one", self.endpoint)
         head = self.exchange.head_of(self.model, self.endpoint)
@@ -272,6 +274,8 @@ def _try(act: Callable[[Left], object], **more: Any) -> Left:
         ({"stops": True}, False),
         ({"price": None}, False),
         ({"price": "0"}, False),
+        ({"stream": False, "task": "image", "stops": True}, True),
+        ({"stream": False, "task": "image", "stops": True, "local": True}, False),
     ],
 )
 def test_who_is_owed(more: dict[str, Any], expected: bool) -> None:
@@ -286,6 +290,28 @@ def test_nothing_is_owed_to_who_is_not_at_work() -> None:
         return owed(Left([]).attempt)
 
     assert not play(before_content())
+
+    async def of_an_image() -> bool:
+        return owed(Left([], task="image").attempt)
+
+    assert play(of_an_image())
+
+
+@pytest.mark.parametrize(("task", "heard"), [("image", True), ("chat", False)])
+def test_what_is_made_in_one_piece_is_waited_for_longer(task: Task, heard: bool) -> None:
+    """However large it is: an image has megabytes, and its provider is paid for it."""
+    body = whole() + b" " * (2 * module.DRAIN_BYTES_MAX)
+
+    async def story(at: float) -> Left:
+        script: Script = [(1.0, JSON_HEAD), (1.0 + at, body), (2.0 + at, END)]
+        left, drains = Left(script, stream=False, task=task), Drains()
+        drains.take(left.attempt, left.settle)
+        await drains.close(1000.0)
+        return left
+
+    for at in (2.0, module.AT_ONCE_S - 3):
+        ((_, _, said),) = play(story(at)).settled
+        assert bool(said) == heard
 
 
 def test_only_a_complete_answer_may_end_by_itself() -> None:

@@ -10,12 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.errors import GatewayError
-from proxy.pipeline.errands import SPARE_S
+from proxy.pipeline.errands import SPARE_S, Errands
+from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.provision import Provisioner
 from proxy.routing.catalogue import Endpoint
 from proxy.upstream.egress import Egress, Fetched
 from proxy.upstream.pdf import Reader
 from proxy.upstream.signing import PREPARE_S, Signing
+from proxy.wire.events import Usage
+from proxy.wire.request import Ask
 from tests.clock import play
 from tests.stage import (
     DONE,
@@ -30,6 +33,7 @@ from tests.stage import (
     Stage,
     chunk,
     endpoint,
+    snapshot,
 )
 from tests.stage import model as one_of
 
@@ -270,3 +274,25 @@ def test_estimated_usage_counts_the_text() -> None:
     _, stage = told(PAPER, text="x" * 4000, scripts=[script])
     assert stage.row.usage_estimated
     assert stage.row.prompt_tokens - plain.row.prompt_tokens == 1000
+
+
+def test_what_a_task_uses_at_most_grows_with_the_text() -> None:
+    """Files that are embedded become text, too, where their endpoint reads none."""
+    held: list[Ask] = []
+
+    class Anew:
+        async def hold_anew(self, exchange: Exchange) -> None:
+            assert exchange.ask is not None
+            held.append(exchange.ask)
+
+    async def story(most: Usage | None) -> None:
+        exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
+        exchange.ask = Ask(models=("m",), body={}, text_bytes=5, most=most)
+        errands = Errands(Anew(), lambda: 0.0)  # type: ignore[arg-type]
+        await errands._hold(exchange, 0)
+        await errands._hold(exchange, 1000)
+
+    play(story(Usage(prompt_tokens=7, images=1)))
+    play(story(None))
+    assert [one.text_bytes for one in held] == [1005, 1005]
+    assert [one.most for one in held] == [Usage(prompt_tokens=1007, images=1), None]

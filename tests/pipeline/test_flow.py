@@ -650,8 +650,18 @@ def _counting() -> Inbound:
     return _asking(task="count", stream=False)._replace(encode_answer=encode_answer)
 
 
-def test_a_prompt_that_nobody_counts_is_estimated_and_costs_nothing() -> None:
-    client, stage = _tell_in(_counting())
+@pytest.mark.parametrize("url", [None, "https://pictures.test/a.png"])
+def test_a_prompt_that_nobody_counts_is_estimated_and_costs_nothing(
+    url: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is asked, nobody failed, and nothing is fetched for it."""
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    said = {"messages": [{"role": "user", "content": [picture] if url else "hello"}]}
+    shown = _asking(task="count", stream=False, body=said, media_prompt=int(url is not None))
+    with caplog.at_level(logging.INFO):
+        client, stage = _tell_in(shown._replace(encode_answer=_counting().encode_answer))
+    assert not any(record.levelno > logging.INFO for record in caplog.records)
+    assert stage.books.tries == []
     assert client.status == 200
     assert client.headers["content-type"] == "application/json"
     said = orjson.loads(client.body)

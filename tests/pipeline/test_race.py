@@ -14,6 +14,7 @@ from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST
 from proxy.routing.health import Outcome
 from proxy.upstream.signing import Signing
 from proxy.upstream.tokens import Kept, Lent, TokenError
+from proxy.wire.request import Ask
 from tests.clock import play
 from tests.scripted import Carried, Told, carried, carry, served
 from tests.stage import (
@@ -103,6 +104,21 @@ def test_a_learned_deadline_waits_on_where_nobody_else_may_be_asked(others: str)
     assert told.pool.outcomes == [GOOD_P0]
     assert told.exchange.skips == ([(TWO, "out")] if others == "shut" else [])
     assert told.exchange.lost == []
+
+
+def test_what_is_made_in_one_piece_is_neither_hurried_nor_raced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Ask, "at_once", True)
+
+    def act(carried: Carried) -> None:
+        carried.pool.limits_s["p0"] = 3.0
+        carried.pool.hedges_s["p0"] = 2.0
+
+    late: Script = [(0.1, HEAD), (90, GOOD), (91, END)]
+    told = carry(late, endpoints=[ONE, TWO], hedge=True, act=act)
+    assert told.error is None
+    assert told.notes == [("p0", None, 0, False)]
 
 
 def test_the_configured_deadline_holds_all_the_same() -> None:

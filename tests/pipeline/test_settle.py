@@ -13,8 +13,9 @@ from proxy.accounts.ledger import account_pot
 from proxy.accounts.purse import Purse, open_hold
 from proxy.errors import GatewayError
 from proxy.money import Pricing, cost_of
+from proxy.pipeline.bounds import within
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.settle import estimate, outlook, reckon, said_bytes, settle, within
+from proxy.pipeline.settle import estimate, outlook, reckon, said_bytes, settle, used
 from proxy.routing.plan import Plan
 from proxy.wire.events import (
     Attachments,
@@ -450,3 +451,40 @@ def test_what_is_likely_is_estimated_as_far_as_it_is_possible(most: Usage, likel
     exchange.ask = replace(exchange.ask, task="speech", body={}, most=most, likely=likely)
     guess = estimate(exchange)
     assert guess == replace(within(likely, most), estimated=True)
+
+
+SPOKEN = Usage(prompt_tokens=8, completion_tokens=40, search_units=2, characters=30, audio_ms=5000)
+
+
+@pytest.mark.parametrize(
+    ("prices", "counted", "expected"),
+    [
+        # By the unit, of which the provider says nothing, or that it was none.
+        ({"search_unit": "0.1"}, {"prompt_tokens": 5}, {"prompt_tokens": 5, "search_units": 2}),
+        ({"search_unit": "0.1"}, {"search_units": 1}, {"search_units": 1}),
+        ({"audio_second": "0.1"}, {"completion_tokens": 5}, {"completion_tokens": 5}),
+        ({"character": "0.1"}, {}, {}),
+        # By tokens, of which it counts none.
+        ({"prompt": "0.1"}, {"audio_ms": 4000}, None),
+        ({"prompt": "0.1", "request": "0.5"}, {}, None),
+        ({"completion": "0.1"}, {"prompt_tokens": 5}, None),
+        ({"prompt": "0.1"}, {"prompt_tokens": 1}, {"prompt_tokens": 1}),
+        ({"output_image": "0.1"}, {"prompt_tokens": 1}, {"prompt_tokens": 1}),
+        ({}, {}, {}),
+    ],
+)
+def test_no_count_makes_what_is_sold_cost_nothing(
+    prices: dict[str, str], counted: dict[str, int], expected: dict[str, int] | None
+) -> None:
+    exchange = _exchange()
+    assert exchange.ask is not None
+    exchange.ask = replace(
+        exchange.ask, task="speech", body={}, most=replace(SPOKEN, prompt_tokens=99), likely=SPOKEN
+    )
+    pricing = msgspec.convert({"prompt": "0", "completion": "0"} | prices, Pricing)
+    exchange.endpoint = replace(endpoint("p0"), pricing=pricing)
+    own = Usage(characters=SPOKEN.characters, audio_ms=SPOKEN.audio_ms)
+    usage = replace(SPOKEN, estimated=True) if expected is None else replace(own, **expected)
+    assert used(exchange, replace(Usage(), **counted)) == usage
+    exchange.endpoint = replace(exchange.endpoint, pricing=None)
+    assert used(exchange, replace(Usage(), **counted)) == replace(own, **counted)

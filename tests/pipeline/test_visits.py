@@ -11,7 +11,7 @@ from proxy.pipeline.visits import Visit, Visits, id_of, retry_after_s
 from proxy.routing.health import FULL, EndpointId, Outcome, Pool, Rules, Ticket
 from proxy.routing.plan import Plan
 from proxy.upstream.signing import Signing
-from proxy.wire.request import Ask
+from proxy.wire.request import Ask, Task
 from tests.scripted import ScriptedPool
 from tests.stage import Client, Stage, endpoint, model, snapshot, tell
 
@@ -26,7 +26,7 @@ CUT = GatewayError("provider_cut", "no")
 class Asked:
     """The visits of one exchange at a clock of their own."""
 
-    def __init__(self, *, stream: bool = True, keys: Any = KEYS) -> None:
+    def __init__(self, *, stream: bool = True, keys: Any = KEYS, task: Task = "chat") -> None:
         self.pool = ScriptedPool()
         self.signing = Signing(keys)
         exchange = self.exchange = Exchange(
@@ -35,7 +35,7 @@ class Asked:
             started_at=1.0,
             snapshot=snapshot()._replace(signing=self.signing),
         )
-        exchange.ask = Ask(models=("m",), body={}, stream=stream)
+        exchange.ask = Ask(models=("m",), body={}, stream=stream, task=task)
         pairs = [(one, served) for one in (ONE, TWO) for served in one.endpoints]
         exchange.plan = Plan(tuple(pairs))
         self.visits = Visits(exchange, self.pool, lambda: 5.0)
@@ -281,6 +281,20 @@ def test_without_keys_a_refusal_is_the_endpoints_failure() -> None:
     assert not visit.next_key(REFUSED, 5.0)
     visit.fail(REFUSED, 5.0)
     assert asked.pool.outcomes == [("p0", Outcome.FAILED)]
+
+
+@pytest.mark.parametrize("error", [CUT, LIMITED, REFUSED, None])
+def test_nothing_follows_from_a_count(error: GatewayError | None) -> None:
+    """Providers limit counting for itself, and not every one who answers has it."""
+    asked = Asked(task="count")
+    visit = asked.next()
+    if error is None:
+        visit.succeed(5.0, 0)
+    else:
+        assert not visit.next_key(error, 5.0)
+        visit.fail(error, 5.0)
+    assert asked.pool.outcomes == [("p0", Outcome.ABANDONED)]
+    assert {one.number for one in asked.signing.credentials("p0", 5.0)} == {0, 1}
 
 
 def test_the_first_content_is_told() -> None:

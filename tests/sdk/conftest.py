@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.running import Running, weir
+from tests.sdk.dialects import DIALECTS
 from tests.sdk.script import fixtures, oddities
 from tests.sdk.upstreams import KINDS, Spoken, Upstream, install, node, reach_aimock, start_fake
 from tests.sdk.world import config
@@ -63,3 +65,37 @@ async def gateway(
     server = getattr(request, "param", "weir")
     async with weir(tmp_path, config(tmp_path, upstream), server) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def who_asks_whom(request: pytest.FixtureRequest) -> None:
+    """What the table at the end counts: a test's caller, and the provider that it is before."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if "upstream" not in params:
+        return
+    named = params.get("caller") or params.get("agent")
+    kind, dialect = params["upstream"], "openai"
+    if isinstance(kind, Spoken):
+        kind, dialect = kind
+    caller = named or request.node.path.stem.removeprefix("test_")
+    request.node.user_properties.append(("asks", (caller, dialect, kind)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests went well, of each caller before each dialect: the simulated one / aimock."""
+    counts = Counter(
+        tuple(asks)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, asks in report.user_properties
+        if name == "asks"
+    )
+    if not counts:
+        return
+    terminalreporter.section("callers before providers: " + " / ".join(KINDS))
+    columns = "".join(f"{dialect:>11}" for dialect in DIALECTS)
+    terminalreporter.write_line(f"{'':16}{columns}")
+    for caller in sorted({caller for caller, _, _ in counts}):
+        cells = (
+            "/".join(str(counts[caller, dialect, kind]) for kind in KINDS) for dialect in DIALECTS
+        )
+        terminalreporter.write_line(f"{caller:16}" + "".join(f"{cell:>11}" for cell in cells))

@@ -94,7 +94,7 @@ def read_chat(path: str, body: JSONObject) -> Asked:
             for one in messages
             for call in one.get("tool_calls") or ()
         ],
-        results=[part["text"] for role, part in parts if role == "tool"],
+        results=[part["text"] for role, part in parts if role == "tool" and "text" in part],
         images=[part["image_url"]["url"] for _, part in parts if "image_url" in part],
         schema=format_.get("schema", format_) if format_ else None,
         thoughts=sum(part.get("type") == "thinking" for _, part in parts),
@@ -139,6 +139,7 @@ def read_anthropic(path: str, body: JSONObject) -> Asked:
         results=[
             part["text"]
             for _, part in _parts([{"role": "", **result} for result in results], "content")
+            if "text" in part
         ],
         images=[
             one["url"] if one["type"] == "url" else _data(one["media_type"], one["data"])
@@ -185,7 +186,7 @@ def read_bedrock(path: str, body: JSONObject) -> Asked:
         max_tokens=body.get("inferenceConfig", {}).get("maxTokens"),
         turns=_turns((role, "toolResult" in part) for role, part in parts),
         calls=[(call["toolUseId"], call["name"]) for call in calls],
-        results=[part["text"] for result in results for part in result["content"]],
+        results=[part["text"] for one in results for part in one["content"] if "text" in part],
         images=[_data(f"image/{one['format']}", one["source"]["bytes"]) for one in images],
         schema=json.loads(format_["structure"]["jsonSchema"]["schema"]) if format_ else None,
         thoughts=sum("reasoningContent" in part for _, part in parts),

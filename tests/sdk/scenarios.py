@@ -189,7 +189,7 @@ async def cut_head_rescued(world: World, stream: bool) -> None:
 
 
 async def caller_at_fault(world: World, stream: bool) -> None:
-    failure = await world.client.fail(ask(model="test/too-long"), stream=stream)
+    failure = await world.client.fail(ask(model="test/refused"), stream=stream)
     assert (failure.name, failure.status) == (world.client.errors[400], 400)
     assert len(await world.upstream.bodies()) == 1
 

@@ -32,6 +32,7 @@ SCENARIO = Scenario(
         Rule(model="weir/*slow", tokens_per_s=20.0),
         # Slow enough that what came before the cut is with the caller when it comes.
         Rule(model="fault/cut", fault="cut", events=10, tokens_per_s=50),
+        Rule(model="fault/refused", fault="status", status=400),
     )
 )
 
@@ -84,6 +85,7 @@ def fixtures() -> list[JSONObject]:
             error(400, "The context is too long.", "context_length_exceeded"),
             model="fault/too-long",
         ),
+        fixture(error(400, "That is no request.", "invalid_value"), model="fault/refused"),
         fixture(error(401, "Incorrect API key.", "invalid_api_key"), model="fault/bad-key"),
         fixture(
             {"content": TEXT},

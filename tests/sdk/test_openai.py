@@ -50,7 +50,7 @@ def failure(error: openai.APIError, said: str) -> Failure:
 
 
 def options(base_url: str, key: str, *, max_retries: int = 0) -> JSONObject:
-    return {"base_url": base_url, "api_key": key, "max_retries": max_retries, "timeout": 20}
+    return {"base_url": base_url, "api_key": key, "max_retries": max_retries, "timeout": 60}
 
 
 class Common:

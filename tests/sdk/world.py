@@ -87,6 +87,7 @@ def config(folder: Path, upstream: Upstream) -> str:
         + model("limited", "fault/rate-limit", "fault/rate-limit")
         + model("rescued", "fault/rate-limit", lorem)
         + model("too-long", "fault/too-long", lorem)
+        + model("refused", "fault/refused", lorem)
         + model("bad-key", "fault/bad-key")
         + model("cut", "fault/cut", lorem)
         + model("cut-head", "fault/cut-head")

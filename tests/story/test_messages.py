@@ -129,6 +129,33 @@ def test_an_answer_ends_where_the_money_does() -> None:
     balanced(stage, row.cost_nano)
 
 
+def test_a_call_ends_where_the_money_does() -> None:
+    """What came of its arguments is no whole object, and the reason says why."""
+    use = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    begin = said(START, {"type": "content_block_start", "content_block": use})
+    piece = {"type": "input_json_delta", "partial_json": '{"a": "' + "x" * 300}
+    more = said({"type": "content_block_delta", "delta": piece})
+    pieces: Script = [(0.3 + n / 100, more) for n in range(100)]
+    script: Script = [(0.1, HEAD), (0.2, begin), *pieces, (5.0, CLOSE), (5.1, END)]
+    client, stage = tell(script, credit_nano=2_000_000_000)
+    *_, delta, stop = (orjson.loads(data) for _, data in frames(client.body))
+    assert [name for name, _ in frames(client.body)][-3] == "content_block_stop"
+    assert (delta["delta"]["stop_reason"], stop) == ("max_tokens", {"type": "message_stop"})
+    assert stage.row.cost_nano
+    assert delta["usage"]["cost"] == stage.row.cost_nano / 1e9
+    balanced(stage, stage.row.cost_nano)
+
+
+def test_a_provider_that_ends_without_a_reason() -> None:
+    """Its end mark is taken for one, and it is told in order."""
+    last = LAST | {"delta": {"stop_reason": None, "stop_sequence": None}}
+    close = said({"type": "content_block_stop"}, last, {"type": "message_stop"})
+    client, stage = tell([(0.1, HEAD), (0.2, OPEN + text("hello") + close), (0.3, END)])
+    assert put_together(client.body, strict=True)["stop_reason"] == "end_turn"
+    assert orjson.loads(frames(client.body)[-2][1])["usage"]["cost"] == 0.02
+    balanced(stage, 20_000_000)
+
+
 @pytest.mark.parametrize(
     ("kind", "type_"),
     [("provider_cut", "api_error"), ("provider_timeout", "timeout_error")],

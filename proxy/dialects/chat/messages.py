@@ -170,9 +170,9 @@ def _reasoning(message: _Message) -> str:
     of use to nobody else.
     """
     details = message.get("reasoning_details")
-    formats = {one.get("format") for one in objects(details)}
+    plain = all(one.get("format") in (None, "unknown") for one in objects(details))
     said = message.get("reasoning") or message.get("reasoning_content")
-    return said if isinstance(said, str) and formats <= {None, "unknown"} else ""
+    return said if isinstance(said, str) and plain else ""
 
 
 def _call(call: _Message, quirks: Quirks) -> _Message:

@@ -141,7 +141,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
     Raises GatewayError `invalid_request` for all that is not one, however deep, wide or broken.
     """
-    if _too_many(body):
+    if too_many(body):
         raise GatewayError("invalid_request", "The body has too many values.")
     try:
         fields = msgspec.json.decode(body)
@@ -156,8 +156,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _too_many(body: bytes) -> bool:
-    """Whether `body` has more values than VALUES_MAX, told from the bytes that part them."""
+def too_many(body: bytes) -> bool:
+    """Whether JSON has more values than VALUES_MAX, told from the bytes that part them."""
     if len(body) <= VALUES_MAX:
         return False
     if body.count(b",") + body.count(b"[") + body.count(b"{") <= VALUES_MAX:

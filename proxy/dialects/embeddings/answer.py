@@ -12,6 +12,7 @@ from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.stream import encode_usage
 from proxy.dialects.embeddings.vectors import floats, packed
 from proxy.dialects.forms import Bill
+from proxy.errors import GatewayError
 from proxy.wire.events import Event, Produced
 from proxy.wire.request import Ask, Head
 
@@ -36,6 +37,16 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     if bill.routing is not None:
         answer["openrouter_metadata"] = bill.routing
     return Encoded(orjson.dumps(answer))
+
+
+def check(events: Iterable[Event], ask: Ask) -> None:
+    """Raises GatewayError `provider_malformed` where not every input has one vector: whoever pairs
+    them by their places would take one for another's.
+    """
+    places = sorted(event.value["index"] for event in events if isinstance(event, Produced))
+    inputs = ask.body.get("messages") or ask.body["input"]
+    if places and places != list(range(len(inputs))):
+        raise GatewayError("provider_malformed", "The provider's vectors are not of these inputs.")
 
 
 def _usage(bill: Bill) -> dict[str, Any]:

@@ -5,6 +5,7 @@ it, `messages` stand in its place, one for each input, in the form of a chat: th
 attachments are fetched and inlined. Contract: `createEmbeddings` in OpenRouter's API description.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ from proxy.dialects.asked import (
     decode,
     likely_tokens,
     size_bytes,
+    unknown_bytes,
 )
 from proxy.dialects.attached import mend
 from proxy.dialects.chat.fields import wants_routing
@@ -49,6 +51,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         raise GatewayError(
             "invalid_request", f"dimensions: must be between 1 and {_DIMENSIONS_MAX}"
         )
+    more = unknown_bytes(travelling, known)
     inputs = _inputs(travelling.pop("input", None))
     contents = [one for one in inputs if isinstance(one, dict)]
     media = _media(contents)
@@ -59,7 +62,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         travelling["input"] = inputs
     text_bytes = sum(map(_text_bytes, inputs))
     tokens = sum(len(one) for one in inputs if isinstance(one, list))
-    heard = sum(part["type"] == "input_audio" for part in media)
+    kinds = Counter(part["type"] for part in media)
+    heard = kinds["input_audio"]
     room = TOKENS_PER_MEDIUM_MAX * len(media) + TOKENS_PER_INPUT_MAX * len(inputs)
     return Ask(
         models=known.names,
@@ -70,7 +74,12 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         text_bytes=text_bytes + BYTES_PER_TOKEN * tokens,
         task="embeddings",
         told=wants_routing(headers),
-        most=Usage(prompt_tokens=text_bytes + tokens + room),
+        most=Usage(
+            prompt_tokens=text_bytes + tokens + room + more,
+            prompt_audio_tokens=TOKENS_PER_MEDIUM_MAX * (heard + kinds["video_url"]),
+            prompt_image_tokens=TOKENS_PER_MEDIUM_MAX * (len(media) - heard),
+            prompt_video_tokens=TOKENS_PER_MEDIUM_MAX * kinds["video_url"],
+        ),
         likely=Usage(prompt_tokens=likely_tokens(text_bytes, len(media)) + tokens),
     )
 

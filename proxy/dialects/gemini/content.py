@@ -23,7 +23,7 @@ _OPENING: Final = {"role": "user", "parts": [{"text": "."}]}
 _MIMES = {
     "image": "image/png", "audio": "audio/mpeg", "video": "video/mp4", "file": "application/pdf",
 }  # fmt: skip
-_MEDIA = ("image_url", "video_url", "input_video", "input_audio", "file")
+_WORDS = ("text", "refusal", "thinking")  # parts that may say nothing
 
 Content = dict[str, Any]
 
@@ -100,10 +100,10 @@ class _Turns:
             media = media_of(part)
             if media is not None:
                 parts.append(self._media(media))
-            elif part.get("type") in _MEDIA:
-                raise inexpressible(self._target.provider, "an attachment that can not be read")
             elif isinstance(part.get("text"), str):
                 parts.append({"text": part["text"]})
+            elif part.get("type") not in _WORDS:
+                raise inexpressible(self._target.provider, "a part that can not be read")
         return parts
 
     def _media(self, media: Media) -> Part:

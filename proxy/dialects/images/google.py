@@ -12,7 +12,14 @@ from msgspec.structs import replace
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
 from proxy.dialects.gemini import request as gemini
 from proxy.dialects.gemini.events import Reader
-from proxy.dialects.images.made import drawn, finished, image_of, refused, without_image
+from proxy.dialects.images.made import (
+    drawn,
+    finished,
+    image_of,
+    refused,
+    with_tokens,
+    without_image,
+)
 from proxy.dialects.images.sent import media_in, options_in, prompt_in
 from proxy.dialects.images.shape import ratio_of, shape_in, tier_of
 from proxy.dialects.parts import media_of
@@ -177,7 +184,8 @@ def _of_parts(answer: dict[str, Any]) -> list[Event]:
                 told = event.native or ""
     if images:
         count = len(images)
-        counted = replace(usage, images=count) if usage else drawn(count, _TOKENS)
+        guessed = drawn(count, _TOKENS)
+        counted = with_tokens(replace(usage, images=count), guessed) if usage else guessed
         return [begun, *finished(images, counted)]
     return [without_image(said) if told is None else refused(told)]
 

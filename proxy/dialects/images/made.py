@@ -7,6 +7,8 @@ for them; but who has seen one and hangs up pays for the image that was being ma
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from proxy.dialects.chat.errors import failure
 from proxy.dialects.counts import count, usable
 from proxy.dialects.faults import text_of, word_of
@@ -102,8 +104,26 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
     if not images:
         hidden = any(one.get("respect_moderation") is False for one in objects(answer.get("data")))
         return [refused(None) if hidden else without_image()]
-    usage = decode_usage(answer.get("usage"), len(images)) or _guessed(answer, len(images))
+    usage = _counted(answer, len(images))
     return [Started(upstream_id=string(answer.get("id"))), *finished(images, usage)]
+
+
+def _counted(said: dict[str, Any], images: int) -> Usage:
+    """The usage of these images, guessed as far as it was not counted."""
+    usage, guessed = decode_usage(said.get("usage"), images), _guessed(said, images)
+    return guessed if usage is None else with_tokens(usage, guessed)
+
+
+def with_tokens(usage: Usage, guessed: Usage) -> Usage:
+    """`usage` with the tokens of `guessed` where it has none of what was made."""
+    if usage.completion_tokens or not guessed.completion_tokens:
+        return usage
+    return replace(
+        usage,
+        completion_tokens=guessed.completion_tokens,
+        completion_image_tokens=guessed.completion_image_tokens,
+        estimated=True,
+    )
 
 
 def _guessed(said: dict[str, Any], images: int) -> Usage:
@@ -181,7 +201,9 @@ class Stream:
         if data is None:
             return
         if kind.endswith(".partial_image"):
-            told: dict[str, Any] = {key: said[key] for key in _TOLD if key in said}
+            told: dict[str, Any] = {
+                key: said[key] for key in _TOLD if isinstance(said.get(key), str | int)
+            }
             index = said.get("partial_image_index")
             told |= {"partial_image_index": index if isinstance(index, int) else 0}
             events.append(UsageReport(_guessed({"quality": "high"} | said, 1)))
@@ -189,5 +211,4 @@ class Stream:
         elif kind.endswith(".completed"):
             self._images += 1
             events.append(Attachments(0, "images", (image_of(data),)))
-            usage = decode_usage(said.get("usage"), self._images)
-            events.append(UsageReport(usage or _guessed(said, self._images)))
+            events.append(UsageReport(_counted(said, self._images)))

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from proxy.dialects.asked import likely_tokens
 from proxy.dialects.attached import mend
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
@@ -21,8 +22,8 @@ from proxy.dialects.chat.fields import (
     wants_routing,
 )
 from proxy.dialects.chat.request import decode_object
-from proxy.dialects.images.form import Field, boundary_in, decode_form
 from proxy.dialects.images.shape import Shape, shape_in
+from proxy.dialects.multipart import Field, decode_form, form_in
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
@@ -36,6 +37,9 @@ TOKENS_PER_REFERENCE_MAX: Final = 8192
 TOKENS_PER_IMAGE_MAX: Final = 8192
 """Of the completion: gpt-image-1 makes 6,240 of its largest and 100 of each partial image, its
 successor 7,024 of a square; Gemini 1,290, or 1,120, and what it thinks before."""
+
+TOKENS_PER_IMAGE: Final = 1584
+"""The same as it usually is: gpt-image-1, its largest of middle quality."""
 
 TOKENS_PER_LARGE_MAX: Final = 16_384
 """The same from two million pixels on: gpt-image-2 makes 12,329 of 3584x2048, Gemini 2,520."""
@@ -106,8 +110,8 @@ def decode_request(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> 
 def decode_edit(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Ask:
     """The same of `/images/edits`: a form with files in it, or JSON with their URLs."""
     headers = tuple(headers)
-    boundary = boundary_in(headers)
-    fields = decode_object(body) if boundary is None else _of_form(decode_form(body, boundary))
+    kind = form_in(headers)
+    fields = decode_object(body) if kind is None else _of_form(decode_form(body, kind))
     ask = _ask(fields, len(body), headers, edit=True)
     if not ask.media_prompt:
         raise GatewayError("invalid_request", "image: required")
@@ -147,6 +151,7 @@ def _ask(
         text_bytes=text_bytes,
         task="image",
         most=_most(known, shape, text_bytes, len(references) + bool(mask)),
+        likely=_likely(known, text_bytes, len(references) + bool(mask)),
         told=wants_routing(headers),
     )
 
@@ -161,7 +166,20 @@ def _most(known: _Fields, shape: Shape, text_bytes: int, references: int) -> Usa
     count = known.n or 1
     return Usage(
         prompt_tokens=text_bytes + TOKENS_PER_REFERENCE_MAX * references,
+        prompt_image_tokens=TOKENS_PER_REFERENCE_MAX * references,
         completion_tokens=tokens * count * (known.frame_count or 1),
+        images=count,
+    )
+
+
+def _likely(known: _Fields, text_bytes: int, references: int) -> Usage:
+    """The same as it usually is, for what is sold by tokens and counts none."""
+    count = known.n or 1
+    tokens = TOKENS_PER_IMAGE * count * (known.frame_count or 1)
+    return Usage(
+        prompt_tokens=likely_tokens(text_bytes, references),
+        completion_tokens=tokens,
+        completion_image_tokens=tokens,
         images=count,
     )
 

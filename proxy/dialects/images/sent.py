@@ -10,8 +10,8 @@ import re
 from typing import Any, Final
 
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible, segment
-from proxy.dialects.images.form import Field, encode_form
 from proxy.dialects.images.shape import pixels_of, ratio_of, shape_in, tier_of
+from proxy.dialects.multipart import Field, encode_form
 from proxy.dialects.parts import Media, media_of, text_in
 from proxy.providers import Quirks
 from proxy.wire.request import Ask

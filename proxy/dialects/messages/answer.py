@@ -22,14 +22,18 @@ _GROWING: Final = {
 
 def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> Encoded:
     """The body of a whole answer."""
-    events = list(events)
-    own = next((event for event in events if isinstance(event, Verbatim)), None)
-    if own is not None:
-        named = {"model": head.model, "provider": head.provider}
-        usage = mapping(own.said.get("usage")) | additions(bill)
-        return Encoded(to_json(own.said | named | {"usage": usage} | routed(bill)))
+    heard: list[Event] = []
+    for event in events:
+        if not isinstance(event, Verbatim):
+            heard.append(event)
+        elif event.name is not None:  # streamed, which nobody asked for
+            heard += event.events
+        else:
+            named = {"model": head.model, "provider": head.provider}
+            usage = mapping(event.said.get("usage")) | additions(bill)
+            return Encoded(to_json(event.said | named | {"usage": usage} | routed(bill)))
     speech = Speech(head, ask)
-    told = [one for event in events for one in speech.say(event)]
+    told = [one for event in heard for one in speech.say(event)]
     return Encoded(to_json(folded([*told, *speech.end(bill)])))
 
 

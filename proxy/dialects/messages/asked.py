@@ -30,13 +30,17 @@ USER_CHARS_MAX: Final = 64
 BYTES_PER_TOKEN: Final = 4  # of the whole request, which has its tools in it
 TOKENS_PER_MEDIUM: Final = 1000
 
+_CLAUDES: Final = ("mcp_servers", "container", "inference_geo")
+"""Of Anthropic's own fields, those whose silence would be a lie."""
+
+_CLAUDES_TOOL: Final = re.compile(r"[a-z_]{1,64}_\d{8}|mcp_toolset")
+
 _AS_THEY_ARE: Final = (
     "model", "max_tokens", "temperature", "top_p", "top_k", "stream", "provider", "plugins",
     "session_id", "trace", "route", "preset", "transforms", "debug", "stop_server_tools_when",
-    "cache_control", "mcp_servers", "container", "inference_geo",
+    "cache_control", *_CLAUDES,
 )  # fmt: skip
-"""Fields that a chat has by the same name. Of Anthropic's own, those whose silence would be a lie:
-who can not be told of them refuses."""
+"""Fields that a chat has by the same name."""
 
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
@@ -150,6 +154,18 @@ def decode_count(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> As
     media = TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
     likely = Usage(prompt_tokens=-(-ask.text_bytes // BYTES_PER_TOKEN) + media)
     return replace(ask, task="count", stream=False, most=Usage(), likely=likely)
+
+
+def claudes_own(ask: Ask) -> str | None:
+    """What a caller of this format asks for that nobody else has words for, and whose silence would
+    be a lie; None where it is nothing.
+    """
+    for name in _CLAUDES:
+        if ask.body.get(name):
+            return f"`{name}`"
+    types = (str(tool.get("type")) for tool in objects(ask.body.get("tools")))
+    own = next((type_ for type_ in types if _CLAUDES_TOOL.fullmatch(type_)), None)
+    return None if own is None else f"a tool of type {own}"
 
 
 def _renamed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

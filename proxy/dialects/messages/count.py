@@ -89,6 +89,7 @@ def encode_vertex(ask: Ask, target: Target) -> Encoded:
     version: dict[str, Any] = {"anthropic_version": request.VERTEX_VERSION}
     if ask.betas:
         version["anthropic_beta"] = list(ask.betas)
+    said.pop("cache_control", None)
     return Encoded(encode_json(version | said))
 
 

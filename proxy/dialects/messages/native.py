@@ -7,6 +7,7 @@ endpoint's price says, are taken out; what is not known travels on.
 from typing import Any, Final
 
 from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.messages.blocks import Block
 from proxy.dialects.messages.models import claude_of
 from proxy.dialects.messages.request import USER_CHARS_MAX, VERSION, VERTEX_VERSION
 from proxy.wire.request import Ask
@@ -45,11 +46,26 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 
 
 def encode_vertex(ask: Ask, target: Target) -> Encoded:
-    """The same for a Claude on Vertex AI; the path names the model."""
+    """The same for a Claude on Vertex AI; the path names the model. It places no caching mark by
+    itself: that of the whole request stands on its last block.
+    """
     version: dict[str, Any] = {"anthropic_version": VERTEX_VERSION}
     if ask.betas:
         version["anthropic_beta"] = list(ask.betas)
-    return Encoded(encode_json({**version, **_body(ask, target)}))
+    body = _body(ask, target)
+    if mark := body.pop("cache_control", None):
+        body["messages"] = _marked(body["messages"], mark)
+    return Encoded(encode_json({**version, **body}))
+
+
+def _marked(messages: list[Block], mark: object) -> list[Block]:
+    *earlier, last = messages
+    content = last["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if not blocks:
+        return messages
+    blocks = [*blocks[:-1], {"cache_control": mark, **blocks[-1]}]
+    return [*earlier, {**last, "content": blocks}]
 
 
 def _body(ask: Ask, target: Target) -> dict[str, Any]:

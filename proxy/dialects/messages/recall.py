@@ -174,6 +174,9 @@ def _answer(blocks: list[Block], path: str) -> Block:
         if type_ == "text":
             if string(block.get("text")):
                 texts.append(block)
+        elif type_ == "compaction":  # all that is left of what was said before it
+            if text := string(block.get("content")):
+                texts.append({"text": text})
         elif type_ == "tool_use":
             calls.append(_call(block, f"{path}[{number}]"))
         elif type_ in USES:

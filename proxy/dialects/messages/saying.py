@@ -283,10 +283,11 @@ class Speech:
                 last.waiting.append({"type": "citations_delta", "citation": cited})
 
     def _stop(self) -> str:
-        """Why it ended, in Anthropic's words: the provider's own where they are those."""
+        """Why it ended: in the provider's words, where they are Anthropic's and tell of calls."""
         finished = self._finished
         if finished is not None and finished.native in _NATIVE:
-            return str(finished.native)
+            done = self._calls and finished.native == "end_turn"
+            return "tool_use" if done else str(finished.native)
         reason = finished.reason if finished else "stop"
         if reason == "stop" and (self._calls or self._refused):
             return "tool_use" if self._calls else "refusal"

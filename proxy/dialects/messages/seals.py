@@ -6,7 +6,6 @@ a redacted block where it has no text, behind the mark that OpenRouter uses for 
 """
 
 import base64
-import binascii
 from typing import Any, Final
 
 import orjson
@@ -32,6 +31,6 @@ def unsealed(signature: object) -> dict[str, Any] | None:
         return None
     try:
         text = base64.b64decode(signature[len(_MARK) :], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # of what is no base64, or no text
         return None
     return parsed(text)

@@ -15,7 +15,7 @@ from proxy.dialects.messages.saying import STOPS, Speech, routed
 from proxy.dialects.messages.tally import additions, encode_usage
 from proxy.dialects.values import mapping, string
 from proxy.errors import GatewayError
-from proxy.wire.events import Event, Finished, Verbatim
+from proxy.wire.events import Event, Finished, Started, Verbatim
 from proxy.wire.request import Ask, Head
 
 ORDER: Final = {
@@ -29,6 +29,9 @@ ORDER: Final = {
 }
 """Which event may follow which: the state before it, its type, the state after it. A `ping` may
 come anywhere and changes nothing; an `error` ends it all."""
+
+_ORDERED: Final = frozenset(type_ for _, type_ in ORDER)
+_AFTER_A_BLOCK: Final = ("content_block_start", "message_delta", "message_stop")
 
 UNNAMED: Final = "message"  # what a frame without a name is called (`wire/frames.py`)
 
@@ -82,17 +85,40 @@ class Encoder:
     def _pass(self, event: Verbatim) -> bytes:
         self._own = True
         said, type_ = event.said, string(event.said.get("type")) or ""
-        self._state = ORDER.get((self._state, type_), self._state)
-        if self._held or any(isinstance(one, Finished) for one in event.events):
+        before = self._write(self._missing(type_))
+        if type_ in _ORDERED and not self._follows(type_):
+            return before
+        ends = type_ == "message_stop" or any(isinstance(one, Finished) for one in event.events)
+        if self._held or ends:
             self._held.append(event)
-            return b""
+            return before
         if type_ == "content_block_start":
             self._index = said.get("index", 0)
         elif type_ == "message_start":
             named = {"model": self._head.model, "provider": self._head.provider}
             message = mapping(said.get("message")) | named
             return _framed(type_, to_json(said | {"message": message}))
-        return _framed(_name(event), event.data)
+        return before + _framed(_name(event), event.data)
+
+    def _missing(self, type_: str) -> Iterable[Block]:
+        """What a server left out before such an event; clients wait for the end of every block."""
+        if self._state == "" and type_ in _AFTER_A_BLOCK:
+            return self._speech.say(Started())
+        return [self._close()] if self._state == "within" and type_ in _AFTER_A_BLOCK else ()
+
+    def _follows(self, type_: str) -> bool:
+        """Whether it may come now: what is told twice, or behind the stop reason, is nobody's.
+
+        Raises GatewayError `provider_malformed` for words without a block.
+        """
+        after = ORDER.get((self._state, type_))
+        if after is None and type_ == "content_block_delta" and self._state in ("", "between"):
+            raise GatewayError("provider_malformed", "The events of the answer have no order.")
+        self._state = after or self._state
+        return after is not None
+
+    def _close(self) -> Block:
+        return {"type": "content_block_stop", "index": self._index}
 
     def _finish(self, bill: Bill) -> bytes:
         """The held end; the last event with a usage gets what the bill has more."""
@@ -113,7 +139,7 @@ class Encoder:
     def _cut(self, finished: Finished, bill: Bill) -> Iterable[Block]:
         """The end of an answer whose provider did not end it, or was not let to."""
         if self._state == "within":
-            yield {"type": "content_block_stop", "index": self._index}
+            yield self._close()
         stop = STOPS.get(finished.reason, "end_turn")
         delta = {"container": None, "stop_details": None, "stop_reason": stop}
         usage = encode_usage(bill.usage, None) | additions(bill)

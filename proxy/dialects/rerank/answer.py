@@ -11,6 +11,7 @@ import orjson
 from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.stream import encode_usage
 from proxy.dialects.forms import Bill
+from proxy.errors import GatewayError
 from proxy.wire.events import Event, Produced
 from proxy.wire.request import Ask, Head
 
@@ -34,6 +35,17 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     if bill.routing is not None:
         answer["openrouter_metadata"] = bill.routing
     return Encoded(orjson.dumps(answer))
+
+
+def check(events: Iterable[Event], ask: Ask) -> None:
+    """Raises GatewayError `provider_malformed` where it ranks nothing, or what was not sent."""
+    for event in events:
+        if isinstance(event, Produced):
+            places, documents = {one["index"] for one in event.value}, len(ask.body["documents"])
+            if not places or max(places) >= documents:
+                raise GatewayError(
+                    "provider_malformed", "The provider's ranking is not of these documents."
+                )
 
 
 def _document(said: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from proxy.dialects.asked import (
     decode,
     likely_tokens,
     size_bytes,
+    unknown_bytes,
 )
 from proxy.dialects.attached import mend
 from proxy.dialects.chat.fields import wants_routing
@@ -51,6 +52,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         raise GatewayError("invalid_request", "documents: a list is required, not an empty one")
     if known.top_n is not None and known.top_n < 1:
         raise GatewayError("invalid_request", "top_n: must be at least 1")
+    more = unknown_bytes(travelling, known) * len(known.documents)
     texts = [_text(one, f"documents[{n}]") for n, one in enumerate(known.documents)]
     images = _images(known.documents)
     if images:
@@ -67,7 +69,11 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         text_bytes=text_bytes,  # each document is read beside the query
         task="rerank",
         told=wants_routing(headers),
-        most=Usage(prompt_tokens=text_bytes + room, search_units=search_units(query, sizes)),
+        most=Usage(
+            prompt_tokens=text_bytes + room + more,
+            prompt_image_tokens=TOKENS_PER_MEDIUM_MAX * media,
+            search_units=search_units(query, sizes),
+        ),
         likely=Usage(
             prompt_tokens=likely_tokens(text_bytes, media),
             search_units=search_units(likely_tokens(query), [*map(likely_tokens, sizes)]),

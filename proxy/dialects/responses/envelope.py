@@ -2,7 +2,9 @@
 
 Contract, section 2.4: a request that is refused gets `{error {code, message}, metadata}`, an answer
 that failed is a response of status `failed` with `error` and `error_type`. The codes are those of
-OpenRouter's page "Responses: error handling", which are OpenAI's.
+OpenRouter's page "Responses: error handling", which are OpenAI's; there are so few that most of
+what is no fault of the prompt is a `server_error`. (OpenRouter's openapi.yaml has the status for a
+code; what it sends is the word.)
 """
 
 from typing import Any, Final
@@ -12,11 +14,15 @@ import orjson
 from proxy.errors import GatewayError
 
 CUT: Final = frozenset(("context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded"))
-"""Types of errors that end an answer which began as `incomplete`, not as `failed` (contract, 2.4).
-"""
+"""Types of errors that are no errors here, but make the answer `incomplete` (contract, 2.4)."""
 
 _CODES: Final = {
+    "authentication": "server_error",
+    "content_policy_violation": "image_content_policy_violation",
+    "payment_required": "server_error",
+    "permission_denied": "server_error",
     "rate_limit_exceeded": "rate_limit_exceeded",
+    "timeout": "server_error",
     "invalid_image": "invalid_image",
     "image_download_failed": "failed_to_download_image",
 }

@@ -6,7 +6,7 @@ again on the next turn becomes an item once more.
 
 from typing import Any, Final
 
-from proxy.dialects.values import json_text, mapping, parsed
+from proxy.dialects.values import json_text, mapping, parsed, string
 
 OPENAI: Final = "openai-responses-v1"
 """The `format` of reasoning that OpenAI encrypted; recorded at OpenRouter."""
@@ -54,7 +54,7 @@ def server_item(detail: dict[str, Any], images: list[str]) -> dict[str, Any] | N
     """The item that `server_call` made `detail` of; None for one that can not be sent back.
     `images` are the message's as base64: each generated one takes its own from the front.
     """
-    name = detail.get("tool_name")
+    name = string(detail.get("tool_name"))
     if name not in _CALLS | _OTHERS:
         return None
     item: dict[str, Any] = {"type": f"{name}_call" if name in _CALLS else name}

@@ -7,8 +7,9 @@ which are no functions (shells, patches, computers) are told as calls of functio
 
 from typing import Any, Final
 
+from proxy.dialects.chat.request import too_many
 from proxy.dialects.responses.items import OPENAI, images_of, server_call
-from proxy.dialects.responses.sealing import details_of
+from proxy.dialects.responses.sealing import details_of, seals_in
 from proxy.dialects.responses.tools import spaced, wrapped
 from proxy.dialects.values import json_text, string
 from proxy.errors import GatewayError
@@ -59,6 +60,8 @@ class Recall:
         if isinstance(said, str):
             self._add({"role": "user", "content": said}, 0)
             return
+        if too_many(seals_in(said)):
+            raise refuse("input", "too many values in its sealed reasoning")
         for place, item in enumerate(said):
             if not isinstance(item, dict):
                 raise refuse(f"input[{place}]", "expected an object")
@@ -118,7 +121,7 @@ class Recall:
         """The assistant's message that is under way, or a new one."""
         if self._answer is None:
             parts: Json = {"content": [], "tool_calls": [], "images": [], "reasoning_details": []}
-            self._answer = {"role": "assistant", **parts, "refusal": "", "reasoning": ""}
+            self._answer = {"role": "assistant", **parts, "refusal": [], "reasoning": ""}
             self._add(self._answer, place)
         return self._answer
 
@@ -141,6 +144,7 @@ class Recall:
             self.places.pop()
             return
         content = answer["content"]
+        answer["refusal"] = "".join(answer["refusal"])
         answer["reasoning"] = "".join(map(_thought, answer["reasoning_details"]))
         bare = len(content) == 1 and content[0].keys() == {"type", "text"}
         answer["content"] = content[0]["text"] if bare else content or None
@@ -157,7 +161,7 @@ def _say(answer: Json, part: object, where: str) -> None:
     """A part of what the assistant said."""
     match part:
         case {"type": "refusal", "refusal": str() as refusal}:
-            answer["refusal"] += refusal
+            answer["refusal"].append(refusal)
         case {"type": "output_text" | "input_text" | "text", "text": str() as text}:
             if text:
                 answer["content"].append({"type": "text", "text": text, **_marks(part)})

@@ -122,6 +122,7 @@ class Record:
 
     def __init__(self) -> None:
         self.items: dict[int, Item] = {}
+        self.next = 0  # the place that nothing stands at, nor after
 
     def output(self, status: str) -> list[Json]:
         """The items in their order; those that are not done have that status."""
@@ -137,6 +138,7 @@ class Record:
         type_ = event.get("type")
         if type_ in ("response.output_item.added", "response.output_item.done"):
             item = self.items[place] = Item(dict(mapping(event.get("item"))))
+            self.next = max(self.next, place + 1)
             item.done = type_.endswith("done")
         elif place in self.items:
             self._hear_piece(str(type_), event, self.items[place])

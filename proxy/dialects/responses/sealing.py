@@ -10,6 +10,7 @@ are understood where a conversation began elsewhere.
 """
 
 import base64
+import contextlib
 from typing import Any, Final
 
 import orjson
@@ -36,10 +37,27 @@ def sealed(details: list[dict[str, Any]]) -> str:
 def unsealed(content: str) -> list[dict[str, Any]]:
     """The details in what `sealed` made. Raises ValueError for what is broken."""
     try:
-        said = orjson.loads(base64.urlsafe_b64decode(content.removeprefix(SEAL)))
+        said = orjson.loads(_inside(content))
     except ValueError:
         raise ValueError("the sealed reasoning is broken") from None
     return objects(said)
+
+
+def seals_in(items: list[Any]) -> bytes:
+    """What stands in all seals of a conversation, as far as they are whole: what is in them has not
+    been counted with the body that they came in.
+    """
+    found = (item.get("encrypted_content") for item in objects(items))
+    texts = []
+    for content in found:
+        if isinstance(content, str) and content.startswith(SEAL):
+            with contextlib.suppress(ValueError):  # told when it is its turn
+                texts.append(_inside(content))
+    return b"".join(texts)
+
+
+def _inside(content: str) -> bytes:
+    return base64.urlsafe_b64decode(content.removeprefix(SEAL))
 
 
 def grow(details: list[dict[str, Any]], detail: dict[str, Any]) -> None:

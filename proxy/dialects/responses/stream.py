@@ -33,6 +33,7 @@ from proxy.wire.events import (
     Started,
     Text,
     ToolCall,
+    Usage,
     Verbatim,
     is_content,
 )
@@ -54,6 +55,7 @@ class Encoder:
         self._spaces = namespaces(ask)
         self._teller = Teller(head.id)
         self._held: list[Verbatim] = []
+        self._before: int | None = None  # how many events of ours stood before the provider's own
         self._response: Json | None = None
         self._tier: str | None = None
         self._reason = "stop"
@@ -77,7 +79,7 @@ class Encoder:
             response = self.whole(bill)
             self._teller.tell(f"response.{response['status']}", response=response)
         for event in self._held:
-            said = event.said
+            said = self._numbered(event.said)
             if (response_ := self._own(said)) is not None:
                 said = said | {"response": answer.with_bill(response_, bill)}
             self._teller.send(str(event.name), encode_json(said))
@@ -90,22 +92,22 @@ class Encoder:
         response = self._begun()
         items = self._teller.record.items
         output = [items[place].said for place in sorted(items) if items[place].done]
-        ending = envelope.ending(error)
-        self._teller.tell(
-            f"response.{ending['status']}", response=response | {"output": output} | ending
-        )
+        response = response | {"output": output} | envelope.ending(error)
+        if response["status"] == "incomplete":  # which nobody is charged for
+            response = answer.with_bill(response, Bill(Usage()))
+        self._teller.tell(f"response.{response['status']}", response=response)
         return self._teller.sent() + DONE
 
     def whole(self, bill: Bill) -> Json:
         """Ends all that is open; the response as it is then."""
-        response, teller = self._begun(), self._teller
+        response, teller, calls = self._begun(), self._teller, set(self._calls.values())
         completed = answer.status_of(self._reason) == "completed"
         status = "completed" if completed else "incomplete"
         teller.close(status)
         for place, item in sorted(teller.record.items.items()):
             if place in self._wrapped:
                 teller.grow("input", unwrapped("".join(self._wrapped[place])), place)
-            elif completed and place in self._calls.values() and item.empty:
+            elif completed and place in calls and item.empty:
                 teller.grow("arguments", "{}", place)  # many clients decode it unseen
             teller.tell_all(teller.record.end_item(place, status))
         if self._tier is not None:
@@ -126,18 +128,30 @@ class Encoder:
         """An event as it came, unless a response object stands in it. The last one waits for what
         the answer cost, with all that follows it.
         """
-        teller, number = self._teller, event.said.get("sequence_number")
+        teller = self._teller
         teller.named = name != "message"
-        teller.sequence = (number if isinstance(number, int) else teller.sequence) + 1
+        if self._before is None:
+            self._before = teller.sequence
         if self._held or any(isinstance(one, Finished) for one in event.events):
             self._held.append(event)
             return
-        data = event.data
-        if (response := self._own(event.said)) is not None:
+        said, data = self._numbered(event.said), event.data
+        if (response := self._own(said)) is not None:
             self._response = response
-            data = encode_json(event.said | {"response": response})
-        teller.record.hear(event.said)
+            said = said | {"response": response}
+        if said is not event.said:
+            data = encode_json(said)
+        number = said.get("sequence_number")
+        teller.sequence = (number if isinstance(number, int) else teller.sequence) + 1
+        teller.record.hear(said)
         teller.send(name, data)
+
+    def _numbered(self, said: Json) -> Json:
+        """An event, its number counted on from our own before it."""
+        number = said.get("sequence_number")
+        if not self._before or not isinstance(number, int):
+            return said
+        return said | {"sequence_number": number + self._before}
 
     def _own(self, said: Json) -> Json | None:
         """The response object in an event, as ours."""
@@ -154,8 +168,9 @@ class Encoder:
         match event:
             case Started():
                 self._tier = event.service_tier
-            case Finished():
+            case Finished():  # by us, whatever the provider would have said
                 self._reason = event.reason
+                self._held.clear()
             case Echo():
                 self._teller.tell("response.debug", debug={"echo_upstream_body": event.body})
             case Text():

@@ -55,11 +55,7 @@ class Teller:
 
     def id(self, prefix: str) -> str:
         """An id for the next item."""
-        return f"{prefix}_tmp_{self._tail}{self._next}"
-
-    @property
-    def _next(self) -> int:
-        return max(self.record.items, default=-1) + 1
+        return f"{prefix}_tmp_{self._tail}{self.record.next}"
 
     @property
     def growing(self) -> Item | None:
@@ -68,7 +64,7 @@ class Teller:
 
     def add(self, item: Json) -> int:
         """Begins an item beside the one that grows; the place it has."""
-        place = self._next
+        place = self.record.next
         self.tell("response.output_item.added", output_index=place, item=item)
         return place
 

@@ -7,6 +7,7 @@ answer (`audio_data`) and its events.
 import base64
 import binascii
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -23,6 +24,12 @@ from proxy.wire.events import Ended, Event, Failed, Finished, Sound, Usage, Usag
 
 _TELLING_BYTES: Final = 64
 """Of an answer, before it is believed: no sound that anybody hears is shorter."""
+
+
+_PAGE: Final = re.compile(rb"(?i)\s*(?:<!doctype|<html|<\?xml)")
+_OBJECT: Final = re.compile(rb'\s*\{\s*"')
+_UNWRITTEN: Final = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""What is in any sound before long, and in no text."""
 
 
 class Bytes:
@@ -54,7 +61,7 @@ class Bytes:
 
     def _begin(self, data: bytes) -> bytes:
         self._first = None
-        if data.lstrip().lower().startswith((b"<!doctype", b"<html", b'{"error"')):
+        if _PAGE.match(data) or (_OBJECT.match(data) and not _UNWRITTEN.search(data)):
             raise _no_sound()
         return data
 
@@ -74,8 +81,10 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
     failed = failure(said)
     if failed is not None:
         return [failed]
-    usage = _usage(said)
-    return [_sound(said), *usage, Finished(0, "stop", None), Ended()]
+    sound, usage = _sound(said), _usage(said)
+    if not sound.data:
+        raise _no_sound()
+    return [sound, *usage, Finished(0, "stop", None), Ended()]
 
 
 def _read(said: dict[str, Any], events: list[Event]) -> None:

@@ -6,7 +6,7 @@ Contract: `createAudioSpeech` in OpenRouter's API description, "Create speech" i
 import re
 from typing import Any, Final, Literal
 
-from proxy.dialects.asked import Common, size_bytes
+from proxy.dialects.asked import Common, size_bytes, unknown_bytes
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
 from proxy.dialects.audio import decode, split
 from proxy.dialects.chat.fields import wants_routing
@@ -65,7 +65,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     speed = 1.0 if known.speed is None else known.speed
     if not SPEED_MIN <= speed <= SPEED_MAX:
         raise GatewayError("invalid_request", f"speed: must be between {SPEED_MIN} and {SPEED_MAX}")
-    said_bytes = size_bytes(known.input)
+    said_bytes, more = size_bytes(known.input), unknown_bytes(travelling, known)
     text_bytes = said_bytes + size_bytes(known.instructions or "")
     most = int(said_bytes * TOKENS_PER_BYTE_MAX / min(speed, 1.0)) + SOUND_TOKENS_MORE
     likely = int(said_bytes * TOKENS_PER_BYTE / speed)
@@ -78,7 +78,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         task="speech",
         told=wants_routing(headers),
         most=Usage(
-            prompt_tokens=text_bytes + PROMPT_TOKENS_MORE,
+            prompt_tokens=text_bytes + more + PROMPT_TOKENS_MORE,
             completion_tokens=most,
             characters=len(known.input),
         ),

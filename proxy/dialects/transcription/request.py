@@ -6,21 +6,19 @@ OpenAI's. Names of files stay here: a provider is told the kind of a recording, 
 
 import base64
 import binascii
+import math
 import re
+from contextlib import suppress
 from typing import Any, Final, Literal
 
-import orjson
-
-from proxy.dialects.asked import Common, size_bytes
-from proxy.dialects.asking import Encoded, Target
+from proxy.dialects.asked import Common, size_bytes, unknown_bytes
+from proxy.dialects.asking import Encoded, Target, encode_json
 from proxy.dialects.audio import decode, split
 from proxy.dialects.chat.fields import wants_routing
 from proxy.dialects.chat.request import decode_object
 from proxy.dialects.forms import Headers
-from proxy.dialects.images.form import Field, encode_form
-from proxy.dialects.transcription.form import decode_form, is_form
+from proxy.dialects.multipart import Field, decode_form, encode_form, form_in
 from proxy.dialects.transcription.length import Length
-from proxy.dialects.values import parsed
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
@@ -68,18 +66,18 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     Raises GatewayError `invalid_request`, `not_supported` or `body_too_large`, each naming the
     field.
     """
-    told = next((value for name, value in headers if name == b"content-type"), b"")
-    kind = told.decode("latin-1")
-    if is_form(kind):
-        fields, recording, ending = _of_form(decode_form(body, kind))
-    else:
+    kind = form_in(headers)
+    if kind is None:
         fields = decode_object(body)
         recording, ending = _of_json(fields.pop("input_audio", None))
+    else:
+        fields, recording, ending = _of_form(decode_form(body, kind))
     travelling, known = decode(fields, headers, _Fields)
     wish = known.response_format or "json"
     if known.stream and wish not in ("json", "text"):
         raise GatewayError("invalid_request", "response_format: a stream has text alone")
     lasts, text_bytes = Length(recording), size_bytes(known.prompt or "")
+    more = text_bytes + unknown_bytes(travelling, known)
     return Ask(
         models=known.names,
         body=travelling | {"response_format": wish, "file": recording, "kind": ending},
@@ -90,7 +88,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         task="transcription",
         told=wants_routing(headers),
         most=Usage(
-            prompt_tokens=_tokens(lasts.most_ms, PROMPT_TOKENS_PER_SECOND_MAX, text_bytes),
+            prompt_tokens=_tokens(lasts.most_ms, PROMPT_TOKENS_PER_SECOND_MAX, more),
+            prompt_audio_tokens=_tokens(lasts.most_ms, PROMPT_TOKENS_PER_SECOND_MAX),
             completion_tokens=_tokens(lasts.most_ms, TEXT_TOKENS_PER_SECOND_MAX),
             audio_ms=lasts.most_ms,
         ),
@@ -160,18 +159,18 @@ def _of_form(parts: list[Field]) -> tuple[dict[str, Any], bytes, str]:
 
 def _value(part: Field) -> Any:
     if part.name == "temperature":
-        try:
-            return float(part.text)
-        except ValueError:
-            raise GatewayError("invalid_request", "temperature: expected a number") from None
+        with suppress(ValueError):
+            if math.isfinite(value := float(part.text)):
+                return value
+        raise GatewayError("invalid_request", "temperature: expected a number")
     if part.name == "stream":
         if part.text.lower() not in _FLAGS:
             raise GatewayError("invalid_request", "stream: expected true or false")
         return _FLAGS[part.text.lower()]
     if part.name in ("provider", "trace"):
-        if (said := parsed(part.text)) is None:
-            raise GatewayError("invalid_request", f"{part.name}: expected an object in JSON")
-        return said
+        with suppress(GatewayError):
+            return decode_object(part.data)
+        raise GatewayError("invalid_request", f"{part.name}: expected an object in JSON")
     return part.text
 
 
@@ -207,4 +206,4 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 
 
 def _written(value: Any) -> bytes:
-    return value.encode() if isinstance(value, str) else orjson.dumps(value)
+    return value.encode() if isinstance(value, str) else encode_json(value)

@@ -3,7 +3,25 @@
 It stands apart from the house: it imports nothing of it, so that it can bear witness against it.
 """
 
-from proxy.upstream.fake.scenario import FAULTS, MODELS, Answer, Rule, Scenario, load_scenario
+from proxy.upstream.fake.scenario import (
+    FAULTS,
+    MODELS,
+    Answer,
+    Invocation,
+    Rule,
+    Scenario,
+    load_scenario,
+)
 from proxy.upstream.fake.server import Fake, fake
 
-__all__ = ["FAULTS", "MODELS", "Answer", "Fake", "Rule", "Scenario", "fake", "load_scenario"]
+__all__ = [
+    "FAULTS",
+    "MODELS",
+    "Answer",
+    "Fake",
+    "Invocation",
+    "Rule",
+    "Scenario",
+    "fake",
+    "load_scenario",
+]

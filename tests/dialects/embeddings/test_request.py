@@ -59,7 +59,7 @@ def test_the_most_that_it_can_use() -> None:
     assert tokens.likely == Usage(prompt_tokens=4)
     mixed = ask(input=[{"content": [text("abcde"), image(URL)]}])
     assert mixed.text_bytes == 5
-    assert mixed.most == Usage(prompt_tokens=5 + 4096 + 16)
+    assert mixed.most == Usage(prompt_tokens=5 + 4096 + 16, prompt_image_tokens=4096)
     assert mixed.likely == Usage(prompt_tokens=2 + 1000)
 
 

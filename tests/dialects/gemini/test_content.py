@@ -144,6 +144,7 @@ def test_vertex_wants_the_kind_of_every_file() -> None:
         {"type": "file", "file": {"file_id": "file-123"}},
         {"type": "image_url", "image_url": {"url": "data:image/png,plain"}},
         {"type": "image_url", "image_url": {}},
+        {"type": "odd"},
     ],
 )
 def test_what_can_not_be_carried_is_refused(part: Json) -> None:
@@ -152,8 +153,8 @@ def test_what_can_not_be_carried_is_refused(part: Json) -> None:
     assert caught.value.kind == "provider_unfit"
 
 
-def test_unknown_parts_are_left_out() -> None:
-    assert contents(user({"type": "odd"}, {"type": "text", "text": "Hi"})) == [TURN]
+def test_parts_that_say_nothing_are_left_out() -> None:
+    assert contents(user({"type": "refusal"}, {"type": "text", "text": "Hi"})) == [TURN]
 
 
 def test_results_stand_in_the_order_of_their_calls() -> None:

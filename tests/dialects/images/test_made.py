@@ -81,6 +81,40 @@ def test_images_of_gpt_image_are_never_free() -> None:
     assert last.usage.completion_tokens == 6240
 
 
+@pytest.mark.parametrize(
+    ("usage", "quality", "made", "estimated"),
+    [
+        ({"input_tokens": 5}, "low", 408, True),
+        ({"input_tokens": 5, "output_tokens": 0}, "low", 408, True),
+        ({"input_tokens": 5, "output_tokens": -7}, "low", 408, True),
+        ({"input_tokens": 5, "output_tokens": 9}, "low", 9, False),
+        ({"input_tokens": 5}, None, 0, False),  # it is not sold by them
+    ],
+)
+def test_an_image_is_made_of_tokens(
+    usage: dict[str, int], quality: str | None, made: int, estimated: bool
+) -> None:
+    more = {} if quality is None else {"quality": quality}
+    for report in (
+        whole(data=[{"b64_json": PNG}], usage=usage, **more)[2],
+        streamed(frame("completed", b64_json=PNG, usage=usage, **more), DONE)[1],
+    ):
+        assert report == UsageReport(
+            Usage(
+                prompt_tokens=5,
+                completion_tokens=made,
+                completion_image_tokens=made,
+                images=1,
+                estimated=estimated,
+            )
+        )
+
+
+def test_what_is_told_of_a_partial_image_is_plain() -> None:
+    events = streamed(frame("partial_image", b64_json=PNG, size={"a": []}, quality="low"))
+    assert events[1] == Produced(0, {"quality": "low", "partial_image_index": 0, "b64_json": PNG})
+
+
 def test_tokens_of_text_beside_an_image_are_none_of_the_image() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 30}
     told = {"output_tokens_details": {"image_tokens": 20}}

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.asking import Target
-from proxy.dialects.images.form import Field, encode_form
 from proxy.dialects.images.request import (
     _TAKEN,
     PINNED,
@@ -23,6 +22,7 @@ from proxy.dialects.images.request import (
     decode_edit,
     decode_request,
 )
+from proxy.dialects.multipart import Field, encode_form
 from proxy.dialects.tasks import TASKS
 from proxy.errors import GatewayError
 from proxy.providers import Provider

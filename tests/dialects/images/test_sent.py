@@ -8,8 +8,8 @@ import pytest
 
 from proxy.dialects.asking import Encoded, Target
 from proxy.dialects.images import sent
-from proxy.dialects.images.form import boundary_in, decode_form
 from proxy.dialects.images.request import decode_edit, decode_request
+from proxy.dialects.multipart import decode_form
 from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks, known
 from proxy.wire.request import Ask
@@ -50,10 +50,9 @@ def body_of(ask: Ask, to: Target) -> dict[str, Any]:
 
 
 def form_of(encoded: Encoded) -> dict[str, Any]:
-    boundary = boundary_in([(b"content-type", encoded.headers["Content-Type"].encode())])
-    assert boundary is not None
+    kind = encoded.headers["Content-Type"]
     fields: dict[str, list[Any]] = {}
-    for field in decode_form(encoded.body, boundary):
+    for field in decode_form(encoded.body, kind):
         fields.setdefault(field.name, []).append(field.data)
     return {name: said[0] if len(said) == 1 else said for name, said in fields.items()}
 

@@ -15,6 +15,8 @@ from tests.recordings import index, load
 
 Json = dict[str, Any]
 HELLO: list[Json] = [{"role": "user", "content": "hello"}]
+MARK = {"type": "ephemeral"}
+TEXT: Json = {"type": "text", "text": "x"}
 PLACE = {"project": "p", "location": "eu"}
 
 
@@ -116,6 +118,24 @@ def test_at_vertex() -> None:
     assert headers == {}
     assert path.endswith("/publishers/anthropic/models/claude-sonnet-4-5:rawPredict")
     assert "anthropic_beta" not in sent(asked(), "vertex")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        ("x", [{"type": "text", "text": "x", "cache_control": MARK}]),
+        ([TEXT, TEXT], [TEXT, TEXT | {"cache_control": MARK}]),
+        ([TEXT | {"cache_control": {"ttl": "1h"}}], [TEXT | {"cache_control": {"ttl": "1h"}}]),
+        ([], []),
+    ],
+)
+def test_a_mark_of_the_whole_request_at_vertex(content: Any, marked: list[Json]) -> None:
+    said = [*HELLO, {"role": "assistant", "content": "y"}, {"role": "user", "content": content}]
+    ask = asked(messages=said, cache_control=MARK)
+    assert sent(ask)[0]["cache_control"] == MARK
+    body = sent(ask, "vertex")[0]
+    assert "cache_control" not in body
+    assert body["messages"] == [*said[:-1], {"role": "user", "content": marked}]
 
 
 @pytest.mark.parametrize(

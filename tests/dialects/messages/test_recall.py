@@ -262,7 +262,7 @@ def test_an_answer_is_said_by_kinds() -> None:
     assert decoded([{"role": "assistant", "content": blocks}]) == [
         {
             "role": "assistant",
-            "content": [text("a"), text("b", cache_control=MARK)],
+            "content": [text("a"), text("earlier"), text("b", cache_control=MARK)],
             "reasoning": "hm",
             "reasoning_details": details,
             "tool_calls": [{"id": "t", "type": "function", "function": function}],

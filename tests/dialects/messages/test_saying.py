@@ -241,6 +241,8 @@ def test_hidden_thoughts_are_there_to_be_sent_back() -> None:
         ([Finished(0, "stop", "compaction")], "compaction"),
         ([Finished(0, "error", None)], "end_turn"),
         ([ToolCall(0, 0, "a", "f", "{}"), Finished(0, "stop", None)], "tool_use"),
+        ([ToolCall(0, 0, "a", "f", "{}"), Finished(0, "tool_calls", "end_turn")], "tool_use"),
+        ([ToolCall(0, 0, "a", "f", "{"), Finished(0, "length", "max_tokens")], "max_tokens"),
         ([Refusal(0, "No."), Finished(0, "stop", None)], "refusal"),
         ([Text(0, "x")], "end_turn"),
     ],

@@ -119,6 +119,46 @@ def relayed(*events: Json, then: Iterable[Event] = (), bill: Bill = BILL) -> lis
     return [json.loads(data) for _, data in frames(body)]
 
 
+def test_a_block_that_nobody_ends_is_ended() -> None:
+    """Some servers begin the next one, or end the answer, without a word."""
+    told = relayed(START, BLOCK, DELTA, BLOCK | {"index": 5}, LAST, STOP)
+    assert told[1:-2] == [BLOCK, DELTA, END, BLOCK | {"index": 5}, END | {"index": 5}]
+
+
+def test_what_is_told_twice_is_told_once() -> None:
+    assert relayed(START, START, BLOCK, DELTA, END, END, LAST, STOP)[1:-2] == [BLOCK, DELTA, END]
+
+
+def test_an_answer_that_nobody_begins_is_begun() -> None:
+    begin, *told, _, _ = relayed(BLOCK, DELTA, END, LAST, STOP)
+    assert (begin["type"], begin["message"]["id"]) == ("message_start", HEAD.id)
+    assert told == [BLOCK, DELTA, END]
+
+
+@pytest.mark.parametrize("reason", [[], [LAST | {"delta": {"stop_reason": None}}]])
+def test_an_answer_that_ends_without_a_reason_gets_one(reason: list[Json]) -> None:
+    ended = Finished(0, "stop", None)  # what the end mark is taken for
+    told = relayed(START, BLOCK, DELTA, END, *reason, STOP, then=[ended])
+    types = [one["type"] for one in told[4:]]
+    assert types == ["message_delta"] * (1 + len(reason)) + ["message_stop"]
+    assert told[-2]["delta"]["stop_reason"] == "end_turn"
+    assert "cost" in told[-2]["usage"]
+
+
+@pytest.mark.parametrize("before", [[], [START]])
+def test_words_without_a_block_are_an_error(before: list[Json]) -> None:
+    with pytest.raises(GatewayError, match="no order"):
+        relayed(*before, DELTA)
+
+
+def test_content_behind_the_stop_reason_is_nobodys() -> None:
+    ping = {"type": "ping"}
+    told = relayed(START, BLOCK, END, LAST, BLOCK, DELTA, END, ping, LAST | {"delta": {}}, STOP)
+    types = [one["type"] for one in told]
+    assert types[3:] == ["message_delta", "ping", "message_delta", "message_stop"]
+    assert ["cost" in one["usage"] for one in told if "usage" in one] == [False, True]
+
+
 @pytest.mark.parametrize("within", [True, False])
 def test_an_answer_that_is_curtailed_ends_in_order(within: bool) -> None:
     said: list[Json] = [START, BLOCK, DELTA, *([] if within else [END])]
@@ -159,17 +199,20 @@ def test_data_of_lines_stays_of_lines() -> None:
     data = json.dumps(DELTA, indent=1).encode()
     decoder, encoder = same().decoder(Quirks()), Encoder(HEAD, ASK)
     lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
-    (event,) = decoder.feed(b"event: content_block_delta\n" + lines + b"\n")
-    assert encoder.encode(event) == b"event: content_block_delta\n" + lines + b"\n"
+    spread = b"event: content_block_delta\n" + lines + b"\n"
+    *before, event = decoder.feed(sse(START, BLOCK) + spread)
+    for one in before:
+        encoder.encode(one)
+    assert encoder.encode(event) == spread
 
 
 def test_a_frame_without_a_name_gets_that_of_its_type() -> None:
     """Anthropic's SDKs know events by the names of their frames; not every server gives them."""
     body = b"".join(
-        b"data: %b\n\n" % json.dumps(one).encode() for one in (START, BLOCK, LAST, STOP)
+        b"data: %b\n\n" % json.dumps(one).encode() for one in (START, BLOCK, END, LAST, STOP)
     )
     names = [name for name, _ in frames(passed([body]))]
-    assert names == ["message_start", "content_block_start", "message_delta", "message_stop"]
+    assert names == [one["type"] for one in (START, BLOCK, END, LAST, STOP)]
 
 
 def test_what_waits_says_nothing() -> None:

@@ -44,7 +44,9 @@ def test_images_stand_in_messages() -> None:
     ]
     assert found.body["messages"] == [{"role": "user", "content": one} for one in parts]
     assert found.media_prompt == 2
-    assert found.most == Usage(prompt_tokens=3 + 2 + 2 * 4096 + 3 * 16, search_units=1)
+    assert found.most == Usage(
+        prompt_tokens=3 + 2 + 2 * 4096 + 3 * 16, prompt_image_tokens=2 * 4096, search_units=1
+    )
     assert found.likely == Usage(prompt_tokens=2 + 2000, search_units=1)
 
 

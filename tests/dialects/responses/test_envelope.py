@@ -8,9 +8,10 @@ from proxy.dialects.responses.envelope import code, encode_error, ending
 from proxy.errors import KINDS, GatewayError
 
 CODES = {
-    "invalid_prompt": {400, 401, 402, 403, 404, 405, 408, 413, 415},
+    "invalid_prompt": {400, 404, 405, 413, 415},
     "rate_limit_exceeded": {429},
-    "server_error": {500, 502, 503, 504},
+    "server_error": {401, 402, 403, 408, 500, 502, 503, 504},
+    "image_content_policy_violation": {400},
     "invalid_image": {400},
     "failed_to_download_image": {400},
 }
@@ -32,14 +33,15 @@ def test_every_kind_before_the_first_token(kind: str) -> None:
     ("kind", "word"),
     [
         ("invalid_request", "invalid_prompt"),
-        ("unauthenticated", "invalid_prompt"),
-        ("credits_short", "invalid_prompt"),
+        ("unauthenticated", "server_error"),
+        ("credits_short", "server_error"),
+        ("key_limit", "server_error"),
         ("rate_limited", "rate_limit_exceeded"),
         ("provider_rate_limited", "rate_limit_exceeded"),
         ("internal", "server_error"),
         ("provider_timeout", "server_error"),
         ("provider_unavailable", "server_error"),
-        ("provider_moderated", "invalid_prompt"),
+        ("provider_moderated", "image_content_policy_violation"),
         ("invalid_image", "invalid_image"),
         ("provider_lacks_media", "failed_to_download_image"),
     ],

@@ -70,6 +70,7 @@ def test_what_is_the_gateways_own_stays_here() -> None:
     lacking = {
         "top_k": 3, "frequency_penalty": 1, "presence_penalty": 1, "seed": 1, "stop": "x",
         "modalities": ["text"], "image_config": {}, "cache_control": {"type": "ephemeral"},
+        "client_metadata": {"x-codex-installation-id": "i"},
     }  # fmt: skip
     body = encoded("gpt-4o", **own, **lacking)
     assert body == {"model": "gpt-4o", "input": "hi", "store": False}

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from proxy.dialects.chat.request import VALUES_MAX
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.recall import Recall
+from proxy.dialects.responses.sealing import sealed
 from proxy.errors import GatewayError
 from proxy.providers import known
 from tests.order import Json
@@ -259,3 +261,17 @@ def test_what_is_refused(item: Any, reason: str) -> None:
     with pytest.raises(GatewayError) as caught:
         recall(item)
     assert (caught.value.kind, caught.value.message) == ("invalid_request", reason)
+
+
+def test_seals_have_no_more_in_them_than_a_body_may_have() -> None:
+    """They are one string each to whoever counts the body's values."""
+    half = sealed([{"a": list(range(VALUES_MAX * 2 // 3))}])
+    thoughts = [{"type": "reasoning", "encrypted_content": half} for _ in range(2)]
+    assert recall(thoughts[0], said(text("a")))[0]["content"] == "a"
+    with pytest.raises(GatewayError, match="input: too many values"):
+        recall(*thoughts, said(text("a")))
+
+
+def test_many_refusals_are_one() -> None:
+    parts = [{"type": "refusal", "refusal": word} for word in ("No", ", ", "never")]
+    assert recall(said(*parts))[0]["refusal"] == "No, never"

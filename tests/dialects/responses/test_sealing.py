@@ -14,6 +14,7 @@ from proxy.dialects.responses.sealing import (
     grow,
     responses_format,
     sealed,
+    seals_in,
     thought,
     unsealed,
 )
@@ -40,6 +41,14 @@ def test_a_broken_seal(broken: str) -> None:
         return
     with pytest.raises(ValueError, match="broken"):
         unsealed(SEAL + broken)
+
+
+def test_what_stands_in_the_seals_of_a_conversation() -> None:
+    items: list[Any] = [
+        {"encrypted_content": sealed([{"a": 1}])}, {"encrypted_content": SEAL + "é"},
+        {"encrypted_content": "gAAAA"}, {"role": "user"}, {"encrypted_content": sealed([])}, "x",
+    ]  # fmt: skip
+    assert seals_in(items) == b'[{"a":1}][]'
 
 
 def test_pieces_of_a_text_become_one_with_its_signature() -> None:

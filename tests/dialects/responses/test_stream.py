@@ -253,6 +253,7 @@ def test_every_error_inside_a_stream(kind: str) -> None:
     assert [item["type"] for item in response["output"]] == ["message"], "half a call is none"
     if kind == "provider_context_length":
         assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+        assert (response["usage"]["cost"], response["usage"]["total_tokens"]) == (0, 0)
         return
     assert response["status"] == "failed"
     assert response["error"]["message"] == "What went wrong"
@@ -323,6 +324,31 @@ def test_an_answer_is_cut_where_the_money_ends() -> None:
     assert events[-2]["item"]["status"] == "incomplete"
     assert events[-2]["item"]["content"][0]["text"] == "Hi"
     assert response["usage"] == USAGE
+
+
+def test_an_end_of_ours_is_told_instead_of_the_providers_own() -> None:
+    """The provider had ended, but what it said was not paid for and is dropped: its last event,
+    which repeats all of it, must not be told either.
+    """
+    whole = {"id": "resp_1", "model": "gpt-9", "output": [{"type": "message", "content": "Hi all"}]}
+    done = frame(type="response.completed", response=whole, sequence_number=9)
+    events = carried(CREATED, ADDED, PART, DELTA, then=(done, Finished(0, "length", None)))
+    assert [event["sequence_number"] for event in events] == list(range(8))
+    response = events[-1]["response"]
+    assert (events[-1]["type"], response["output"]) == ("response.incomplete", [events[-2]["item"]])
+    assert "all" not in json.dumps(events)
+
+
+def test_the_providers_numbers_go_on_from_ours() -> None:
+    response = {"id": "resp_1", "model": "gpt-9"}
+    done = frame(type="response.completed", response=response, sequence_number=4)
+    odd = Verbatim("keepalive", b'{"type":"keepalive"}', {"type": "keepalive"}, ())
+    encoder = Encoder(HEAD, asked())
+    first = encoder.encode(Echo({})) + encoder.encode(CREATED) + encoder.encode(odd)
+    rest = b"".join(map(encoder.encode, (ADDED, PART, DELTA, done))) + encoder.encode_end(BILL)
+    events = events_of(first.partition(b"\n\n")[2] + rest, named=True)
+    numbers = [one.get("sequence_number") for one in events]
+    assert numbers == [1, None, 2, 3, 4, 5]
 
 
 def test_the_end_waits_for_the_bill_with_all_that_follows() -> None:

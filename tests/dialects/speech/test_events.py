@@ -45,12 +45,26 @@ def test_a_few_bytes_and_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [b"\n<!DOCTYPE html><p>", b"<HTML></HTML>", b'{"error": 1}', b'["weir"]', b"{}"]
+    "page",
+    [
+        b"\n<!DOCTYPE html><p>",
+        b"<HTML></HTML>",
+        b'<?xml version="1.0"?><Error/>' + b" " * 99,
+        b'{"error": 1}',
+        b'["weir"]',
+        b"{}",
+        b'{\n  "detail": "' + "Überlastet. ".encode() * 9 + b'"}',
+    ],
 )
 def test_what_is_no_sound(page: bytes) -> None:
     stream = Bytes(QUIRKS)
     with pytest.raises(GatewayError, match="no sound"):
         [*stream.feed(page), *stream.end()]
+
+
+def test_sound_that_begins_like_an_object() -> None:
+    samples = b'{"' + bytes(range(99))
+    assert list(Bytes(QUIRKS).feed(samples)) == [Sound(0, samples)]
 
 
 def test_events_of_openai() -> None:
@@ -94,5 +108,7 @@ def test_a_whole_answer() -> None:
     ]
     (failed,) = decode_answer(b'{"error": "no"}', QUIRKS)
     assert isinstance(failed, Failed)
+    with pytest.raises(GatewayError, match="no sound"):
+        decode_answer(b'{"detail": "Come back later"}', QUIRKS)
     with pytest.raises(GatewayError, match="not base64"):
         decode_answer(b'{"audio_data": "%%%"}', QUIRKS)

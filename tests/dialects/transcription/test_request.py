@@ -7,8 +7,7 @@ import orjson
 import pytest
 
 from proxy.dialects.asking import Target
-from proxy.dialects.images.form import Field, encode_form
-from proxy.dialects.transcription.form import decode_form
+from proxy.dialects.multipart import Field, decode_form, encode_form
 from proxy.dialects.transcription.request import (
     FILE_BYTES_MAX,
     decode_request,

@@ -1,8 +1,7 @@
-// The npm package `openai`, told what to do by JSON lines on standard input: each is a job
-// `{verb, base_url, key, ...}`, each gets one line `{ok}` or `{bug}` on standard output.
+// The npm package `openai`, asking for chats.
 
-import { createInterface } from "node:readline";
 import OpenAI from "openai";
+import { serve } from "./jobs.mjs";
 
 const outcome = (completion) => {
   const { message, finish_reason } = completion.choices[0];
@@ -97,22 +96,7 @@ const verbs = {
   },
 };
 
-// Node keeps connections, and has been seen to open one more to a gateway that was just stopping.
-// Each job gets a pool of its own, which is closed in good order before the job's answer is given.
-const POOL = Symbol.for("undici.globalDispatcher.1");
-await fetch("data:,"); // makes the pool
-const Pool = globalThis[POOL].constructor;
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const { verb, base_url, key, ...job } = JSON.parse(line);
-  globalThis[POOL] = new Pool();
-  const client = new OpenAI({ baseURL: base_url, apiKey: key, maxRetries: 0, timeout: 20_000 });
-  let answer;
-  try {
-    answer = { ok: await verbs[verb](client, job) };
-  } catch (error) {
-    answer = { bug: error.stack };
-  }
-  await globalThis[POOL].close();
-  console.log(JSON.stringify(answer));
-}
+await serve(
+  (baseURL, apiKey) => new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 20_000 }),
+  verbs,
+);

@@ -1,6 +1,7 @@
 """What is said, in every dialect: texts, calls and structures, whole and in events, with usage."""
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.fake.ask import Ask
+from proxy.upstream.fake.ask import Ask, Function
 from proxy.upstream.fake.reply import Reply, blocks, stopped, words
-from proxy.upstream.fake.scenario import Answer
+from proxy.upstream.fake.scenario import Answer, Invocation
 from tests.upstream.fake.hearing import Heard, hear_stream, hear_whole
 from tests.upstream.fake.speaking import MANNERS, Wish, reply, streamed, whole
 
@@ -140,6 +141,23 @@ def test_parallel_calls_have_valid_arguments(dialect: str) -> None:
     assert said.finish == CALLED[dialect]
     assert said.calls == [(name, {"city": "water"}) for name in TOOLS]
     assert said.text == ""
+
+
+@pytest.mark.parametrize("dialect", MANNERS)
+def test_it_calls_what_it_is_told_to_as_far_as_there_is_such_a_function(dialect: str) -> None:
+    told = [("get_time", {"zone": "UTC", "deep": [1]}), ("get_time", {}), ("get_lost", {})]
+    calls = tuple(Invocation(name=name, arguments=given) for name, given in told)
+    said = heard(dialect, Wish(text="weather", tools=TOOLS), Answer(calls=calls))
+    assert said.calls == told[:2]
+    assert heard(dialect, Wish(text="weather", tools=TOOLS), Answer(calls=())).calls == []
+
+
+def test_what_it_is_told_to_call_is_called_until_there_are_results() -> None:
+    calls = (Invocation(name="f"),)
+    asked = Ask(model="weir/lorem", results="done", functions=(Function("f"),))
+    assert Reply(asked, Answer(calls=calls), Random(1), 1).calls == []
+    (call,) = Reply(replace(asked, results=None), Answer(calls=calls), Random(1), 1).calls
+    assert call.arguments == {}
 
 
 @pytest.mark.parametrize("dialect", MANNERS)

@@ -8,6 +8,7 @@ from proxy.upstream.fake.scenario import (
     FAULTS,
     MODELS,
     Answer,
+    Invocation,
     Rule,
     Scenario,
     Script,
@@ -34,6 +35,7 @@ retry_after_s = 2
 events = 1
 delay_s = 0.25
 tokens = 2
+calls = [{ name = "Read", arguments = { file_path = "a.txt" } }]
 [[rules]]
 on = "models"
 fault = "cut"
@@ -57,6 +59,7 @@ def test_a_whole_scenario() -> None:
         events=1,
         delay_s=0.25,
         tokens=2,
+        calls=(Invocation(name="Read", arguments={"file_path": "a.txt"}),),
     )
     assert scenario.rules[1] == Rule(on="models", fault="cut")
 

@@ -1,7 +1,7 @@
 """Requests in OpenAI's chat form, which Azure and most other providers share."""
 
 from collections.abc import Iterable
-from itertools import chain, takewhile
+from itertools import chain, dropwhile, takewhile
 from typing import Any, Final
 
 from proxy.upstream.fake.ask import (
@@ -109,8 +109,15 @@ def _attachments(messages: list[JSONObject]) -> Iterable[str]:
 
 
 def _results(messages: list[JSONObject]) -> str | None:
-    results = list(takewhile(lambda message: message.get("role") == "tool", reversed(messages)))
+    """What the tools said; pictures of theirs may stand behind it, as a tool has only words."""
+    rest = dropwhile(is_shown, reversed(messages))
+    results = list(takewhile(lambda message: message.get("role") == "tool", rest))
     return "; ".join(_text(message) for message in reversed(results)) if results else None
+
+
+def is_shown(message: JSONObject) -> bool:
+    """Whether it is a user's message without a word, of pictures alone."""
+    return message.get("role") == "user" and bool(message.get("content")) and not _text(message)
 
 
 def _text(message: JSONObject) -> str:

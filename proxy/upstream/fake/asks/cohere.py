@@ -1,7 +1,7 @@
 """Requests to Cohere's v2, refused in its own words where it would refuse them."""
 
 from collections.abc import Iterator
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Any, Final
 
 from proxy.upstream.fake.ask import (
@@ -17,6 +17,7 @@ from proxy.upstream.fake.ask import (
     rows,
     strings,
 )
+from proxy.upstream.fake.asks.chat import is_shown
 from proxy.upstream.fake.seals import Seal
 
 _ROLES = ("user", "assistant", "system", "tool")
@@ -34,7 +35,8 @@ def decode_v2(request: Request, seal: Seal) -> Ask:
         raise Refused("invalid request: list of messages must not be empty")
     _check(messages)
     structured, schema = _wanted_format(child(body, "response_format"))
-    results = list(takewhile(lambda message: message["role"] == "tool", reversed(messages)))
+    rest = dropwhile(is_shown, reversed(messages))
+    results = list(takewhile(lambda message: message["role"] == "tool", rest))
     thinking = child(body, "thinking").get("type")
     return Ask(
         model=model,

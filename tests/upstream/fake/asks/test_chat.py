@@ -82,6 +82,8 @@ def test_the_last_tools_results_are_joined() -> None:
     ]
     assert ask(messages=turns).results == "18 degrees; noon"
     assert ask(messages=[*turns, {"role": "user", "content": "x"}]).results is None
+    shown = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}
+    assert ask(messages=[*turns, shown]).results == "18 degrees; noon"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def test_the_results_of_tools() -> None:
     called = {"role": "assistant", "tool_calls": [CALL], "tool_plan": "I will add."}
     assert asked(messages=[USER, called, result, text]).results == "18 degrees; noon"
     assert asked(messages=[USER, called, result, USER]).results is None
+    shown = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}
+    assert asked(messages=[USER, called, result, shown]).results
     thought = {"type": "thinking", "thinking": "hm"}
     assert asked(messages=[USER, called | {"content": [thought]}, result]).results
 

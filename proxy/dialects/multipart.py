@@ -1,20 +1,44 @@
-"""A multipart form as OpenAI's clients send it, in whichever language they are written."""
+"""Multipart forms (RFC 7578), in which OpenAI's API takes files: read, and written.
 
-from typing import Final
+Read as clients of any language write them, in one piece: bodies are bounded before they come here.
+"""
 
-from proxy.dialects.images.form import Field
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
 from proxy.errors import GatewayError
 
 PARTS_MAX: Final = 64
-"""Of one form; each costs the loop's time. OpenAI's has some fifteen fields."""
+"""Of one form; each costs the loop's time. OpenAI's have some twenty fields and sixteen images."""
 
 _HEADERS_MAX: Final = 8
 _HEADER_BYTES_MAX: Final = 1024
 
 
-def is_form(kind: str) -> bool:
-    """Whether a request with this `Content-Type` brings one."""
-    return kind.lower().startswith("multipart/form-data")
+class Field(NamedTuple):
+    """One part of a form. `filename` is None where it is no file."""
+
+    name: str
+    data: bytes
+    filename: str | None = None
+    mime: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Raises GatewayError `invalid_request`, which names the field."""
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            raise GatewayError("invalid_request", f"{self.name[:80]}: not valid UTF-8") from None
+
+
+def form_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The `Content-Type` of a request with these headers where it brings a form; else None."""
+    told = next((value for name, value in headers if name.lower() == b"content-type"), b"")
+    kind = told.decode("latin-1")
+    return kind if kind.partition(";")[0].strip().lower() == "multipart/form-data" else None
 
 
 def decode_form(body: bytes, kind: str) -> list[Field]:
@@ -94,9 +118,33 @@ class _Parts:
                 options[b"name"].decode("utf-8", "replace"),
                 b"".join(self._pieces),
                 None if filename is None else filename.decode("utf-8", "replace"),
-                kind.decode("latin-1") or None,
+                kind.decode("latin-1").strip().lower() or None,
             )
         )
 
     def end(self) -> None:
         self.whole = True
+
+
+def encode_form(fields: Sequence[Field]) -> tuple[bytes, str]:
+    """The bytes of a form, and its `Content-Type`. The boundary is told by what is in it: the same
+    form is always the same bytes.
+    """
+    digest = sha256()
+    for field in fields:
+        digest.update(field.data)
+    boundary = f"weir-{digest.hexdigest()[:32]}"
+    pieces: list[bytes] = []
+    for field in fields:
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(field.name)}"'
+        if field.filename is not None:
+            head += f'; filename="{_quoted(field.filename)}"'
+        if field.mime is not None:
+            head += f"\r\nContent-Type: {field.mime}"
+        pieces += (head.encode(), b"\r\n\r\n", field.data, b"\r\n")
+    pieces.append(f"--{boundary}--\r\n".encode())
+    return b"".join(pieces), f"multipart/form-data; boundary={boundary}"
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r'["\r\n]', lambda found: f"%{ord(found[0]):02X}", text)
