@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import orjson
 
@@ -56,6 +57,27 @@ context_length = 32768
   pricing = {{ prompt = "0.000001", completion = "0.000002" }}
 """
 
+PRICES: Final = {
+    "weir/reason": 'prompt = "0.000001", completion = "0.000002"',
+    "weir/turbo-instruct": 'prompt = "0.0000015", completion = "0.000002"',
+    "weir/embedding": 'prompt = "0.00000002", completion = "0"',
+    "weir/rerank": 'prompt = "0", completion = "0", search_unit = "0.002"',
+    "weir/image": 'prompt = "0", completion = "0", output_image = "0.04"',
+    "weir/tts": 'prompt = "0", completion = "0", character = "0.000015"',
+    "weir/whisper": 'prompt = "0", completion = "0", audio_second = "0.0001"',
+}
+"""What the other models cost that show a path each, or how thinking is told."""
+
+_PRICED: Final = """
+[[models]]
+id = "{model}"
+
+  [[models.endpoints]]
+  provider = "fake"
+  model = "{model}"
+  pricing = {{ {pricing} }}
+"""
+
 
 async def run_fake(bind: str, scenario: Scenario, *, say: Say) -> None:
     """The simulated provider alone, until it is told to stop."""
@@ -101,7 +123,9 @@ async def _run_gateway(bind: str, provider: str, folder: Path, *, once: bool, sa
     opened.ledger.grant(key.account, CREDIT_NANO, id="demo", at=time.time(), note="demo")
     opened.close()
     file = folder / "config.toml"
-    file.write_text(CONFIG.format(store=store, provider=provider), encoding="utf-8")
+    priced = (_PRICED.format(model=model, pricing=pricing) for model, pricing in PRICES.items())
+    text = CONFIG.format(store=store, provider=provider) + "".join(priced)
+    file.write_text(text, encoding="utf-8")
 
     def read() -> Config:
         return hosting.load(file, {}, bind=(bind,))

@@ -5,6 +5,7 @@ from proxy.dialects.chat import request as chat_request
 from proxy.dialects.chat import stream as chat_stream
 from proxy.dialects.completions import request as completions_request
 from proxy.dialects.completions import stream as completions_stream
+from proxy.dialects.count import answer as count_answer
 from proxy.dialects.embeddings import answer as embeddings_answer
 from proxy.dialects.embeddings import request as embeddings_request
 from proxy.dialects.forms import Inbound
@@ -13,7 +14,6 @@ from proxy.dialects.images import request as images_request
 from proxy.dialects.images import stream as images_stream
 from proxy.dialects.messages import answer as messages_answer
 from proxy.dialects.messages import asked as messages_asked
-from proxy.dialects.messages import count as messages_count
 from proxy.dialects.messages import envelope as messages_envelope
 from proxy.dialects.messages import stream as messages_stream
 from proxy.dialects.rerank import answer as rerank_answer
@@ -49,7 +49,7 @@ INBOUND = {
     ),
     "messages": _MESSAGES,
     "count": _MESSAGES._replace(
-        decode_request=messages_asked.decode_count, encode_answer=messages_count.encode_answer
+        decode_request=messages_asked.decode_count, encode_answer=count_answer.encode_answer
     ),
     "completions": Inbound(
         decode_request=completions_request.decode_request,

@@ -161,7 +161,7 @@ def provider_error(
 
 
 def _kind(status: int, failed: Failed) -> str:
-    if status == 400 and _LACKING.match(failed.message):
+    if status == 400 and (_LACKING.match(failed.message) or failed.code == "model_not_found"):
         return "provider_lacks_model"
     if status in (400, 413, 422):
         text = f"{failed.code} {failed.message}"

@@ -6,6 +6,7 @@ from typing import Final
 from proxy.dialects.chat.request import azure_path
 from proxy.dialects.completions import events as completions_events
 from proxy.dialects.completions import request as completions_request
+from proxy.dialects.count import outbound as count
 from proxy.dialects.embeddings import answer as embeddings_answer
 from proxy.dialects.embeddings import bedrock as bedrock_embeddings
 from proxy.dialects.embeddings import cohere as cohere_embeddings
@@ -17,7 +18,6 @@ from proxy.dialects.images import google as images_google
 from proxy.dialects.images import made as images_made
 from proxy.dialects.images import sent as images_sent
 from proxy.dialects.listing import decode_listing
-from proxy.dialects.messages import count
 from proxy.dialects.reading import NoStream
 from proxy.dialects.rerank import answer as rerank_answer
 from proxy.dialects.rerank import outbound as rerank

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError, Source
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.heard import Heard
+from proxy.pipeline.heard import Heard, images_in
 from proxy.pipeline.outlet import Outlet
 from proxy.pipeline.reading import Reading
-from proxy.pipeline.settle import images_in, said_bytes
+from proxy.pipeline.settle import said_bytes
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.upstream.transport import Sent
 from proxy.wire.events import (

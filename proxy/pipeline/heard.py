@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from proxy.wire.events import Finished, Started, Usage
+from proxy.wire.events import Attachments, Event, Finished, Started, Usage
 from proxy.wire.request import Ask
 
 BYTES_PER_TOKEN_MIN = 3  # of text; a vocabulary that makes more tokens of it is rare
@@ -62,6 +62,11 @@ class Heard:
         if event.choice == min(self.done):
             self.finish_reason = event.reason
             self.native_finish_reason = event.native
+
+
+def images_in(event: Event) -> int:
+    """How many images it is."""
+    return len(event.items) if isinstance(event, Attachments) and event.name == "images" else 0
 
 
 def with_units(usage: Usage, ask: Ask | None) -> Usage:

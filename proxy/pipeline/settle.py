@@ -17,7 +17,6 @@ from proxy.pipeline.bounds import prompt_bound, within
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard, with_units
 from proxy.wire.events import (
-    Attachments,
     Audio,
     Event,
     Reasoning,
@@ -140,7 +139,11 @@ def used(exchange: Exchange, usage: Usage) -> Usage:
     """`usage`; of what is no conversation, no count by which it would cost nothing is one."""
     ask, usage = exchange.ask, with_units(usage, exchange.ask)
     pricing = exchange.endpoint.pricing if exchange.endpoint else None
-    if ask is None or ask.likely is None or pricing is None:
+    if ask is None or pricing is None:
+        return usage
+    if pricing.output_image and not usage.images:  # a chat may make them, too
+        usage = replace(usage, images=exchange.heard.images)
+    if ask.likely is None:
         return usage
     if pricing.search_unit and not usage.search_units:
         usage = replace(usage, search_units=ask.likely.search_units)
@@ -196,11 +199,6 @@ def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     prompt = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
     prompt += TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
-
-
-def images_in(event: Event) -> int:
-    """How many images it is."""
-    return len(event.items) if isinstance(event, Attachments) and event.name == "images" else 0
 
 
 def said_bytes(event: Event) -> int:

@@ -580,6 +580,22 @@ def test_before_it_began_an_error_is_told_in_words_all_the_same() -> None:
     assert client.ended_at is not None
 
 
+@pytest.mark.parametrize("at_s", [0.1, 3.0])
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_error_that_is_none_to_a_format_ends_the_answer(stream: bool, at_s: float) -> None:
+    """Whether its head is out or not, for the sake of the comments."""
+    script: Script = [(at_s, GatewayError("provider_context_length", "too long"))]
+    dialect = INBOUND["responses"]
+    body = asked(input="hi", stream=stream)
+    client, stage = _tell_in(dialect, script, body=body)
+    assert client.status == 200
+    assert (b"response.incomplete" in client.body) == stream
+    assert b'"incomplete_details":{"reason":"max_output_tokens"}' in client.body
+    assert b'"cost":0,' in client.body
+    assert (stage.row.status, stage.row.error) == (400, "provider_context_length")
+    _balanced(stage, 0)
+
+
 def test_what_has_no_comments_is_silent_while_it_waits() -> None:
     script: Script = [(0.1, HEAD), (20.0, GOOD), (20.1, END)]
     client, _ = _tell_in(CHAT._replace(waiting=b""), script)

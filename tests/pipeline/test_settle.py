@@ -488,3 +488,13 @@ def test_no_count_makes_what_is_sold_cost_nothing(
     assert used(exchange, replace(Usage(), **counted)) == usage
     exchange.endpoint = replace(exchange.endpoint, pricing=None)
     assert used(exchange, replace(Usage(), **counted)) == replace(own, **counted)
+
+
+def test_images_of_a_conversation_have_their_price_too() -> None:
+    exchange = _exchange()
+    exchange.heard.images = 2
+    assert used(exchange, USAGE) == USAGE
+    pricing = {"prompt": "0", "completion": "0", "output_image": "0.04"}
+    exchange.endpoint = replace(endpoint("p0"), pricing=msgspec.convert(pricing, Pricing))
+    assert reckon(exchange) == 80_000_000
+    assert exchange.usage == replace(USAGE, images=2)

@@ -97,11 +97,9 @@ SPECIAL: Final[Mapping[str, Mapping[str, Expected]]] = {
     },
     "messages-own-whole": {"no-finish": EMPTY},
     "responses-own": {
-        "unknown-model": REJECTED,  # as OpenAI says it there
         "error-named": _within(FAILING),
         "no-done": _within(CUT),
     },
-    "responses-own-whole": {"unknown-model": REJECTED},
     "completions": {"endless": _within(MALFORMED)},
     "embeddings": {"no-content": MALFORMED},
     "rerank": {"no-content": MALFORMED, "done-only": MALFORMED},

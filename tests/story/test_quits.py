@@ -28,7 +28,7 @@ SPOKEN: Final = "Water meets the weir and waits"
 SCENARIO: Final = Scenario(
     answer=Answer(tokens=WORDS),
     rules=(
-        Rule(model="*-slow-*", tokens_per_s=10.0),
+        Rule(model="*-slow-*", tokens_per_s=5.0),
         Rule(model="*-mute-*", first_token_s=1.0),
     ),
 )

@@ -6,8 +6,6 @@ the API reference of Amazon Bedrock, botocore's model of it, and recorded reques
 
 from typing import Any, Final
 
-import orjson
-
 from proxy.dialects.asking import NO_HEADERS, Encoded, Target, encode_json
 from proxy.dialects.bedrock.families import Family, family_of
 from proxy.dialects.bedrock.thoughts import encode_thinking
@@ -95,7 +93,7 @@ def _format(wanted: object, family: Family) -> _Object:
     if not isinstance(schema, dict) or (family.claude and not family.claude.structured):
         return {}
     told = strict_schema(schema) if family.claude else schema
-    definition = {"schema": orjson.dumps(told).decode()}
+    definition = {"schema": encode_json(told).decode()}
     for key in ("name", "description"):
         if isinstance(value := named.get(key), str) and value:
             definition[key] = value

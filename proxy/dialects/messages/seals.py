@@ -8,16 +8,16 @@ a redacted block where it has no text, behind the mark that OpenRouter uses for 
 import base64
 from typing import Any, Final
 
-import orjson
-
-from proxy.dialects.values import parsed
+from proxy.dialects.values import json_text, parsed
 
 _MARK: Final = "openrouter.reasoning:"
 
 
 def sealed(detail: dict[str, Any]) -> str:
-    """`detail` as the signature, or the data, of a block."""
-    return _MARK + base64.b64encode(orjson.dumps(detail)).decode()
+    """`detail` as the signature, or the data, of a block. Raises GatewayError `provider_malformed`
+    where it can not be written.
+    """
+    return _MARK + base64.b64encode(json_text(detail).encode()).decode()
 
 
 def is_sealed(signature: object) -> bool:

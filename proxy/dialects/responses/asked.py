@@ -50,6 +50,8 @@ _CHANGED: Final = frozenset((
 
 _MODALITIES: Final = ("text", "image")
 _PLACE: Final = re.compile(r"^messages\[(\d+)\]")
+_WITHIN: Final = re.compile(r"^(response_format|verbosity)\b")
+_NAMES: Final = {"response_format": "text.format", "verbosity": "text.verbosity"}
 
 
 def decode_request(body: bytes, headers: Headers = ()) -> Ask:
@@ -145,10 +147,11 @@ def _format(said: Any) -> Any:
 
 
 def _named(error: GatewayError, places: list[int]) -> GatewayError:
-    """The error with the caller's own name for a message."""
+    """The error with the caller's own name for what it is about."""
 
     def item(found: re.Match[str]) -> str:
         return f"input[{places[int(found[1])]}]"
 
     message = _PLACE.sub(item, error.message)
+    message = _WITHIN.sub(lambda found: _NAMES[found[0]], message)
     return GatewayError(error.kind, message, status=error.status, metadata=error.metadata)

@@ -13,6 +13,7 @@ from proxy.dialects.responses.history import CALL_ID_CHARS_MAX
 from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.request import OUTPUT_TOKENS_MIN, reasons, stream_fields
 from proxy.dialects.responses.sealing import SEAL
+from proxy.dialects.responses.telling import THOUGHT
 from proxy.dialects.thinking import effort_of, wish_of
 from proxy.dialects.values import mapping, objects, string
 from proxy.wire.request import Ask, Effort
@@ -91,7 +92,8 @@ def _foreign(item: Json, format_: str) -> bool:
         return False
     data, told = string(item.get("encrypted_content")), string(item.get("format"))
     if data is None:
-        return told not in (None, format_) or not item.get("content")
+        unknown = told is None and (string(item.get("id")) or "").startswith(THOUGHT)
+        return unknown or told not in (None, format_) or not item.get("content")
     if told is not None:
         return told != format_ or data.startswith(SEAL)
     return data.startswith(SEAL) or (format_ != OPENAI and data.startswith(_BEGINNING))

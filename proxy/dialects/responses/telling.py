@@ -11,6 +11,9 @@ from proxy.dialects.responses.answer import Json, encode_json
 from proxy.dialects.responses.record import STRANDS, Item, Record
 from proxy.dialects.responses.sealing import thought
 
+THOUGHT: Final = "rs_tmp_"
+"""How the id of a thought begins whose provider gave it none."""
+
 _EMPTY: Final[Json] = {"annotations": [], "logprobs": []}
 
 

@@ -110,7 +110,7 @@ def _choice(choice: object, names: set[str]) -> Any:
     match choice:
         case str():
             return choice
-        case {"type": "function" | "custom", "name": name} if name in names:
+        case {"type": "function" | "custom", "name": str() as name} if name in names:
             return {"type": "function", "function": {"name": name}}
         case {"type": "allowed_tools", "tools": list() as tools, **others}:
             allowed = [_choice(tool, names) for tool in tools]

@@ -171,7 +171,7 @@ TABLE: list[tuple[str, Json, Json]] = [
     (LLAMA, {"service_tier": "auto"}, {}),
     (
         LLAMA,
-        {"metadata": {"team": "a b", "ünknown": "x", "no": "ö", "n": None, "": "x", "l": "x" * 257}},
+        {"metadata": {"team": "a b", "ünknown": "x", "o": "ö", "n": None, "": "x", "l": "x" * 257}},
         {"requestMetadata": {"team": "a b"}},
     ),
 ]  # fmt: skip
@@ -218,6 +218,12 @@ def test_a_body_that_is_no_json() -> None:
     with pytest.raises(GatewayError) as error:
         encode_request(asked, Target(PROVIDER, CLAUDE))
     assert error.value.kind == "invalid_request"
+
+
+def test_a_schema_with_a_number_of_any_size() -> None:
+    schema = {"type": "object", "const": 2**70}
+    wish = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    assert ask(chat(response_format=wish), LLAMA)["outputConfig"] == output(schema)
 
 
 @pytest.mark.parametrize(

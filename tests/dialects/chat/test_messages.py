@@ -175,6 +175,8 @@ def test_what_models_of_other_forms_thought_is_left_out() -> None:
         assert said(answer, reasoning_replay=replay) == [{"role": "assistant", "content": "x"}]
     plain = answer | {"reasoning_details": [sealed[0] | {"format": "unknown"}]}
     assert said(plain, reasoning_replay="reasoning")[0]["reasoning"] == "hm"
+    odd = answer | {"reasoning_details": [sealed[0] | {"format": []}]}
+    assert said(odd, reasoning_replay="reasoning") == [{"role": "assistant", "content": "x"}]
 
 
 def test_thinking_without_words_is_a_part_alone() -> None:

@@ -159,6 +159,8 @@ def test_nothing_is_stored(name: str, value: object) -> None:
         ({"truncation": "some"}, "truncation: must be auto or disabled"),
         ({"modalities": ["audio"]}, "modalities: expected a list of text and image"),
         ({"modalities": 5}, "modalities: expected a list of text and image"),
+        ({"text": {"format": {"type": 5}}}, "text.format.type: expected a string, got a number"),
+        ({"text": {"verbosity": 5}}, "text.verbosity: expected a string, got a number"),
         ({"temperature": 3}, "temperature: must be between 0 and 2"),
         ({"top_p": "x"}, "top_p: expected a number, got a string"),
         ({"top_logprobs": 99}, "top_logprobs: must be between 0 and 20"),

@@ -87,6 +87,7 @@ def test_arguments_that_are_none_are_left_out(arguments: Any) -> None:
 def test_work_of_an_unknown_kind_stays_here() -> None:
     assert server_item({"tool_name": "computer", "arguments": "{}"}, []) is None
     assert server_item({}, []) is None
+    assert server_item({"tool_name": []}, []) is None
 
 
 def test_images_are_taken_out_and_put_back_in_order() -> None:

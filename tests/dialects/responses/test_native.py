@@ -129,6 +129,8 @@ TEXT = [{"type": "reasoning_text", "text": "hm"}]
         (thought(encrypted_content=sealed([]), format=OPENAI), False, False),
         (thought(summary=[{"type": "summary_text", "text": "hm"}]), False, False),
         (thought(content=TEXT), True, True),
+        (thought(content=TEXT, id="rs_tmp_1"), False, False),  # made here, of nobody's
+        (thought(content=TEXT, id="rs_tmp_1", format=OPENAI), True, False),
         (thought(content=TEXT, format="unknown"), False, False),
     ],
 )  # fmt: skip

@@ -83,6 +83,7 @@ NAMED = {"type": "function", "function": {"name": "f"}}
         ),
         ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}, None),
         (5, None),
+        ({"type": "function", "name": []}, None),
     ],
 )
 def test_choices(choice: Any, chat: Any) -> None:

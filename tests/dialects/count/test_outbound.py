@@ -8,15 +8,12 @@ from google.genai import types as genai
 
 from proxy.dialects import outbound, tasks_of
 from proxy.dialects.asking import Target
-from proxy.dialects.forms import Bill
+from proxy.dialects.count.outbound import decode_answer
 from proxy.dialects.messages.asked import decode_count
-from proxy.dialects.messages.count import decode_answer, encode_answer
 from proxy.dialects.messages.seals import sealed
 from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks
-from proxy.wire.events import Produced, Usage
-from tests.anthropics import HEAD
-from tests.plain import ASK
+from proxy.wire.events import Produced
 from tests.recordings import index, load
 
 Json = dict[str, Any]
@@ -134,10 +131,3 @@ def test_what_is_no_count(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         decode_answer(body, Quirks())
     assert caught.value.kind == "provider_malformed"
-
-
-@pytest.mark.parametrize(("more", "by"), [({}, "provider"), ({"estimated": True}, "estimate")])
-def test_the_caller_is_told_who_counted(more: Json, by: str) -> None:
-    told = encode_answer([Produced(0, {"input_tokens": 7, **more})], HEAD, ASK, Bill(Usage()))
-    assert json.loads(told.body) == {"input_tokens": 7}
-    assert told.headers == {"X-Token-Count": by}

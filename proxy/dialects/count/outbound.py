@@ -1,4 +1,4 @@
-"""How many tokens a prompt has: asked of the providers that count, and told as Anthropic tells it.
+"""How many tokens a prompt has, asked of the providers that count.
 
 A prompt is counted in the words in which it would be sent, without what is not the prompt's.
 Sources: Anthropic's "Count tokens in a Message" and its SDK's types (on Vertex AI its client's
@@ -6,24 +6,20 @@ paths), Google's `countTokens` of both APIs as recorded, botocore's model of Bed
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 
 from proxy.dialects.asking import Encoded, Target, encode_json
 from proxy.dialects.bedrock import request as bedrock
-from proxy.dialects.chat.pieces import to_json
 from proxy.dialects.counts import usable
-from proxy.dialects.forms import Bill
 from proxy.dialects.gemini import request as gemini
 from proxy.dialects.messages import native, request
 from proxy.dialects.reading import parse
-from proxy.dialects.values import mapping
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import Ended, Event, Finished, Produced, Usage, UsageReport
-from proxy.wire.request import Ask, Head
+from proxy.wire.request import Ask
 
 _PROMPT: Final = frozenset((
     "messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format",
@@ -35,13 +31,6 @@ _VERTEX_PROMPT: Final = ("contents", "systemInstruction", "tools", "generationCo
 _CONVERSE: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 _PROFILE: Final = re.compile(r"^[a-z]+(?:-[a-z]+)?\.(?=[a-z0-9]+\.)")
 """What an inference profile has before the name of its model, which alone is counted for."""
-
-
-def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> Encoded:
-    """The count for the caller; a header says who counted."""
-    told = next(mapping(one.value) for one in events if isinstance(one, Produced))
-    by = "estimate" if told.get("estimated") else "provider"
-    return Encoded(to_json({"input_tokens": told["input_tokens"]}), {"X-Token-Count": by})
 
 
 def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
