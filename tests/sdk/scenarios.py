@@ -2,8 +2,9 @@
 
 import base64
 import json
+import os
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -258,3 +259,14 @@ SCENARIOS = [
     *(_streaming(run, stream) for run in TWICE for stream in (False, True)),
 ]
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+
+LONG: Final = "WEIR_ROUNDS" in os.environ
+
+
+def abroad(place: int, share: int = 3) -> list[Scenario]:
+    """Those that a caller goes through before a provider that speaks other words: all of them where
+    `WEIR_ROUNDS` is set, else one in `share`, of each place others.
+    """
+    if LONG:
+        return SCENARIOS
+    return [one for number, one in enumerate(SCENARIOS) if (place + number) % share == 0]

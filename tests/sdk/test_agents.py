@@ -19,6 +19,7 @@ from tests.calling import Calls, calling
 from tests.running import Running, eventually
 from tests.sdk.coding import AGENTS, FOLDER, NOTE, PICTURE, Agent, Ended, run
 from tests.sdk.dialects import DIALECTS
+from tests.sdk.scenarios import LONG
 from tests.sdk.script import TEXT, fixtures
 from tests.sdk.upstreams import (
     KINDS,
@@ -139,6 +140,12 @@ everywhere = pytest.mark.parametrize(
 )
 
 
+HERE: Final = EVERYWHERE if LONG else EVERYWHERE[::3]
+here_and_there = pytest.mark.parametrize(
+    "upstream", HERE, indirect=True, ids=["-".join(one) for one in HERE]
+)
+
+
 @every_agent
 @everywhere
 async def test_it_looks_at_a_note_and_a_picture(place: Place, upstream: Upstream) -> None:
@@ -166,7 +173,7 @@ async def test_it_looks_at_a_note_and_a_picture(place: Place, upstream: Upstream
 
 
 @every_agent
-@everywhere
+@here_and_there
 async def test_it_ends_with_the_error_of_who_is_asked(place: Place) -> None:
     code, told = await place.run("test/limited")
     assert code == 1
@@ -177,7 +184,7 @@ async def test_it_ends_with_the_error_of_who_is_asked(place: Place) -> None:
 
 
 @every_agent
-@everywhere
+@here_and_there
 async def test_an_answer_breaks_off(place: Place) -> None:
     """Who asks again gets the answer of the next provider; who does not ends with the error."""
     code, told = await place.run("test/cut")

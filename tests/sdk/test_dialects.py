@@ -1,4 +1,9 @@
-"""Every scenario with a provider that speaks each dialect, asked by the asynchronous `openai`."""
+"""Every scenario with a provider that speaks each dialect, asked by the asynchronous `openai`.
+
+    WEIR_ROUNDS=1 pytest tests/sdk
+
+runs all of them with all callers; an ordinary run takes a third, another one for each provider.
+"""
 
 from collections.abc import Iterator
 
@@ -7,7 +12,7 @@ from _pytest.mark import ParameterSet
 
 from tests.running import Running
 from tests.sdk.dialects import DIALECTS
-from tests.sdk.scenarios import SCENARIOS, Scenario
+from tests.sdk.scenarios import SCENARIOS, Scenario, abroad
 from tests.sdk.test_openai import Asynchronous
 from tests.sdk.upstreams import KINDS, LACKS, Spoken, Upstream
 from tests.sdk.world import World
@@ -19,10 +24,10 @@ ALL = [Spoken(kind, dialect) for dialect in DIALECTS for kind in KINDS]
 
 def _rows() -> Iterator[ParameterSet]:
     """All pairs; what is known to fail must fail, and the report of the run says why."""
-    for spoken in ALL:
+    for place, spoken in enumerate(ALL):
         if spoken.dialect == "openai":
             continue  # runs with every SDK, in its own file
-        for scenario in SCENARIOS:
+        for scenario in abroad(place):
             reason = LACKS.get((spoken, scenario.name))
             fails = pytest.mark.xfail(
                 reason=f"{spoken.kind} as {spoken.dialect}: {reason}",
