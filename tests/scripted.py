@@ -98,14 +98,13 @@ def served(
     slug: str = "p0",
     *,
     stops: bool = False,
-    local: bool = False,
     price: str | None = "0.001",
     **timeouts: float,
 ) -> Endpoint:
     """`stops` says that hanging up ends the provider's bill; without `price` nobody knows it."""
     plain = endpoint(slug, **timeouts)
     pricing = None if price is None else Pricing(prompt=Decimal(price), completion=Decimal(price))
-    provider = replace(plain.provider, cancel_stops_billing=stops, local=local)
+    provider = replace(plain.provider, cancel_stops_billing=stops)
     return replace(plain, provider=provider, pricing=pricing)
 
 

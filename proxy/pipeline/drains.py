@@ -26,12 +26,10 @@ DRAINS_MAX = 64
 
 def owed(attempt: Attempt) -> bool:
     """Whether a provider at work charges for all of its answer though the caller has gone, and the
-    caller for it: content was streamed, or the answer was to be whole. That cancelling ends the
-    bill is said of streams: what is made in one piece is made, and billed, all the same.
+    caller for it: content was streamed, or the answer was to be whole, or is made in one piece.
     """
     provider, pricing = attempt.endpoint.provider, attempt.endpoint.pricing
-    stops = provider.cancel_stops_billing and (provider.local or not attempt.at_once)
-    if stops or pricing is None:
+    if provider.cancel_stops_billing or pricing is None:
         return False
     at_work = attempt.sent is not None and not attempt.over
     sold = attempt.committed or attempt.whole or attempt.at_once

@@ -1,12 +1,14 @@
 """Every inference path leads into the story of a request, in its own dialect."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from proxy.api.inference import PATHS, handlers
 from proxy.dialects import INBOUND, Inbound
 from proxy.pipeline.flow import Flow
+from proxy.routing import kinds
 from proxy.serving.caller import Caller
+from proxy.wire.request import Task
 
 
 class Told:
@@ -41,3 +43,9 @@ def test_a_request_is_served_in_the_dialect_of_its_path() -> None:
         caller, dialect = told.served[-1]
         assert caller.scope is scope
         assert dialect is INBOUND[name]
+
+
+def test_what_a_caller_is_told_of_paths_is_so() -> None:
+    """Who asks for a model at the wrong path is told the right one."""
+    assert set(kinds.PATHS.values()) <= set(PATHS)
+    assert set(kinds.PATHS) == {*get_args(Task)} - {"count"}

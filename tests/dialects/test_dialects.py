@@ -1,6 +1,7 @@
 """Which dialect a request goes out in, and that every one of the table can be configured."""
 
 import re
+from time import process_time
 from typing import Any, get_args
 
 import pytest
@@ -188,3 +189,26 @@ def test_what_a_provider_does_not_do_is_refused_by_it() -> None:
             outbound(provider("bedrock"), "m", replace(ask(), task=task))
         assert raised.value.kind == "provider_unfit"
         assert task in raised.value.message
+
+
+@pytest.mark.parametrize("dialect", OUTBOUND)
+@pytest.mark.parametrize("one_id", [True, False])
+@pytest.mark.parametrize("backwards", [True, False])
+def test_many_calls_do_not_hold_the_loop(dialect: str, one_id: bool, backwards: bool) -> None:
+    """Ids that came twice, and results in any order, once took minutes of such a history."""
+    ids = ["x" if one_id else f"x{number}" for number in range(8000)]
+    calls = [
+        {"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id_ in ids
+    ]
+    results = [{"role": "tool", "tool_call_id": id_, "content": "y"} for id_ in ids]
+    asked = ask(
+        messages=[
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            *(reversed(results) if backwards else results),
+        ]
+    )
+    began_s = process_time()
+    target = Target(provider(dialect), "m-9")
+    assert OUTBOUND[dialect].encode_request(asked, target).body
+    assert process_time() - began_s < 2.0

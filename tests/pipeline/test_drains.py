@@ -274,8 +274,8 @@ def _try(act: Callable[[Left], object], **more: Any) -> Left:
         ({"stops": True}, False),
         ({"price": None}, False),
         ({"price": "0"}, False),
-        ({"stream": False, "task": "image", "stops": True}, True),
-        ({"stream": False, "task": "image", "stops": True, "local": True}, False),
+        ({"stream": False, "task": "image"}, True),
+        ({"stream": False, "task": "image", "stops": True}, False),
     ],
 )
 def test_who_is_owed(more: dict[str, Any], expected: bool) -> None:

@@ -52,18 +52,19 @@ class Names:
     """The names of a request's documents: of its alphabet, and none of them twice."""
 
     def __init__(self) -> None:
-        self._used: set[str] = set()
+        self._used: dict[str, int] = {}
 
     def of(self, name: str | None) -> str:
         stem = (name or "").rpartition("/")[2]
         stem = stem.rpartition(".")[0] or stem
         plain = re.sub(r"[^A-Za-z0-9\s()\[\]-]+", "-", stem)
         plain = " ".join(plain.split())[: _NAME_CHARS_MAX - 10].strip("- ") or "Document"
-        unique, number = plain, 1
+        unique, number = plain, self._used.get(plain, 0)
         while unique in self._used:
             number += 1
             unique = f"{plain} {number}"
-        self._used.add(unique)
+        self._used[unique] = 1
+        self._used[plain] = max(1, number)  # from there on the next one is sought
         return unique
 
 

@@ -40,9 +40,9 @@ class Turns:
         self._family = family
         self._names = Names()
         self._turns: list[Block] = []
-        # The caller's ids of calls without a result, and ours; theirs may come twice.
-        self._open: list[tuple[str, str]] = []
-        self._used: set[str] = set()
+        self._open: dict[str, list[str]] = {}  # calls without a result: the caller's id, ours
+        self._used: dict[str, int] = {}
+        self._results = 0  # blocks of results that the last turn begins with
 
     def add(self, message: Block) -> None:
         match message["role"]:
@@ -112,7 +112,11 @@ class Turns:
         if self._turns and self._turns[-1]["role"] == role:
             self._turns[-1]["content"] += blocks
         else:
-            self._turns.append({"role": role, "content": blocks})
+            self._begin(role, blocks)
+
+    def _begin(self, role: str, blocks: list[Block]) -> None:
+        self._turns.append({"role": role, "content": blocks})
+        self._results = 0
 
     def _answered(self, message: Block) -> list[Block]:
         """What the model said: its thoughts first, then text, then calls."""
@@ -138,46 +142,45 @@ class Turns:
             name, given = custom.get("name"), {"input": custom.get("input")}
         id_ = str(call.get("id") or name)
         ours = self._unique(id_)
-        self._open.append((id_, ours))
+        self._open.setdefault(id_, []).append(ours)
         return {"toolUse": {"toolUseId": ours, "name": plain_name(name), "input": given}}
 
     def _unique(self, id_: str) -> str:
         plain = id_ if _ID.fullmatch(id_) else plain_name(id_)
-        ours, number = plain, 1
+        ours, number = plain, self._used.get(plain, 0)
         while ours in self._used:
             number += 1
             ours = f"{plain[:50]}_{number}"
-        self._used.add(ours)
+        self._used[ours] = 1
+        self._used[plain] = max(1, number)  # from there on the next one is sought
         return ours
 
     def _result(self, message: Block) -> None:
         """A result without its call is something that the user says."""
         wanted = str(message.get("tool_call_id") or message.get("name"))
-        call = next((call for call in self._open if call[0] == wanted), None)
+        calls = self._open.get(wanted)
         blocks = self.blocks({key: message[key] for key in message.keys() - {"name"}})
-        if call is None:
+        if not calls:
             self._say("user", blocks)
             return
-        self._open.remove(call)
+        id_ = calls.pop(0)
         points = [block for block in blocks if "cachePoint" in block]
         beside = [block for block in blocks if "video" in block or "audio" in block]
         inside = [block for block in blocks if block not in points and block not in beside]
-        self._give(call[1], inside or [{"text": NO_RESULT}], points[-1:])
+        self._give(id_, inside or [{"text": NO_RESULT}], points[-1:])
         self._say("user", beside)
 
     def _give(self, id_: str, content: list[Block], points: list[Block]) -> None:
         """Results stand before all else that the user says in that turn."""
         if self._turns[-1]["role"] != "user":
-            self._turns.append({"role": "user", "content": []})
-        said = self._turns[-1]["content"]
-        place = 0
-        while place < len(said) and said[place].keys() & {"toolResult", "cachePoint"}:
-            place += 1
+            self._begin("user", [])
+        said, place = self._turns[-1]["content"], self._results
         said[place:place] = [{"toolResult": {"toolUseId": id_, "content": content}}, *points]
+        self._results += 1 + len(points)
 
     def _close(self) -> None:
         """Gives every call that is still open a result that says that there is none."""
-        for _, id_ in self._open:
+        for id_ in (id_ for calls in self._open.values() for id_ in calls):
             self._give(id_, [{"text": NO_RESULT}], [])
         self._open.clear()
 

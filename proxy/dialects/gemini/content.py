@@ -4,6 +4,7 @@ What would be answered with a 400 is mended: results stand in one turn, in the o
 and right behind them, a missing one says so, one without its call is text; nothing is empty.
 """
 
+from collections import deque
 from typing import Any, Final
 
 import orjson
@@ -51,6 +52,7 @@ class _Turns:
         self._system: list[Part] = []
         self._contents: list[Content] = []
         self._open: list[_Call] = []
+        self._waiting: dict[tuple[str, str], deque[_Call]] = {}  # by id, and by name
         self._strays: list[Part] = []
 
     def add(self, message: dict[str, Any]) -> None:
@@ -143,6 +145,8 @@ class _Turns:
             call = _Call(said)
             if call.name:
                 self._open.append(call)
+                for key in (("id", call.id), ("name", call.name)):
+                    self._waiting.setdefault(key, deque()).append(call)
                 parts.append(signed(self._call_part(call), replay.calls.get(call.id)))
         if parts and self._family.names_calls:
             parts[0].setdefault("thoughtSignature", UNSIGNED)
@@ -161,12 +165,10 @@ class _Turns:
 
     def _result(self, message: dict[str, Any]) -> None:
         id_, name = message.get("tool_call_id"), message.get("name")
-        waiting = (
-            call
-            for call in self._open
-            if call.result is None and (call.id == id_ if id_ else call.name == name)
-        )
-        call = next(waiting, None)
+        waiting = self._waiting.get(("id", str(id_)) if id_ else ("name", str(name)), deque())
+        while waiting and waiting[0].result is not None:
+            waiting.popleft()
+        call = waiting.popleft() if waiting else None
         if call is None:
             self._strays += self._named({}, self._parts(message.get("content")))
             return
@@ -185,7 +187,7 @@ class _Turns:
         if parts:
             self._contents.append({"role": "user", "parts": parts})
         self._say("user", self._strays)
-        self._open, self._strays = [], []
+        self._open, self._strays, self._waiting = [], [], {}
 
 
 class _Call:

@@ -111,8 +111,12 @@ def decode_edit(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Ask
     """The same of `/images/edits`: a form with files in it, or JSON with their URLs."""
     headers = tuple(headers)
     kind = form_in(headers)
-    fields = decode_object(body) if kind is None else _of_form(decode_form(body, kind))
-    ask = _ask(fields, len(body), headers, edit=True)
+    if kind is None:
+        fields, size_bytes = decode_object(body), len(body)
+    else:
+        # The images of a form become base64, which is a third larger.
+        fields, size_bytes = _of_form(decode_form(body, kind)), len(body) * 4 // 3
+    ask = _ask(fields, size_bytes, headers, edit=True)
     if not ask.media_prompt:
         raise GatewayError("invalid_request", "image: required")
     return ask

@@ -26,6 +26,7 @@ class Strand(NamedTuple):
     grows: str
     ends: str
     closed: str
+    numbered: str  # the field that says which part it is
 
 
 _PART: Final = ("response.content_part.added", "response.content_part.done")
@@ -33,7 +34,9 @@ _NONE: Final = ("", "")
 _SUMMARY: Final = ("response.reasoning_summary_part.added", "response.reasoning_summary_part.done")
 
 STRANDS: Final = {
-    name: Strand(place, type_, field, opened, f"{events}.delta", f"{events}.done", closed)
+    name: Strand(
+        place, type_, field, opened, f"{events}.delta", f"{events}.done", closed, f"{place}_index"
+    )
     for name, place, type_, field, events, (opened, closed) in (
         ("text", "content", "output_text", "text", "response.output_text", _PART),
         ("refusal", "content", "refusal", "refusal", "response.refusal", _PART),
@@ -46,10 +49,7 @@ STRANDS: Final = {
 """The state table."""
 
 _BY_TYPE: Final = {strand.type: strand for strand in STRANDS.values()}
-_GROWS: Final = {strand.grows: strand for strand in STRANDS.values()}
-_ENDS: Final = {strand.ends: strand for strand in STRANDS.values()}
 _OPENED: Final = frozenset(strand.opened for strand in STRANDS.values() if strand.place)
-_INDEXES: Final = {"content": "content_index", "summary": "summary_index"}
 
 
 class Piece:
@@ -71,8 +71,19 @@ class Piece:
             self._texts = ["".join(self._texts)]
         return self._texts[0]
 
-    def grow(self, text: str) -> None:
-        self._texts.append(text)
+    def hear(self, event: Json) -> None:
+        """Takes notice of what an event says of it."""
+        type_, strand = event.get("type"), self.strand
+        if type_ == strand.grows:
+            self._texts.append(string(event.get("delta")) or "")
+            if said := event.get("logprobs"):
+                self.logprobs += objects(said)
+        elif type_ == strand.ends:
+            self.ended = True
+        elif type_ == strand.closed:
+            self.closed = True
+        elif type_ == "response.output_text.annotation.added":
+            self.annotations.append(mapping(event.get("annotation")))
 
     def whole(self) -> Json:
         """The part as it is now."""
@@ -151,9 +162,8 @@ class Record:
                 item.pieces.append(Piece(strand, number, part))
             return
         for piece in item.pieces[::-1]:
-            index = _INDEXES.get(piece.strand.place)
-            if index is None or event.get(index) == piece.number:
-                _hear(type_, event, piece)
+            if not piece.strand.place or event.get(piece.strand.numbered) == piece.number:
+                piece.hear(event)
 
     def end_piece(self, place: int) -> Iterator[Json]:
         """The events that end the texts of an item, in their order."""
@@ -162,7 +172,7 @@ class Record:
             strand = piece.strand
             where: Json = {"output_index": place, "item_id": item.id}
             if strand.place:
-                where[_INDEXES[strand.place]] = piece.number
+                where[strand.numbered] = piece.number
             if not piece.ended:
                 yield {"type": strand.ends, **where, **_last_words(item, piece)}
             if strand.place and not piece.closed:
@@ -175,19 +185,6 @@ class Record:
             yield from self.end_piece(place)
             whole = {"item": item.whole(status)}
             yield {"type": "response.output_item.done", "output_index": place, **whole}
-
-
-def _hear(type_: str, event: Json, piece: Piece) -> None:
-    """What an event says of one text."""
-    if _GROWS.get(type_) is piece.strand:
-        piece.grow(string(event.get("delta")) or "")
-        piece.logprobs += objects(event.get("logprobs"))
-    elif _ENDS.get(type_) is piece.strand:
-        piece.ended = True
-    elif type_ == piece.strand.closed:
-        piece.closed = True
-    elif type_ == "response.output_text.annotation.added":
-        piece.annotations.append(mapping(event.get("annotation")))
 
 
 def _last_words(item: Item, piece: Piece) -> Json:

@@ -112,7 +112,7 @@ class Teller:
         self._text, strand, item = key, STRANDS[name], self.record.items[self._place]
         number = sum(piece.strand.place == strand.place for piece in item.pieces)
         part = {"type": strand.type, strand.field: "", **(_EMPTY if name == "text" else {})}
-        where = {"output_index": self._place, "item_id": item.id, f"{strand.place}_index": number}
+        where = {"output_index": self._place, "item_id": item.id, strand.numbered: number}
         self.tell(strand.opened, **where, part=part)
         return True
 
@@ -120,10 +120,14 @@ class Teller:
         """A piece of the text that grows, or of the one that the item at `place` has."""
         strand, place = STRANDS[name], self._place if place is None else place
         item = self.record.items[place]
-        where: Json = {"output_index": place, "item_id": item.id}
+        piece = item.pieces[-1]
+        event: Json = {"type": strand.grows, "output_index": place, "item_id": item.id}
         if strand.place:
-            where[f"{strand.place}_index"] = item.pieces[-1].number
-        self.tell(strand.grows, **where, delta=text, **more)
+            event[strand.numbered] = piece.number
+        event |= {"delta": text, **more, "sequence_number": self.sequence}
+        self.sequence += 1
+        piece.hear(event)  # at once, as nearly all events are of this kind
+        self.send(strand.grows, encode_json(event))
 
     def annotate(self, annotation: Json) -> None:
         """An annotation of the text that grows."""

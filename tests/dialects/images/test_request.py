@@ -250,3 +250,14 @@ def test_whatever_is_said_is_asked_or_refused(more: dict[str, Any]) -> None:
         for model in ("gpt-image-1", "dall-e-3", "imagen-4", "gemini-3-pro-image"):
             with contextlib.suppress(GatewayError):
                 TASKS[dialect, "image"].encode_request(decode(body), Target(provider, model))
+
+
+def test_the_text_of_a_form_is_held_for_beside_its_images() -> None:
+    image = Field("image", b"\x89PNG" + bytes(300_000), "a.png", "image/png")
+    plain, more = (
+        form(Field("prompt", b"p"), Field("model", b"m"), image, *fields).most
+        for fields in ((), (Field("style_text", b"a" * 5000),))
+    )
+    assert plain is not None
+    assert more is not None
+    assert more.prompt_tokens >= plain.prompt_tokens + 5000
