@@ -184,9 +184,11 @@ def per_told(caller: str, kind: str, rounds: int) -> float:
     """What one event costs to be told, in microseconds."""
     ask = INBOUND[caller].decode_request(a_conversation()[caller], ())
     events = [TOLD[kind](WORDS[number % len(WORDS)], number) for number in range(EVENTS)]
+    encoding = INBOUND[caller].encoder
+    assert encoding is not None
 
     def tell() -> None:
-        encoder = INBOUND[caller].encoder(HEAD, ask)
+        encoder = encoding(HEAD, ask)
         if not all(encoder.encode(event) for event in events):
             raise click.ClickException(f"{caller}: an event was not told")
 
@@ -220,12 +222,13 @@ def per_carried(caller: str, rounds: int) -> float:
     dialect, opening = OPENED[caller]
     same = OUTBOUND[dialect].same
     assert same is not None
-    decode = same.decoder
+    decode, encoding = same.decoder, INBOUND[caller].encoder
+    assert encoding is not None
     ask = INBOUND[caller].decode_request(a_conversation()[caller], ())
     pieces = [SAYS[dialect](WORDS[number % len(WORDS)]) for number in range(EVENTS)]
 
     def carry() -> None:
-        decoder, encoder = decode(Quirks()), INBOUND[caller].encoder(HEAD, ask)
+        decoder, encoder = decode(Quirks()), encoding(HEAD, ask)
         for event in decoder.feed(opening):
             encoder.encode(event)
         sent = 0

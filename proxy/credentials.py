@@ -6,7 +6,8 @@ its provider, and no error here repeats it.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +15,9 @@ from proxy.identity import VARIABLES, VARIABLES_TOO, Identity, identify
 from proxy.options import addressed, lacking, with_accounts, with_options
 from proxy.providers import DIALECTS, Provider, known
 from proxy.settings import ConfigError, ProviderRow, near
+from proxy.wire.request import WEB_SEARCH
+
+TOOL_USD_MAX: Final = 1000  # as of all prices
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -130,12 +134,13 @@ def _completed(row: ProviderRow, *, given: Mapping[str, Any], path: str) -> Prov
         told.pop("auth_also", None)
     tables = {
         name: {**told.get(name, {}), **given.get(name, {})}
-        for name in ("quirks", "options", "option_env")
+        for name in ("quirks", "options", "option_env", "tool_prices")
     }
     merged = {**told, **given, **tables}
     merged.pop("api_key", None)
     provider = msgspec.convert(merged, Provider)
     _check_patterns(provider, path)
+    _check_tools(given.get("tool_prices", {}), f"{path}.tool_prices")
     return provider
 
 
@@ -143,11 +148,24 @@ def _check_patterns(provider: Provider, path: str) -> None:
     quirks = provider.quirks
     patterns = {"responses": provider.responses, "quirks.thinkers": quirks.thinkers}
     patterns |= {f'quirks.efforts_of."{pattern}"': pattern for pattern in quirks.efforts_of}
+    patterns |= {f'tools."{pattern}"': pattern for pattern in provider.tools}
     for name, pattern in patterns.items():
         try:
             re.compile(pattern or "")
         except re.error as error:
             raise ConfigError(f"{path}.{name}", f"no regular expression: {error}") from None
+
+
+def _check_tools(prices: Mapping[str, Any], path: str) -> None:
+    for name, price in prices.items():
+        at = f"{path}.{name}"
+        if not isinstance(price, str):
+            raise ConfigError(at, 'expected USD as a string, such as "0.01"')
+        usd = Decimal(price)
+        if not (usd.is_finite() and 0 <= usd <= TOOL_USD_MAX):
+            raise ConfigError(at, f"expected a price from 0 to {TOOL_USD_MAX} USD")
+        if usd and name != WEB_SEARCH:
+            raise ConfigError(at, f'only "0" can be said: none but {WEB_SEARCH} is counted')
 
 
 class _Keys(NamedTuple):

@@ -35,14 +35,15 @@ class PriceOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The prices of one endpoint in USD. A key left out is charged like its general neighbour:
     cached and written tokens as prompt, those written for an hour as written, reasoning as
-    completion, audio, images and videos like text. `video_token` is ours, as are the last four, for
-    what is not sold by tokens: an image made, a search unit of a reranking, a character spoken, a
-    second of audio heard.
+    completion, audio, images and videos like text. `web_search` is a search that the provider makes
+    by itself. `video_token` is ours, as are the last four, for what is not sold by tokens: an image
+    made, a search unit of a reranking, a character spoken, a second of audio heard.
     """
 
     prompt: Decimal
     completion: Decimal
     request: Decimal = Decimal(0)
+    web_search: Decimal | None = None
     image: Decimal | None = None
     image_token: Decimal | None = None
     video_token: Decimal | None = None
@@ -113,7 +114,8 @@ class Tariff:
         self._scale: int = 10 ** (self._power - 9)
         self._request = self._whole(pricing.request)
         units = (
-            pricing.output_image, pricing.search_unit, pricing.character, pricing.audio_second
+            pricing.output_image, pricing.search_unit, pricing.character, pricing.audio_second,
+            pricing.web_search,
         )  # fmt: skip
         self._units = tuple(0 if price is None else self._whole(price) for price in units)
         self._by_units = any(self._units)
@@ -209,9 +211,10 @@ class Tariff:
 
     def _spent_units(self, usage: Usage) -> tuple[int, int]:
         """What is made, and what goes in, of all that is not counted in tokens."""
-        image, search_unit, character, second = self._units
+        image, search_unit, character, second, search = self._units
         heard = usage.search_units * search_unit + usage.characters * character
-        return usage.images * image, heard + -(-usage.audio_ms * second // 1000)
+        made = usage.images * image + usage.web_searches * search
+        return made, heard + -(-usage.audio_ms * second // 1000)
 
     def most_nano(self, most: Usage, margin: tuple[int, int] = NO_MARGIN) -> int:
         """No usage within `most` is charged more; its tokens are of whatever kinds, except that a
@@ -224,19 +227,30 @@ class Tariff:
         return self._nano(spent, margin) + self._nano(sum(self._spent_units(most)), margin)
 
     def bound_nano(
-        self, prompt_tokens: int, completion_tokens: int, margin: tuple[int, int] = NO_MARGIN
+        self,
+        prompt_tokens: int,
+        completion_tokens: int,
+        margin: tuple[int, int] = NO_MARGIN,
+        *,
+        searches: int = 0,
     ) -> int:
-        """No usage of at most so many tokens, of whatever kinds, is charged more."""
+        """No usage of at most so many tokens, of whatever kinds, and searches of the web is charged
+        more.
+        """
         level = self._levels[bisect_left(self._thresholds, prompt_tokens)]
         spent = prompt_tokens * level.dearest_prompt + completion_tokens * level.dearest_completion
-        return self._nano(spent + self._request, margin)
+        return self._nano(spent + self._request + searches * self._units[-1], margin)
 
-    def tokens_within(self, nano: int, prompt_tokens: int, margin: tuple[int, int]) -> int:
-        """How many completion tokens `nano` surely pays for, after a prompt of `prompt_tokens`."""
+    def tokens_within(
+        self, nano: int, prompt_tokens: int, margin: tuple[int, int], *, searches: int = 0
+    ) -> int:
+        """How many completion tokens `nano` surely pays for, after a prompt of `prompt_tokens` and
+        so many searches of the web.
+        """
         level = self._levels[bisect_left(self._thresholds, prompt_tokens)]
         above, below = margin
         left = nano * self._scale * below // (above + below)
-        left -= prompt_tokens * level.dearest_prompt + self._request
+        left -= prompt_tokens * level.dearest_prompt + self._request + searches * self._units[-1]
         return max(0, left // level.dearest_completion) if level.dearest_completion else 0
 
     def _nano(self, scaled: int, margin: tuple[int, int] = NO_MARGIN) -> int:

@@ -7,6 +7,7 @@ asks for a provider by name. Keys are not here: they are secrets and travel apar
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Final, Literal
@@ -86,6 +87,19 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prices: str | None = None
     """Its id in the price table of the `genai-prices` package."""
 
+    tool_prices: dict[str, Decimal] = {}
+    """What the tools that it runs itself cost beside their tokens, by our names of them: a search
+    of the web in USD, where neither its list nor that table says so; any other "0", or nobody
+    knows, since only searches are counted."""
+
+    tools: dict[str, tuple[str, ...]] = {}
+    """Which of them its models run unasked, for models whose names begin with a regular expression;
+    the first that fits holds."""
+
+    shares_files: bool = False
+    """Whether callers may name what is kept in the operator's account there: files, vector stores,
+    containers."""
+
     trains_on_data: bool | None = None
     retains_prompts_days: int | None = None
     privacy_policy_url: str | None = None
@@ -97,6 +111,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __hash__(self) -> int:
         return hash(self.slug)  # `options` has no hash of its own
+
+    def tools_of(self, model: str) -> frozenset[str]:
+        """The tools that `model` runs unasked."""
+        found = (tools for name, tools in self.tools.items() if re.match(name, model))
+        return frozenset(next(found, ()))
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

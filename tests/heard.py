@@ -7,7 +7,7 @@ import json
 import re
 
 from tests.recordings import Recording
-from tests.truth import GROWING, Json, Truth, Voice, logprobs_of
+from tests.truths.chat import GROWING, Json, Truth, Voice, logprobs_of
 
 STATUS = {400: 400, 401: 502, 403: 502, 404: 404, 422: 422, 429: 429, 500: 502}
 """The status a caller gets for a provider's: our key's trouble is not the caller's."""
@@ -110,7 +110,10 @@ def _add_heard(voice: Voice, message: Json) -> None:
 
 def _usage(usage: Json) -> Json:
     """The counts of a usage object, whose shape is checked."""
-    assert usage.keys() == USAGE
+    assert usage.keys() - {"server_tool_use_details"} == USAGE
+    searched = usage.get("server_tool_use_details", {"web_search_requests": 1})
+    assert searched.keys() == {"web_search_requests"}
+    assert searched["web_search_requests"] > 0
     assert usage["cost_details"].keys() == COST_DETAILS
     assert usage["is_byok"] is False
     assert usage["cost"] >= 0
@@ -121,7 +124,9 @@ def check_error(body: bytes, status: int, recording: Recording, provider: str) -
     """The error object of the contract, for what the provider refused."""
     error = json.loads(body)["error"]
     bad_key = recording.status == 400 and b"api key" in recording.body.lower()
-    lacking = recording.status == 400 and b"model identifier is invalid" in recording.body
+    lacking = recording.status == 400 and any(
+        words in recording.body for words in (b"model identifier is invalid", b"model_not_found")
+    )
     wanted = 502 if bad_key else 404 if lacking else STATUS[recording.status]
     assert status == error["code"] == wanted
     assert isinstance(error["message"], str)

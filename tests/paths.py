@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
-from tests.callers import nano
+from tests.clients import nano
 from tests.order import Listener
 
 Json = dict[str, Any]

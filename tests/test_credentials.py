@@ -474,6 +474,7 @@ def test_who_says_how_keys_are_shown_is_taken_at_their_word() -> None:
         ({"responses": "("}, "responses"),
         ({"quirks": {"thinkers": "["}}, "quirks.thinkers"),
         ({"quirks": {"efforts_of": {"o": ["low"], "*": []}}}, 'quirks.efforts_of."*"'),
+        ({"tools": {"*": ["web_search"]}}, 'tools."*"'),
     ],
 )
 def test_a_pattern_that_is_none_is_told_at_once(given: dict[str, Any], path: str) -> None:
@@ -481,3 +482,20 @@ def test_a_pattern_that_is_none_is_told_at_once(given: dict[str, Any], path: str
     with pytest.raises(ConfigError) as caught:
         resolved(acme | given)
     assert str(caught.value).startswith(f"$.providers[2].{path}: no regular expression: ")
+
+
+@pytest.mark.parametrize(
+    ("prices", "reason"),
+    [
+        ({"web_search": 0.01}, 'web_search: expected USD as a string, such as "0.01"'),
+        ({"web_search": "-1"}, "web_search: expected a price from 0 to 1000 USD"),
+        ({"web_search": "1001"}, "web_search: expected a price from 0 to 1000 USD"),
+        ({"web_search": "NaN"}, "web_search: expected a price from 0 to 1000 USD"),
+        ({"mcp": "0.1"}, 'mcp: only "0" can be said: none but web_search is counted'),
+    ],
+)
+def test_prices_of_tools_are_such_that_can_be_charged(prices: dict[str, Any], reason: str) -> None:
+    acme = {"slug": "acme", "base_url": "http://127.0.0.1:1/v1", "api_key": "k"}
+    with pytest.raises(ConfigError) as caught:
+        resolved(acme | {"tool_prices": prices})
+    assert str(caught.value) == f"$.providers[2].tool_prices.{reason}"

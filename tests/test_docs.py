@@ -36,6 +36,7 @@ from proxy.settings import Settings
 from proxy.stores import treasury
 from proxy.stores.audit import SIDES
 from proxy.upstream.fake import FAULTS, MODELS, Scenario
+from proxy.wire import tokens
 from proxy.wire.listing import PARAMETERS
 from proxy.wire.record import Generation
 from proxy.wire.request import Task
@@ -238,7 +239,7 @@ def test_the_bounds_of_holds_and_drains_are_those_of_the_code() -> None:
         f"at most {drains.DRAIN_S:.0f} seconds and {drains.DRAIN_BYTES_MAX >> 20} MiB each, "
         f"{drains.DRAINS_MAX} at a time in each process",
         f"at most {drains.AT_ONCE_S:.0f} seconds and {reading.ANSWER_BYTES_MAX >> 20} MiB. ",
-        f"{bounds.TOKENS_PER_MEDIUM_MAX} for each image, file or recording, and "
+        f"{tokens.TOKENS_PER_MEDIUM_MAX} for each image, file or recording, and "
         f"{bounds.TOKENS_PER_TOOLS_MAX} where it has tools",
         f"{bounds.START_TOKENS} for each of `n`, doubled while tokens arrive, by "
         f"{cover.STEP_TOKENS_MAX} at most",

@@ -195,7 +195,9 @@ def test_a_text_is_not_held_for_as_a_video() -> None:
     assert tariff.most_nano(Usage(prompt_tokens=10, prompt_video_tokens=4)) == 120 * NANO_PER_USD
 
 
-@pytest.mark.parametrize("key", ["output_image", "search_unit", "character", "audio_second"])
+@pytest.mark.parametrize(
+    "key", ["output_image", "search_unit", "character", "audio_second", "web_search"]
+)
 def test_what_costs_by_the_unit_is_not_free(key: str) -> None:
     dear = msgspec.structs.replace(FREE, **{key: Decimal("1e-12")})
     assert not tariff_of(dear).free
@@ -335,3 +337,20 @@ BAD_PRICES = [{"prompt": "1"}, {"prompt": "x", "completion": "1"}, {"prompts": "
 def test_prices_are_checked(told: dict[str, str]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(told, Pricing)
+
+
+@given(UNITS, PRICES, USAGES, PRICINGS)
+def test_searches_are_charged_and_held_for(
+    searches: int, price: Decimal, usage: Usage, pricing: Pricing
+) -> None:
+    priced = msgspec.structs.replace(pricing, web_search=price)
+    searched = msgspec.structs.replace(usage, web_searches=searches)
+    before, after = (cost_of(one, priced).total_nano for one in (usage, searched))
+    exact = Fraction(price) * searches * NANO_PER_USD
+    assert abs(after - before - exact) < 1
+    tokens = usage.prompt_tokens, usage.completion_tokens
+    tariff = tariff_of(priced)
+    plain, held = tariff.bound_nano(*tokens), tariff.bound_nano(*tokens, searches=searches)
+    assert abs(held - plain - exact) < 1
+    left = tariff.tokens_within(held, tokens[0], (0, 1), searches=searches)
+    assert left == 0 or tariff.bound_nano(tokens[0], left, searches=searches) <= held

@@ -27,8 +27,8 @@ from proxy.errors import GatewayError
 from tests.heard import check_error, check_same, heard_answer, heard_stream
 from tests.recordings import Recording, Row, load
 from tests.running import Running, model_text, serving, weir
-from tests.truth import PAIRS, Json, Truth, chats, check_count, kind
-from tests.wires import DIALECTS, retry_after, truth_of
+from tests.truths.chat import PAIRS, Json, Truth, chats, check_count, kind
+from tests.truths.dialects import DIALECTS, retry_after, truth_of
 
 AT_ONCE = 8
 SLUGS = {"zai": "z-ai"}
@@ -109,7 +109,8 @@ def configuration(folder: Path, url: str, recordings: list[Recording]) -> str:
         rows.append(
             f'[[providers]]\nslug = "{slug_of(api, provider)}"\nname = "The {provider}"\n'
             f'base_url = "{url}/{provider}"\napi_key = "key-of-{provider}"\n'
-            f'dialect = "{DIALECTS[api]}"\nauth = "bearer"'
+            f'dialect = "{DIALECTS[api]}"\nauth = "bearer"\n'
+            'tool_prices = { web_search = "0.01" }'
         )
         if known in providers.known():
             quirks = msgspec.to_builtins(providers.known()[known].quirks)

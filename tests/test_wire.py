@@ -1,7 +1,7 @@
 """Every recorded chat, whoever spoke it, goes through the sans-I/O core and comes out the same.
 
 Bytes are fed whole, one by one and in random slices; what clients hear is compared with what an
-independent reader finds in the recording (`tests/truth.py`).
+independent reader finds in the recording (`tests/truths/chat.py`).
 """
 
 import functools
@@ -30,8 +30,8 @@ from tests.heard import check_error, check_same, heard_answer, heard_stream
 from tests.plain import ASK
 from tests.recordings import Recording, load
 from tests.stage import endpoint, snapshot
-from tests.truth import PAIRS, PROVIDERS, Json, Truth, chats, check_count, events, kind
-from tests.wires import dialect_of, retry_after, truth_of
+from tests.truths.chat import PAIRS, PROVIDERS, Json, Truth, chats, check_count, events, kind
+from tests.truths.dialects import dialect_of, retry_after, truth_of
 
 pytestmark = pytest.mark.wire
 

@@ -7,7 +7,6 @@ providers' by the value of `dialect` in their row.
 
 import re
 from collections.abc import Callable
-from typing import Final
 
 from proxy.dialects.asking import Encoded, Target, inexpressible
 from proxy.dialects.calling import INBOUND
@@ -16,18 +15,15 @@ from proxy.dialects.forms import Bill, Inbound, Outbound, StreamDecoder, StreamE
 from proxy.dialects.messages.asked import claudes_own
 from proxy.dialects.providing import OUTBOUND, VERTEX_CLAUDE
 from proxy.dialects.tasks import TASKS
+from proxy.errors import GatewayError
 from proxy.providers import Provider
 from proxy.wire.listing import PARAMETERS
-from proxy.wire.request import Ask, Task
+from proxy.wire.request import TALK, Ask, Task
 
 __all__ = [
     "INBOUND", "OUTBOUND", "Bill", "Inbound", "Outbound", "StreamDecoder", "StreamEncoder",
-    "counts", "expressible", "outbound", "tasks_of",
+    "counts", "expressible", "hosted", "outbound", "tasks_of",
 ]  # fmt: skip
-
-_TALK: Final[frozenset[Task]] = frozenset(("chat", "completion", "count"))
-"""What every model that writes text can be asked for: `completion` as a chat where the provider has
-nothing better, `count` as an estimate."""
 
 _CHAT_ONLY = frozenset((
     "audio", "functions", "function_call", "modalities", "prediction", "seed",
@@ -78,6 +74,21 @@ def _spoken(provider: Provider, model: str, ask: Ask) -> Outbound:
     return _usual(provider, model)
 
 
+def hosted(provider: Provider, model: str, ask: Ask) -> frozenset[str]:
+    """The tools that the provider itself would run where its `model` is asked; those that it is not
+    told of, since its format has no words for them, are none.
+    """
+    own = provider.tools_of(model)
+    if not ask.hosted:
+        return own
+    try:
+        words = _spoken(provider, model, ask).words
+    except GatewayError:
+        return own  # nor is it asked
+    dropped = ask.words == "responses" or (ask.words == "messages" and claudes_own(ask) is not None)
+    return own if dropped and words != ask.words else own | ask.hosted
+
+
 def _does(provider: Provider, model: str, task: Task) -> bool:
     if task == "completion":  # which everybody can be asked for, as a chat
         return provider.quirks.continues(model)
@@ -104,7 +115,7 @@ def _chat(provider: Provider, model: str) -> Outbound:
 def tasks_of(provider: Provider) -> frozenset[Task]:
     """What the provider can be asked for, if it has a model for it."""
     own = (task for dialect, task in TASKS if dialect == provider.dialect)
-    return _TALK.union(task for task in own if provider.tasks is None or task in provider.tasks)
+    return TALK.union(task for task in own if provider.tasks is None or task in provider.tasks)
 
 
 def expressible(provider: Provider, model: str) -> frozenset[str] | None:

@@ -1,5 +1,6 @@
-"""A request that is no conversation and is answered whole: what all of them have in common."""
+"""A request that is no conversation: how all of them are decoded, and what they have in common."""
 
+from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -7,25 +8,23 @@ import msgspec
 from proxy.dialects.asking import encode_json
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
-    SESSION_CHARS_MAX,
+    check_session,
     fitted,
     refuse_unbuilt,
     refuse_unbuilt_headers,
 )
-from proxy.dialects.chat.request import FAIR_TIERS, decode_object
+from proxy.dialects.chat.request import FAIR_TIERS, decode_object, names_of
 from proxy.dialects.forms import Headers
 from proxy.errors import GatewayError
 
-TOKENS_PER_MEDIUM_MAX: Final = 4096
 TOKENS_PER_INPUT_MAX: Final = 16
 """What models add to each input: marks of its beginning and end, words for what it is for."""
 
+TIERS: Final = frozenset(("service_tier", "serviceTier"))
+"""What a dearer tier is asked for by."""
+
 _CHATS: Final = ("messages", "tools", "functions")
 """What makes a chat. `messages` hold the attachments in the canonical form: no caller's words."""
-
-BYTES_PER_TOKEN: Final = 4
-TOKENS_PER_MEDIUM: Final = 1000
-"""What a request is taken to have where nobody counts: as in `pipeline/settle.py`."""
 
 
 class Common(msgspec.Struct):
@@ -41,39 +40,63 @@ class Common(msgspec.Struct):
     @property
     def names(self) -> tuple[str, ...]:
         """The models to try, first wish first. Raises GatewayError where there are none."""
-        names = ([self.model] if self.model else []) + (self.models or [])
-        if not names:
-            raise GatewayError("invalid_request", "No models provided")
-        return tuple(dict.fromkeys(names))
+        return names_of(self.model, self.models)
 
 
 Form = TypeVar("Form", bound=Common)
 
 
 def decode(body: bytes, headers: Headers, form: type[Form]) -> tuple[dict[str, Any], Form]:
-    """The fields that travel on to a provider, and the known ones of all.
+    """What `accept` gives, of what is answered whole and for which no provider has options.
 
     Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
     """
     fields = decode_object(body)
-    refuse_unbuilt_headers(headers)
-    known = fitted(fields, form)
+    travelling, known = accept(fields, headers, form)
     for name in _CHATS:
-        if fields.get(name) is not None:
+        if name in travelling:
             raise GatewayError("invalid_request", f"{name}: only /chat/completions has it")
-    refuse_unbuilt(fields)
+    if known.provider and known.provider.get("options") is not None:
+        raise GatewayError("not_supported", "provider.options: not supported yet")
     if known.stream:
         raise GatewayError("invalid_request", "stream: the answer to this comes whole")
-    if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
-        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
-    travelling = {
-        name: value
-        for name, value in fields.items()
-        if value is not None and name not in OWN_FIELDS
-    }
-    if fields.get("service_tier") not in FAIR_TIERS:
-        travelling.pop("service_tier", None)
     return travelling, known
+
+
+def accept(
+    fields: dict[str, Any],
+    headers: Headers,
+    form: type[Form],
+    own: Collection[str] = OWN_FIELDS,
+) -> tuple[dict[str, Any], Form]:
+    """The fields that travel on to a provider, which those of `own` do not, and the known ones of
+    all. `provider.options` are left to `options_of`.
+
+    Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
+    """
+    refuse_unbuilt_headers(headers)
+    known = fitted(fields, form)
+    wishes = {name: value for name, value in (known.provider or {}).items() if name != "options"}
+    refuse_unbuilt(fields | {"provider": wishes, "tools": None})
+    check_session(known.session_id)
+    ours = {*own, "serviceTier"}
+    if fields.get("service_tier") not in FAIR_TIERS:
+        ours.add("service_tier")
+    travels = ((name, value) for name, value in fields.items() if name not in ours)
+    return {name: value for name, value in travels if value is not None}, known
+
+
+def options_of(known: Common) -> dict[str, dict[str, Any]]:
+    """Fields for one provider alone, by its slug: `provider.options`.
+
+    Raises GatewayError `invalid_request`.
+    """
+    options = (known.provider or {}).get("options")
+    if options is None:
+        return {}
+    if not isinstance(options, dict) or not all(isinstance(one, dict) for one in options.values()):
+        raise GatewayError("invalid_request", "provider.options: expected objects by provider")
+    return options
 
 
 def unknown_bytes(travelling: dict[str, Any], known: Common) -> int:
@@ -91,8 +114,3 @@ def unknown_bytes(travelling: dict[str, Any], known: Common) -> int:
 def size_bytes(text: str) -> int:
     """The bytes of `text` in UTF-8: it has no more tokens."""
     return len(text.encode(errors="replace"))
-
-
-def likely_tokens(text_bytes: int, media: int = 0) -> int:
-    """How many tokens so much text and so many media are likely to be."""
-    return -(-text_bytes // BYTES_PER_TOKEN) + TOKENS_PER_MEDIUM * media

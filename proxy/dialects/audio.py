@@ -2,16 +2,11 @@
 
 from typing import Any, Final, TypeVar
 
-from proxy.dialects.asked import Common
-from proxy.dialects.chat.fields import (
-    SESSION_CHARS_MAX,
-    fitted,
-    refuse_unbuilt,
-    refuse_unbuilt_headers,
-)
+from proxy.dialects.asked import TIERS, Common, accept, options_of
+from proxy.dialects.chat.fields import OWN_FIELDS
 from proxy.dialects.counts import COUNT_MAX, count, usable
 from proxy.dialects.forms import Bill, Headers
-from proxy.dialects.values import mapping, objects
+from proxy.dialects.values import mapping
 from proxy.errors import GatewayError
 from proxy.money import to_usd
 from proxy.providers import Provider
@@ -21,13 +16,8 @@ from proxy.wire.request import Ask
 OPTIONS: Final = "provider_options"
 """Where a canonical body keeps `provider.options`: fields for one provider alone, by its slug."""
 
-_OWN: Final = frozenset((
-    "model", "models", "route", "provider", "plugins", "preset", "transforms", "session_id",
-    "trace", "debug", "stream", "user",
-))  # fmt: skip
+_OWN: Final = (OWN_FIELDS | TIERS | {"user"}) - {"prompt", "speed"}
 """What is the gateway's; of `user` OpenRouter says for these that no provider is told."""
-
-_DEARER = frozenset(("service_tier", "serviceTier"))
 
 _ELSEWHERE = frozenset(("url", "file_url", "audio_url", "source_url", "file_id"))
 """Recordings that stand elsewhere: nobody here knows how long they last, and a provider's own files
@@ -44,23 +34,12 @@ def decode(
 
     Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
     """
-    refuse_unbuilt_headers(headers)
-    known = fitted(fields, form)
-    wishes = dict(known.provider or {})
-    options = wishes.pop("options", None)
-    refuse_unbuilt(fields | {"provider": wishes, "tools": None})
-    if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
-        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
-    travelling = {
-        name: value
-        for name, value in fields.items()
-        if value is not None and name not in _OWN and name not in _DEARER
-    }
-    for said in (travelling, *objects([*mapping(options).values()])):
+    travelling, known = accept(fields, headers, form, _OWN)
+    options = options_of(known)
+    for said in (travelling, *options.values()):
         for name in _ELSEWHERE.intersection(said):
             raise GatewayError("not_supported", f"{name}: not supported yet")
-    travelling[OPTIONS] = mapping(options)
-    return travelling, known
+    return travelling | {OPTIONS: options}, known
 
 
 def split(ask: Ask, provider: Provider) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,7 +49,7 @@ def split(ask: Ask, provider: Provider) -> tuple[dict[str, Any], dict[str, Any]]
     omits = {*provider.quirks.omits, OPTIONS}
     fields = {name: value for name, value in ask.body.items() if name not in omits}
     options = mapping(ask.body[OPTIONS].get(provider.slug))
-    return fields, {name: value for name, value in options.items() if name not in _DEARER}
+    return fields, {name: value for name, value in options.items() if name not in TIERS}
 
 
 def decode_usage(said: object) -> Usage | None:

@@ -59,13 +59,13 @@ INBOUND = {
     ),
     "embeddings": Inbound(
         decode_request=embeddings_request.decode_request,
-        encoder=chat_stream.Encoder,  # of no use: the answer comes whole
+        encoder=None,
         encode_answer=embeddings_answer.encode_answer,
         encode_error=chat_errors.encode_error,
     ),
     "rerank": Inbound(
         decode_request=rerank_request.decode_request,
-        encoder=chat_stream.Encoder,
+        encoder=None,
         encode_answer=rerank_answer.encode_answer,
         encode_error=chat_errors.encode_error,
     ),

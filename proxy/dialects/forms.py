@@ -64,17 +64,21 @@ class Inbound(NamedTuple):
     the generation's id, where there is one, and what `Bill.routing` is. `waiting` is what a caller
     is sent while nothing else comes. Where `breaks`, an answer that began can not tell of an error:
     it is broken off. Errors of the types `ends` are none once a request was admitted: they end its
-    answer by its length.
+    answer by its length. `encoder` is None where every answer comes whole.
     """
 
     decode_request: Callable[[bytes, Headers], Ask]
-    encoder: Callable[[Head, Ask], StreamEncoder]
+    encoder: Callable[[Head, Ask], StreamEncoder] | None
     encode_answer: Callable[[Iterable[Event], Head, Ask, Bill], Encoded]
     encode_error: Callable[[GatewayError, str | None, dict[str, Any] | None], bytes]
     media_type: Callable[[Ask], str] = media_type
     waiting: bytes = PROCESSING
     breaks: bool = False
     ends: frozenset[str] = frozenset()
+
+    def streaming(self, head: Head, ask: Ask) -> StreamEncoder | None:
+        """What tells the answer while it comes; None where the caller wants it whole."""
+        return self.encoder(head, ask) if self.encoder is not None and ask.stream else None
 
 
 class Outbound(NamedTuple):

@@ -104,7 +104,7 @@ def _rows(body: bytes) -> list[Any]:
 
 
 def _row(raw: _Object) -> Listing | None:
-    model = next((name for key in ("id", "model", "name") if (name := _name(raw.get(key)))), None)
+    model = next((name for key in ("id", "model", "name") if (name := name_in(raw.get(key)))), None)
     outputs = _outputs(raw)
     if model is None or raw.get("active") is False:
         return None
@@ -113,7 +113,7 @@ def _row(raw: _Object) -> Listing | None:
     quantization = str(raw.get("quantization")).lower()
     return Listing(
         model=model,
-        name=_name(raw.get("display_name")) or _name(raw.get("name")),
+        name=name_in(raw.get("display_name")) or name_in(raw.get("name")),
         description=_description(raw),
         created=count(raw.get("created")),
         context_length=_context_length(raw),
@@ -126,7 +126,7 @@ def _row(raw: _Object) -> Listing | None:
     )
 
 
-def _name(value: Any) -> str | None:
+def name_in(value: object) -> str | None:
     """`value` where it can be a name: short, and nothing a terminal or a header stumbles over."""
     if not isinstance(value, str) or not 0 < len(value) <= _NAME_CHARS_MAX:
         return None
@@ -211,4 +211,4 @@ def _words(value: Any) -> tuple[str, ...] | None:
     """The short strings of a list; `None` where it is no list or has none."""
     if not isinstance(value, list):
         return None
-    return tuple(word for word in value[:_WORDS_MAX] if _name(word)) or None
+    return tuple(word for word in value[:_WORDS_MAX] if name_in(word)) or None

@@ -14,6 +14,7 @@ _COUNT_MAX = 10**11  # more tokens than any context; in seconds the year 5138
 
 _OPTIONAL_PRICES = (
     "request",
+    "web_search",
     "image",
     "image_token",
     "audio",

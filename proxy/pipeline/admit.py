@@ -24,8 +24,8 @@ from proxy.stores.schema import StoreUnavailable
 from proxy.stores.treasury import Treasury
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import BYTES_PER_TOKEN
 
-BYTES_PER_TOKEN: Final = 4  # for the estimate that limits go by; a hold goes by the bound
 FREE_SUFFIX: Final = ":free"
 
 
@@ -64,6 +64,7 @@ class Gate:
         assert plan is not None
         account = account_of(exchange)
         exchange.free = any(model.id.endswith(FREE_SUFFIX) for model, _ in plan.attempts)
+        # Limits go by an estimate; a hold goes by the bound.
         tokens = ask.text_bytes // BYTES_PER_TOKEN
         if ask.likely is not None:
             tokens = ask.likely.prompt_tokens + ask.likely.completion_tokens

@@ -176,7 +176,7 @@ class Attempt:
                 choice, more, pictures = one.choice, said_bytes(one), images_in(one)
                 size, images = size + more, images + pictures
                 self.content_at = self._clock()
-                self.heard.speak(choice, more, pictures, self.content_at)
+                self.heard.speak(one, more, pictures, self.content_at)
                 self.committed = not self.whole
         self.outlet.put(event, meant, (choice, size, images), self.reading.data_bytes)
         if self.committed:

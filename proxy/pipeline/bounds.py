@@ -4,20 +4,24 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from proxy.dialects import hosted
 from proxy.dialects.chat.request import TOKENS_MAX
 from proxy.money import Tariff, tariff_of
 from proxy.pipeline.exchange import Exchange
+from proxy.routing.catalogue import Endpoint
 from proxy.wire.events import Usage
-from proxy.wire.request import Ask
+from proxy.wire.request import WEB_SEARCH, Ask
+from proxy.wire.tokens import TOKENS_PER_MEDIUM_MAX
 
 START_TOKENS: Final = 512
 WHOLE_TOKENS: Final = 4096
-TOKENS_PER_MEDIUM_MAX: Final = 4096
+SEARCHES_HELD: Final = 10  # of the web, where the caller sets no limit
+SEARCHES_MAX: Final = 100  # that one request is ever charged for
 TOKENS_PER_TOOLS_MAX: Final = 1024  # what providers themselves add to a prompt with tools
 
 _BOUNDED: Final = (
     "prompt_tokens", "completion_tokens", "prompt_audio_tokens", "prompt_image_tokens",
-    "prompt_video_tokens", "images", "search_units", "characters", "audio_ms",
+    "prompt_video_tokens", "images", "search_units", "characters", "audio_ms", "web_searches",
 )  # fmt: skip
 
 
@@ -37,6 +41,15 @@ def wide_bound(exchange: Exchange, ask: Ask) -> int:
     return max(usual, min(usual + ask.wide_prompt, max(lengths, default=0)))
 
 
+def searches_of(ask: Ask, endpoint: Endpoint, unsaid: int) -> int:
+    """How many searches of the web the endpoint's provider may make for `ask`: `unsaid` for each
+    answer where the caller does not say.
+    """
+    if WEB_SEARCH not in hosted(endpoint.provider, endpoint.model, ask):
+        return 0
+    return min(SEARCHES_MAX, unsaid * ask.choices if ask.searches is None else ask.searches)
+
+
 class Price:
     """What so many completion tokens may cost at the dearest endpoint of a plan."""
 
@@ -46,8 +59,8 @@ class Price:
         self.margin = exchange.snapshot.margin
         self.prompt_tokens = prompt_tokens
         self._most = exchange.ask.most
-        self._tariffs: list[Tariff] = [
-            tariff_of(endpoint.pricing)
+        self._tariffs: list[tuple[Tariff, int]] = [
+            (tariff_of(endpoint.pricing), searches_of(exchange.ask, endpoint, SEARCHES_HELD))
             for _, endpoint in exchange.plan.attempts
             if endpoint.pricing is not None
         ]
@@ -55,16 +68,22 @@ class Price:
     def nano(self, tokens: int) -> int:
         if self._most is not None:
             most = replace(self._most, completion_tokens=tokens)
-            return max((one.most_nano(most, self.margin) for one in self._tariffs), default=0)
+            return max((one.most_nano(most, self.margin) for one, _ in self._tariffs), default=0)
         return max(
-            (one.bound_nano(self.prompt_tokens, tokens, self.margin) for one in self._tariffs),
+            (
+                one.bound_nano(self.prompt_tokens, tokens, self.margin, searches=searches)
+                for one, searches in self._tariffs
+            ),
             default=0,
         )
 
     def affordable(self, nano: int) -> int:
         """How many completion tokens `nano` pays for at every endpoint."""
         return min(
-            (one.tokens_within(nano, self.prompt_tokens, self.margin) for one in self._tariffs),
+            (
+                one.tokens_within(nano, self.prompt_tokens, self.margin, searches=searches)
+                for one, searches in self._tariffs
+            ),
             default=0,
         )
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
-from proxy.dialects import Bill, Inbound, counts
+from proxy.dialects import Bill, Inbound, counts, hosted
 from proxy.dialects.asking import Encoded
 from proxy.errors import CallerGone, GatewayError, Source
 from proxy.pipeline.admit import Gate
@@ -21,6 +21,7 @@ from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.errands import CLOSING, Errands
 from proxy.pipeline.exchange import Exchange, Snapshot, origin
+from proxy.pipeline.guess import count_tokens
 from proxy.pipeline.relay import Relay, stream_head
 from proxy.pipeline.settle import estimate, reckon
 from proxy.pipeline.telling import told
@@ -148,6 +149,8 @@ class Flow:
             priced_only=exchange.snapshot.enforce,
             required=ask.required,
             task=ask.task,
+            tools=lambda endpoint: hosted(endpoint.provider, endpoint.model, ask),
+            kept=ask.names,
         )
 
     async def _relay(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> Attempt:
@@ -182,8 +185,7 @@ class Flow:
         assert ask is not None
         events = await self._counted(exchange, caller, dialect)
         if events is None:
-            guessed = (ask.likely or estimate(exchange)).prompt_tokens
-            events = [Produced(0, {"input_tokens": guessed, "estimated": True})]
+            events = [Produced(0, {"input_tokens": count_tokens(ask), "estimated": True})]
         body, own, _ = dialect.encode_answer(events, exchange.head, ask, Bill(Usage()))
         await caller.answer(200, {"Content-Type": "application/json", **own}, body)
 
@@ -265,7 +267,8 @@ class Flow:
             return
         ask = exchange.ask
         assert ask is not None
-        if not ask.stream:
+        encoder = exchange.encoder or dialect.streaming(exchange.head, ask)
+        if encoder is None:
             bill = Bill(Usage(), None, told(exchange) if ask.told else None)
             cut = Finished(0, "length", None)
             answer = dialect.encode_answer([cut], exchange.head, ask, bill)
@@ -273,7 +276,6 @@ class Flow:
             return
         if not caller.started:
             await caller.start(200, stream_head(exchange, dialect))
-        encoder = exchange.encoder or dialect.encoder(exchange.head, ask)
         await caller.finish(encoder.encode_failure(error))
 
     def stop(self) -> None:

@@ -108,7 +108,7 @@ class Race:
             exchange,
             visit.model,
             endpoint,
-            encoder=self._dialect.encoder(head, ask) if ask.stream else None,
+            encoder=self._dialect.streaming(head, ask),
             ring=self._ring,
             clock=self._clock,
         )

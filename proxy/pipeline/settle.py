@@ -5,17 +5,16 @@ costs four more, an image or file a thousand. Measured against recorded usage th
 real vocabulary that is not the model's own (docs/decisions), and needs none of the text kept.
 """
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from proxy.accounts.ledger import Settlement
 from proxy.dialects.chat.request import TOKENS_MAX
 from proxy.money import cost_of
 from proxy.pipeline.admit import account_of
-from proxy.pipeline.bounds import prompt_bound, within
+from proxy.pipeline.bounds import SEARCHES_MAX, prompt_bound, searches_of, within
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.heard import Heard, with_units
+from proxy.pipeline.guess import prompt_tokens
+from proxy.pipeline.heard import Heard, with_searches, with_units
 from proxy.wire.events import (
     Audio,
     Event,
@@ -26,10 +25,8 @@ from proxy.wire.events import (
     Usage,
 )
 from proxy.wire.record import Candidate, Generation
+from proxy.wire.tokens import likely_tokens
 
-BYTES_PER_TOKEN = 4
-TOKENS_PER_MESSAGE = 4
-TOKENS_PER_MEDIUM = 1000
 _NO_USAGE = Usage()
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
 MORE_PROMPT_TOKENS = 65_536  # than the prompt's bytes: the most in recorded traffic is 22,399
@@ -141,6 +138,9 @@ def used(exchange: Exchange, usage: Usage) -> Usage:
     pricing = exchange.endpoint.pricing if exchange.endpoint else None
     if ask is None or pricing is None:
         return usage
+    assert exchange.endpoint is not None
+    if pricing.web_search:
+        usage = with_searches(usage, exchange.heard, exchange.endpoint)
     if pricing.output_image and not usage.images:  # a chat may make them, too
         usage = replace(usage, images=exchange.heard.images)
     if ask.likely is None:
@@ -168,13 +168,14 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
     unseen = usage.reasoning_tokens + usage.completion_audio_tokens + usage.completion_image_tokens
     unseen_max = max(endpoint.max_completion_tokens or UNSEEN_TOKENS_MAX, ask.max_tokens or 0)
     completion_max = exchange.said_bytes + MORE_TOKENS + min(unseen, unseen_max * ask.choices)
-    if usage.prompt_tokens <= prompt_max and usage.completion_tokens <= completion_max:
-        return usage
-    return replace(
+    searches_max = searches_of(ask, endpoint, SEARCHES_MAX)
+    possible = replace(
         usage,
         prompt_tokens=min(usage.prompt_tokens, prompt_max),
         completion_tokens=min(usage.completion_tokens, completion_max),
+        web_searches=min(usage.web_searches, searches_max),
     )
+    return usage if possible == usage else possible
 
 
 def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
@@ -183,21 +184,18 @@ def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     """
     ask, heard = exchange.ask, heard or exchange.heard
     assert ask is not None
-    completion = -(-heard.said_bytes // BYTES_PER_TOKEN)
+    completion = likely_tokens(heard.said_bytes)
     if ask.most is not None and ask.likely is not None:
         return within(replace(ask.likely, estimated=True), ask.most)
     if ask.most is not None:
-        prompt = -(-ask.text_bytes // BYTES_PER_TOKEN)
+        prompt = likely_tokens(ask.text_bytes)
         guessed = replace(
             ask.most, prompt_tokens=prompt, completion_tokens=completion, estimated=True
         )
         return within(guessed, ask.most)
     if (counted := heard.opened.prompt) is not None:
         return replace(counted, completion_tokens=completion, estimated=True)
-    messages = ask.body["messages"]
-    size = sum(_text_bytes(message.get("content")) for message in messages) + exchange.read_bytes
-    prompt = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
-    prompt += TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
+    prompt = prompt_tokens(ask, exchange.read_bytes)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
 
 
@@ -210,14 +208,6 @@ def said_bytes(event: Event) -> int:
             return len(event.arguments) + len(event.name or "")
         case Audio():
             return len(event.audio.get("transcript") or "")
-    return 0
-
-
-def _text_bytes(content: Any) -> int:
-    if isinstance(content, str):
-        return len(content.encode())
-    if isinstance(content, list):
-        return sum(len(str(part.get("text") or "").encode()) for part in content)
     return 0
 
 

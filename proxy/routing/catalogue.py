@@ -16,7 +16,7 @@ from proxy.routing.kinds import inputs_of, modalities_of, outputs_of, tasks_for
 from proxy.routing.slugs import may_reason, slug_of
 from proxy.routing.waits import Timeouts, TimeoutsRow, Waits
 from proxy.wire.listing import PARAMETERS, Listing
-from proxy.wire.request import Task
+from proxy.wire.request import TALK, WEB_SEARCH, Task
 
 _OUTPUTS: Final = ("text",)
 _NAME_CHARS_MAX: Final = 200
@@ -25,8 +25,6 @@ _CANDIDATES_MAX: Final = 20
 PriceOf = Callable[[Provider, str], Pricing | None]
 Expresses = Callable[[Provider, str], Collection[str] | None]
 Does = Callable[[Provider], Collection[Task]]
-
-_TALK: Final[frozenset[Task]] = frozenset(("chat", "completion", "count"))
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +63,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     supported_parameters: tuple[str, ...] | None
     pricing: Pricing | None
     timeouts: Timeouts
-    tasks: frozenset[Task] = _TALK
+    tasks: frozenset[Task] = TALK
 
     @property
     def tag(self) -> str:
@@ -141,7 +139,7 @@ def build(
     timeouts_set: Collection[str] = (),
     price_of: PriceOf,
     expresses: Expresses = lambda _provider, _model: None,
-    does: Does = lambda _provider: _TALK,
+    does: Does = lambda _provider: TALK,
 ) -> Catalogue:
     """The catalogue of what `providers` list and of what is `configured`.
 
@@ -261,6 +259,9 @@ def _endpoint(
     outputs = row.output_modalities or outputs_of(said.model, listing.output_modalities)
     tasks = tasks_for(said.model, outputs or _OUTPUTS).intersection(does)
     draws = "image" in tasks  # and is silent until the image is there
+    search = provider.tool_prices.get(WEB_SEARCH) if "chat" in tasks else None
+    if pricing is not None and pricing.web_search is None and search is not None:
+        pricing = msgspec.structs.replace(pricing, web_search=search)
     return Endpoint(
         provider=provider,
         model=said.model,

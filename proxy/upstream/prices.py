@@ -33,7 +33,10 @@ _PER_MILLION: Final[Mapping[str, str]] = {
     "output_reasoning_mtok": "internal_reasoning",
     "input_mchars": "character",
 }
-_PER_THOUSAND: Final[Mapping[str, str]] = {"requests_kcount": "request"}
+_PER_THOUSAND: Final[Mapping[str, str]] = {
+    "requests_kcount": "request",
+    "web_searches_kcount": "web_search",
+}
 _SCALES: Final = ((_PER_MILLION, -6), (_PER_THOUSAND, -3))
 _SECONDS: Final = Decimal(3600)
 _NANO: Final = Decimal("1e-12")

@@ -14,7 +14,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Token counts in OpenRouter's counting: cached and written tokens are part of the prompt,
     those written for an hour part of the written, reasoning tokens part of the completion. All are
     counts of the model's own tokenizer. What is not sold by tokens is counted beside them:
-    `images` made, `search_units` of a reranking, `characters` spoken, `audio_ms` heard.
+    `images` made, `search_units` of a reranking, `characters` spoken, `audio_ms` heard,
+    `web_searches` that the provider made while it answered.
     """
 
     prompt_tokens: int = 0
@@ -32,6 +33,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     search_units: int = 0
     characters: int = 0
     audio_ms: int = 0
+    web_searches: int = 0
     estimated: bool = False  # the provider gave none; `pipeline/settle.py` says how it was guessed
 
 

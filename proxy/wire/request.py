@@ -4,7 +4,7 @@ OpenRouter's chat format is the widest of the formats callers speak, so `body` k
 fields that the gateway itself acts on stand beside it, decoded and checked.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,8 +17,15 @@ Task: TypeAlias = Literal[
 ]
 """What is asked for. `completion` is a text's continuation, `count` the tokens of a prompt."""
 
+TALK: Final[frozenset[Task]] = frozenset(("chat", "completion", "count"))
+"""What every model that writes text can be asked for: `completion` as a chat where the provider has
+nothing better, `count` as an estimate."""
+
 Words: TypeAlias = Literal["chat", "messages", "responses", "completions"]
 """The formats that callers and providers both speak."""
+
+WEB_SEARCH: Final = "web_search"
+"""The one tool of a provider's own that is sold by the piece: a search of the web."""
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +55,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     the units that the gateway counts itself. `native` is the request in the `words` of its caller,
     for a provider that speaks the same; the fields that are the gateway's are taken out of it.
     `echo` asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
+
+    `hosted` are the tools that its provider is to run, by names of ours, `searches` how many
+    searches of the web it allows, if it says so; `names` is the field in which it names what is
+    kept in the operator's own account at a provider.
     """
 
     models: tuple[str, ...]
@@ -70,6 +81,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     likely: Usage | None = None
     echo: bool = False
     told: bool = False
+    hosted: frozenset[str] = frozenset()
+    searches: int | None = None
+    names: str | None = None
 
     @property
     def at_once(self) -> bool:

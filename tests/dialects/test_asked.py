@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.asked import Common, decode, likely_tokens, size_bytes, unknown_bytes
+from proxy.dialects.asked import (
+    Common,
+    accept,
+    decode,
+    options_of,
+    size_bytes,
+    unknown_bytes,
+)
 from proxy.errors import GatewayError
 
 CHATS = "only /chat/completions has it"
@@ -41,6 +48,7 @@ def test_what_is_the_gateways_does_not_travel() -> None:
         ({"model": "m", "stream": True}, "stream: the answer to this comes whole"),
         ({"model": "m", "session_id": "s" * 257}, "session_id: at most 256 characters"),
         ({"model": "m", "provider": {"zdr": True}}, "provider.zdr: not supported yet"),
+        ({"model": "m", "provider": {"options": {}}}, "provider.options: not supported yet"),
         ({"model": "m", "messages": [{"content": "long"}]}, f"messages: {CHATS}"),
         ({"model": "m", "messages": True}, f"messages: {CHATS}"),
         ({"model": "m", "tools": ["x"]}, f"tools: {CHATS}"),
@@ -57,7 +65,28 @@ def test_what_is_refused(fields: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("tier", ["priority", 5, {"a": 1}])
 def test_a_dearer_tier_is_not_asked_for(tier: object) -> None:
     assert read(model="m", service_tier=tier)[0] == {}
-    assert read(model="m", service_tier="flex")[0] == {"service_tier": "flex"}
+    assert read(model="m", serviceTier=tier)[0] == {}
+    assert read(model="m", service_tier="flex", n=1)[0] == {"service_tier": "flex", "n": 1}
+
+
+def test_a_task_may_keep_more_to_itself_and_streams() -> None:
+    fields = {"model": "m", "n": 1, "stream": True, "service_tier": "flex", "tools": ["x"]}
+    travelling, known = accept(fields, TELLING, Common, ("model", "stream", "service_tier"))
+    assert travelling == {"n": 1, "tools": ["x"]}
+    assert known.stream
+    with pytest.raises(GatewayError, match="X-Provider-API-Keys"):
+        accept(fields, [(b"x-provider-api-keys", b"k")], Common)
+
+
+def test_options_are_objects_by_provider() -> None:
+    options = {"acme": {"depth": 1}, "bolt": {}}
+    known = accept({"provider": {"options": options}}, (), Common)[1]
+    assert options_of(known) == options
+    assert options_of(Common()) == options_of(Common(provider={"options": None})) == {}
+    refused: tuple[Any, ...] = ([], "x", {"acme": 1}, {"acme": None})
+    for wrong in refused:
+        with pytest.raises(GatewayError, match="expected objects by provider"):
+            options_of(Common(provider={"options": wrong}))
 
 
 def test_what_nobody_knows_may_be_read_all_the_same() -> None:
@@ -69,4 +98,3 @@ def test_what_nobody_knows_may_be_read_all_the_same() -> None:
 
 def test_text_has_no_more_tokens_than_bytes() -> None:
     assert (size_bytes("añ"), size_bytes("\ud800")) == (3, 1)
-    assert (likely_tokens(5), likely_tokens(0), likely_tokens(8, 2)) == (2, 0, 2002)

@@ -2,11 +2,14 @@
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.api.inference import PATHS
 from proxy.dialects.calling import INBOUND
 from proxy.dialects.forms import Inbound
 from proxy.errors import GatewayError
+from proxy.wire.request import Head
+from tests.plain import ASK
 
 
 def test_every_path_speaks_one_and_every_one_is_spoken() -> None:
@@ -34,3 +37,15 @@ def test_every_format_tells_of_an_error_in_json(row: Inbound, kind: str) -> None
 def test_what_breaks_off_says_nothing_while_it_waits(row: Inbound) -> None:
     """A comment amidst what is no event stream would be a part of it."""
     assert not row.breaks or row.waiting == b""
+
+
+def test_what_comes_whole_only_has_no_stream() -> None:
+    assert {name for name, row in INBOUND.items() if row.encoder is None} == {
+        "embeddings",
+        "rerank",
+    }
+    head = Head(id="gen-1", created=0, model="a/b", provider="p")
+    for stream in (True, False):
+        asked = replace(ASK, stream=stream)
+        assert (INBOUND["chat"].streaming(head, asked) is not None) == stream
+        assert INBOUND["rerank"].streaming(head, asked) is None

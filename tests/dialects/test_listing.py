@@ -129,6 +129,7 @@ def test_a_recorded_row_of_openrouter() -> None:
     assert rows[0].pricing == price(
         "0.000003",
         "0.000015",
+        web_search="0.01",
         input_cache_read="0.0000003",
         input_cache_write="0.00000375",
         input_cache_write_1h="0.000006",

@@ -6,7 +6,8 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from proxy.dialects import INBOUND, OUTBOUND, Bill
+from proxy.dialects import OUTBOUND, Bill
+from proxy.dialects.chat.stream import Encoder
 from proxy.errors import GatewayError
 from proxy.pipeline import attempt as module
 from proxy.pipeline import outlet, reading
@@ -65,7 +66,7 @@ class Tried:
             self.exchange,
             self.exchange.model,
             served,
-            encoder=INBOUND["chat"].encoder(self.exchange.head, ask) if stream else None,
+            encoder=Encoder(self.exchange.head, ask) if stream else None,
             ring=self._ring,
             clock=lambda: self.now,
         )

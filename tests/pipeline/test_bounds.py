@@ -8,11 +8,13 @@ from msgspec.structs import replace
 
 from proxy.money import Pricing
 from proxy.pipeline.bounds import (
+    SEARCHES_HELD,
+    SEARCHES_MAX,
     START_TOKENS,
-    TOKENS_PER_MEDIUM_MAX,
     WHOLE_TOKENS,
     Price,
     prompt_bound,
+    searches_of,
     sizes_of,
     wide_bound,
 )
@@ -20,6 +22,7 @@ from proxy.pipeline.exchange import Exchange
 from proxy.routing.plan import Plan
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import TOKENS_PER_MEDIUM_MAX
 from tests.stage import WALL, endpoint, model, snapshot
 
 
@@ -79,3 +82,30 @@ def test_what_a_task_uses_at_most_is_priced_with_its_units() -> None:
     pricing = Pricing(prompt=Decimal(1), completion=Decimal(2), output_image=Decimal(3))
     exchange.plan = Plan(((one, replace(at, pricing=pricing)),))
     assert Price(exchange, 10).nano(5) == (10 + 2 * 5 + 2 * 3) * 10**9
+
+
+@pytest.mark.parametrize(
+    ("asked", "searches", "choices", "found"),
+    [
+        (False, None, 1, 0),
+        (True, None, 1, 10),
+        (True, None, 3, 30),
+        (True, None, 64, 100),
+        (True, 3, 5, 3),
+        (True, 0, 1, 0),
+        (True, 10**6, 1, 100),
+    ],
+)
+def test_searches_are_bounded(asked: bool, searches: int | None, choices: int, found: int) -> None:
+    tools = frozenset(("web_search",) if asked else ("mcp",))
+    exchange = planned(None, hosted=tools, searches=searches, choices=choices)
+    assert exchange.ask is not None
+    at = endpoint()
+    assert searches_of(exchange.ask, at, SEARCHES_HELD) == found
+    assert found <= searches_of(exchange.ask, at, SEARCHES_MAX) <= SEARCHES_MAX
+    assert at.pricing is not None
+    priced = replace(at, pricing=replace(at.pricing, web_search=Decimal("0.01")))
+    exchange.plan = Plan(((model("test/one", priced), priced),))
+    price = Price(exchange, 10)
+    assert price.nano(5) == 20_000_000 + found * 10_000_000
+    assert price.affordable(price.nano(5)) == 5

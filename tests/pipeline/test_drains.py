@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects import INBOUND, OUTBOUND
+from proxy.dialects import OUTBOUND
+from proxy.dialects.chat.stream import Encoder
 from proxy.errors import GatewayError
 from proxy.pipeline import drains as module
 from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
@@ -52,7 +53,7 @@ class Left:
             self.exchange,
             self.model,
             self.endpoint,
-            encoder=INBOUND["chat"].encoder(head, self.exchange.ask) if stream else None,
+            encoder=Encoder(head, self.exchange.ask) if stream else None,
             ring=lambda: None,
             clock=self.loop.time,
         )

@@ -1,16 +1,20 @@
 """What one attempt heard: counts, the first content, who has finished and by which reason."""
 
-import pytest
+from typing import Any
 
-from proxy.pipeline.heard import Heard, with_units
-from proxy.wire.events import Finished, Usage
+import pytest
+from msgspec.structs import replace
+
+from proxy.pipeline.heard import Heard, with_searches, with_units
+from proxy.wire.events import Finished, Reasoning, Text, Usage
 from proxy.wire.request import Ask
+from tests.stage import endpoint
 
 
 def test_content_is_counted_and_its_first_moment_kept() -> None:
     heard = Heard()
-    heard.speak(1, 4, 0, 7.0)
-    heard.speak(0, 5, 2, 8.0)
+    heard.speak(Text(1, "four"), 4, 0, 7.0)
+    heard.speak(Text(0, "fives"), 5, 2, 8.0)
     assert (heard.said_bytes, heard.images, heard.content_at) == (9, 2, 7.0)
     assert heard.spoken == {0, 1}
 
@@ -39,8 +43,8 @@ def test_the_estimate_is_an_upper_one(
 def test_an_answer_is_complete_when_all_that_spoke_has_finished() -> None:
     heard = Heard()
     assert not heard.complete
-    heard.speak(0, 1, 0, 1.0)
-    heard.speak(1, 1, 0, 1.0)
+    heard.speak(Text(0, "a"), 1, 0, 1.0)
+    heard.speak(Text(1, "a"), 1, 0, 1.0)
     heard.finish(Finished(1, "length", "MAX"))
     assert not heard.complete
     heard.finish(Finished(0, "stop", "END"))
@@ -72,3 +76,38 @@ def test_units_are_the_gateways_where_the_provider_has_none(
     ask = Ask(models=("m",), body={}, task="speech", likely=likely)
     assert with_units(usage, ask) == expected
     assert with_units(usage, None) is usage
+
+
+def test_searches_that_were_told_of_are_counted() -> None:
+    heard = Heard()
+    told: dict[str, Any] = {"type": "reasoning.server_tool_call", "tool_name": "web_search"}
+    others: tuple[dict[str, Any], ...] = (
+        told | {"tool_name": "web_fetch"},
+        told | {"type": "reasoning.text"},
+        {},
+    )
+    heard.speak(Reasoning(0, "", (told, *others)), 0, 0, 1.0)
+    heard.speak(Reasoning(0, "", (told,)), 0, 0, 1.0)
+    heard.speak(Text(0, "a"), 1, 0, 1.0)
+    assert heard.searches == 2
+
+
+@pytest.mark.parametrize(
+    ("usage", "told", "unasked", "searches"),
+    [
+        (Usage(), 3, False, 0),  # the provider counted none
+        (Usage(estimated=True), 3, False, 3),
+        (Usage(estimated=True), 0, False, 0),
+        (Usage(estimated=True), 3, True, 3),
+        (Usage(), 0, True, 1),
+        (Usage(web_searches=2), 3, True, 2),
+        (Usage(web_searches=2, estimated=True), 3, True, 2),
+    ],
+)
+def test_searches_that_nobody_counted(
+    usage: Usage, told: int, unasked: bool, searches: int
+) -> None:
+    at = endpoint()
+    tools = {"p0": ("web_search",)} if unasked else {}
+    at = replace(at, provider=replace(at.provider, tools=tools))
+    assert with_searches(usage, Heard(searches=told), at).web_searches == searches

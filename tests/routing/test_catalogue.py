@@ -479,3 +479,24 @@ def test_nothing_is_supported_that_can_not_be_said(
     )
     (endpoint,) = catalogue.find("gpt-9").endpoints
     assert endpoint.supported_parameters == supported
+
+
+@pytest.mark.parametrize(
+    ("said", "outputs", "found"),
+    [
+        (None, None, "0.01"),
+        ("0.5", None, "0.5"),
+        ("0", None, "0"),
+        (None, ("embeddings",), None),
+    ],
+)
+def test_a_search_costs_what_its_provider_takes_where_the_price_does_not_say(
+    said: str | None, outputs: tuple[str, ...] | None, found: str | None
+) -> None:
+    provider = replace(OPENAI, tool_prices={"web_search": Decimal("0.01")})
+    own = replace(price("0.1"), web_search=None if said is None else Decimal(said))
+    listing = Listing(model="m", pricing=own, output_modalities=outputs)
+    does = ("chat", "embeddings")
+    (endpoint,) = only(made({provider: [listing]}, does=lambda _: does)).endpoints
+    assert endpoint.pricing is not None
+    assert endpoint.pricing.web_search == (None if found is None else Decimal(found))

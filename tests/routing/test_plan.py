@@ -262,3 +262,87 @@ def test_the_kind_is_the_first_thing_that_is_wrong_and_told_only_where_it_is_all
     assert [one.excluded for one in of_kind("chat", "a/mixed").candidates][-1] == (
         "is not for requests of the kind chat"
     )
+
+
+SEARCH = Provider(
+    slug="three",
+    name="three",
+    base_url="https://three.example",
+    tool_prices={"web_search": Decimal("0.01"), "mcp": Decimal(0)},
+    shares_files=True,
+)
+LOCAL = Provider(slug="four", name="four", base_url="http://127.0.0.1:1", local=True)
+HOSTED = build(
+    providers=[ONE, SEARCH, LOCAL],
+    listings={},
+    configured=[
+        row("a/plain", "one m=1"),
+        row("a/searching", "three m=1"),
+        row("a/both", "one m=1", "three m=1"),
+        row("a/local", "four m"),
+        row("a/unpriced", "three unpriced"),
+    ],
+    timeouts=Timeouts(),
+    price_of=lambda provider, model: None,
+)
+
+
+def asking(
+    name: str, *tools: str, priced_only: bool = True, kept: str | None = None
+) -> Plan | GatewayError:
+    try:
+        return plan(
+            [name],
+            HOSTED,
+            pool=Pool(),
+            now=0.0,
+            rng=lambda: 0.0,
+            priced_only=priced_only,
+            tools=lambda endpoint: tools,
+            kept=kept,
+        )
+    except GatewayError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("name", "tools", "found"),
+    [
+        ("a/plain", (), "one"),
+        ("a/plain", ("web_search",), "web_search at a/plain"),
+        ("a/plain", ("web_search", "mcp"), "mcp, web_search at a/plain"),
+        ("a/searching", ("web_search", "mcp"), "three"),
+        ("a/searching", ("web_search", "advisor"), "advisor at a/searching"),
+        ("a/both", ("web_search",), "three"),
+        ("a/local", ("web_search", "shell"), "four"),
+        ("a/unpriced", ("web_search",), "a/unpriced"),
+    ],
+)
+def test_credits_pay_only_for_tools_with_a_price(
+    name: str, tools: tuple[str, ...], found: str
+) -> None:
+    made = asking(name, *tools)
+    if isinstance(made, Plan):
+        assert {endpoint.tag for _, endpoint in made.attempts} == {found}
+        return
+    said = f"No price is configured for {found}: credits can not pay for it"
+    assert (made.status, made.kind, made.message) == (402, "no_price", said)
+    assert isinstance(asking(name, *tools, priced_only=False), Plan)
+
+
+def test_the_record_says_which_tool_has_no_price() -> None:
+    made = asking("a/both", "web_search")
+    assert isinstance(made, Plan)
+    reason = "web_search has no price, and credits can only pay for what has one"
+    assert [one.excluded for one in made.candidates] == [None, reason]
+
+
+@pytest.mark.parametrize("priced_only", [True, False])
+def test_what_the_operator_keeps_is_shared_only_where_it_says_so(priced_only: bool) -> None:
+    made = asking("a/both", priced_only=priced_only, kept="tools[0]")
+    assert isinstance(made, Plan)
+    assert [endpoint.tag for _, endpoint in made.attempts] == ["three"]
+    refused = asking("a/plain", priced_only=priced_only, kept="tools[0]")
+    assert isinstance(refused, GatewayError)
+    assert (refused.status, refused.kind) == (400, "invalid_request")
+    assert refused.message.startswith("tools[0]: names what is the operator's own")

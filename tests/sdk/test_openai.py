@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tests.running import SERVERS, Running
 from tests.sdk.clients import Client, Failure, JSONObject, Outcome
-from tests.sdk.scenarios import Scenario, every_scenario
+from tests.sdk.scenarios import Scenario, abroad, every_scenario
 from tests.sdk.script import FORMATTED, TEXT, WEATHER
 from tests.sdk.upstreams import Upstream
 from tests.sdk.world import World, ask, check_usage
@@ -173,7 +173,7 @@ async def test_scenario(
     await scenario.run(World.meet(client, gateway, upstream))
 
 
-@every_scenario
+@pytest.mark.parametrize("scenario", abroad(0), ids=lambda one: one.name)
 @pytest.mark.parametrize("upstream", ["fake"], indirect=True)
 @pytest.mark.parametrize("gateway", [name for name in SERVERS if name != "weir"], indirect=True)
 async def test_scenario_on_other_servers(

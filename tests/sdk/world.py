@@ -97,7 +97,8 @@ def config(folder: Path, upstream: Upstream) -> str:
     )
     more += '[egress]\nallow = ["127.0.0.1"]\n'
     text = config_text(folder, upstream.base_url, upstream.base_url, more=more)
-    row = dialect.row(upstream.dialect)
+    row = 'tool_prices = { web_search = "0.01" }\n'  # Codex asks for it in every request
+    row += dialect.row(upstream.dialect)
     text = text.replace('author = "test"\n', f'author = "test"\n{row}')
     return text.replace('name = "P0"\n', 'name = "P0"\ncancel_stops_billing = true\n')
 

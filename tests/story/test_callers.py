@@ -18,7 +18,8 @@ import pytest_asyncio
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import Fake, Scenario, fake
 from proxy.upstream.fake.seals import Seal
-from tests.callers import (
+from tests.campaign import rows_of
+from tests.clients import (
     ARGUMENTS,
     CALLERS,
     QUESTION,
@@ -30,7 +31,6 @@ from tests.callers import (
     text_streamed,
     text_whole,
 )
-from tests.campaign import rows_of
 from tests.running import Running, serving, weir
 from tests.story.test_conversation import PLACES, configuration
 

@@ -428,14 +428,6 @@ def test_what_the_caller_sees(campaign: Campaign, name: str, fault: str) -> None
         assert (seen.row.cost_nano, seen.row.cancelled) == (0, False)
 
 
-def _check_short(seen: Seen, form: Form) -> None:
-    told = read(form, 200, seen.headers, seen.raw)
-    assert (told.said, told.fault, told.finish) == ("", None, "incomplete")
-    assert (seen.status, seen.charge_nano) == (200, 0)
-    assert seen.row is not None
-    assert (seen.row.error, seen.row.cost_nano) == ("provider_context_length", 0)
-
-
 def _check_good(seen: Seen, name: str, fault: str, healthy: Seen) -> None:
     """It says what a healthy answer says, and costs the same."""
     form = FORMS[name]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.recordings import Recording, root
-from tests.truth import Json, Truth, Voice
+from tests.truths.chat import Json, Truth, Voice
 
 FINISH = {
     "end_turn": "stop",

@@ -3,7 +3,7 @@
 import json
 
 from tests.recordings import Recording
-from tests.truth import Json, Truth, Voice, events
+from tests.truths.chat import Json, Truth, Voice, events
 
 FINISH = {
     "COMPLETE": "stop",

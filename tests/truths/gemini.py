@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from tests.recordings import Recording
-from tests.truth import Json, Truth, Voice, events
+from tests.truths.chat import Json, Truth, Voice, events, searched
 
 FORMAT = "google-gemini-v1"
 REASONS = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter"}
@@ -41,6 +41,14 @@ def said(recording: Recording) -> Truth:
     for reader in readers.values():
         reader.end()
     truth.usage = counted(truth.usage or {})
+    queries = [
+        set(filter(None, one.grounding.get("webSearchQueries", ()))) for one in readers.values()
+    ]
+    newer = any(
+        not re.match(r"gemini-[12]\b", one.get("modelVersion", "gemini-1")) for one in chunks
+    )
+    if truth.usage is not None:  # what is sold was an answer that searched, and now is a search
+        truth.usage |= searched(sum(len(one) if newer else min(1, len(one)) for one in queries))
     return truth
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.recordings import Recording
-from tests.truth import Json, Truth, Voice, events
+from tests.truths.chat import Json, Truth, Voice, events, searched
 
 FORMAT = "anthropic-claude-v1"
 FINISH = {
@@ -31,7 +31,8 @@ def said(recording: Recording) -> Truth:
     voice.refusal = (message.get("stop_details") or {}).get("explanation") or ""
     voice.native = message["stop_reason"]
     voice.finish = FINISH[message["stop_reason"]]
-    truth.usage = counted(message["usage"])
+    ran = message["usage"].get("server_tool_use") or {}
+    truth.usage = counted(message["usage"]) | searched(ran.get("web_search_requests"))
     return truth
 
 

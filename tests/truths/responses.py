@@ -7,9 +7,10 @@ the pieces add up to must be the same.
 import json
 
 from tests.recordings import Recording
-from tests.truth import Json, Truth, Voice, events
+from tests.truths.chat import Json, Truth, Voice, events, searched
 
-FORMATS = {"xai": "xai-responses-v1"}
+XAI = "xai-responses-v1"
+FORMATS = {"xai": XAI}
 """The name of reasoning in OpenRouter's form; OpenAI's at all others."""
 
 FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -38,8 +39,20 @@ def said(recording: Recording) -> Truth:
         _add(voice, item, format_)
     voice.native = (response.get("incomplete_details") or {}).get("reason") or response["status"]
     voice.finish = FINISH.get(voice.native, "tool_calls" if voice.calls else "stop")
-    truth.usage = counted(response["usage"])
+    truth.usage = counted(response["usage"]) | searched(_searches(response, items))
     return truth
+
+
+def _searches(response: Json, items: list[Json]) -> int:
+    """How often the web was searched: as the provider says, else as its items do."""
+    if "tool_usage" in response and "web_search" in response["tool_usage"]:
+        told: int = response["tool_usage"]["web_search"]["num_requests"]
+        return told
+    if tools := response["usage"].get("server_side_tool_usage_details"):  # xAI
+        made: int = tools["web_search_calls"] + tools["x_search_calls"]
+        return made
+    found = [item.get("action") or {} for item in items if item["type"] == "web_search_call"]
+    return sum(action.get("type", "search") == "search" for action in found)
 
 
 def counted(usage: Json) -> Json:

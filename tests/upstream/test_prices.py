@@ -171,6 +171,7 @@ def test_every_price_has_openrouters_name_and_unit(table: list[ModelInfo]) -> No
         image_output=Decimal("0.000005"),
         internal_reasoning=Decimal("0.000006"),
         request=Decimal("0.007"),
+        web_search=Decimal("0.008"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.listing import ROWS_MAX
+from proxy.dialects.listing import ROWS_MAX, name_in
 from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
@@ -21,7 +21,6 @@ _MODALITIES: Final = {"TEXT": "text", "IMAGE": "image", "VIDEO": "video", "SPEEC
 _RERANKS: Final = re.compile(r"(?:amazon|cohere)\.rerank-")
 _EMBEDS: Final = re.compile(r"amazon\.titan-embed-|cohere\.embed-")
 """The families whose bodies are known; rankings are text in this list."""
-_NAME_CHARS_MAX = 256
 
 
 def decode_listing(body: bytes) -> tuple[Listing, ...]:
@@ -56,7 +55,7 @@ def _row(raw: dict[str, Any]) -> Listing | None:
         return None
     return Listing(
         model=model,
-        name=_short(raw.get("modelName")),
+        name=name_in(raw.get("modelName")),
         input_modalities=_modalities(raw.get("inputModalities")) or None,
         output_modalities=outputs,
     )
@@ -73,7 +72,7 @@ def _served(model: str, outputs: tuple[str, ...], streams: bool) -> tuple[str, .
 
 def _model(raw: dict[str, Any]) -> str | None:
     """What it is asked for by; None where it can not be."""
-    own, ways = _short(raw.get("modelId")), raw.get("inferenceTypesSupported")
+    own, ways = name_in(raw.get("modelId")), raw.get("inferenceTypesSupported")
     ways = ways if isinstance(ways, list) else []
     if own is None or "ON_DEMAND" in ways:
         return own
@@ -87,9 +86,3 @@ def _modalities(said: object) -> tuple[str, ...]:
     words = said if isinstance(said, list) else []
     known = (_MODALITIES.get(word) for word in words if isinstance(word, str))
     return tuple(dict.fromkeys(word for word in known if word))
-
-
-def _short(value: object) -> str | None:
-    name = string(value)
-    usable = name is not None and len(name) <= _NAME_CHARS_MAX and name.isprintable()
-    return name if usable else None

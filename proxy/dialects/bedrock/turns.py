@@ -13,6 +13,7 @@ from proxy.dialects.bedrock.blocks import SERVER_TOOL, sealed
 from proxy.dialects.bedrock.families import Family
 from proxy.dialects.bedrock.media import Names, attachment
 from proxy.dialects.messages.blocks import replayed
+from proxy.dialects.messages.turns import INSTRUCTING, NOTHING, lettered
 from proxy.dialects.parts import arguments_of, parts_of
 from proxy.dialects.reading import parse
 from proxy.dialects.values import objects
@@ -21,14 +22,9 @@ from proxy.providers import Provider
 
 Block = dict[str, Any]
 
-INSTRUCTING: Final = ("system", "developer")
-NOTHING: Final = "."
-"""What a user says where a turn, or a text, has to be and is not."""
-
 NO_RESULT: Final = "(no output)"
 
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
-_STRANGE = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME_CHARS_MAX: Final = 64
 
 
@@ -254,7 +250,7 @@ def _server_tools(details: object) -> list[Block]:
 
 def plain_name(name: object) -> str:
     """`name` in the alphabet of names."""
-    return _STRANGE.sub("_", str(name or "tool"))[:_NAME_CHARS_MAX] or "tool"
+    return lettered(str(name or "tool"))[:_NAME_CHARS_MAX] or "tool"
 
 
 def _parsed(text: object) -> Block | None:

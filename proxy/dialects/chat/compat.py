@@ -4,7 +4,7 @@ Each function takes what a provider sent, in whatever of the recorded shapes, an
 one form of `proxy.wire.events`. Nothing here is an error: what has the wrong type counts as absent.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,8 @@ from proxy.dialects.counts import count, usable
 from proxy.dialects.values import mapping, objects, string
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Reasoning, Text, ToolCall, Usage
+
+_SEARCHES: Final = "web_search_requests"
 
 
 class Calls:
@@ -89,6 +91,9 @@ def decode_usage(usage: dict[str, Any], quirks: Quirks) -> Usage | None:
         reasoning_tokens=reasoning,
         completion_audio_tokens=count(completion.get("audio_tokens")),
         completion_image_tokens=count(completion.get("image_tokens")),
+        web_searches=count(mapping(usage.get("server_tool_use_details")).get(_SEARCHES))
+        or count(mapping(usage.get("server_tool_use")).get(_SEARCHES))
+        or count(usage.get("num_search_queries")),  # Perplexity
     )
 
 

@@ -274,9 +274,14 @@ def check_ranges(known: Fields) -> None:
             raise GatewayError("invalid_request", f"{name}: must be between {low} and {high}")
     if isinstance(known.stop, list) and len(known.stop) > STOP_MAX:
         raise GatewayError("invalid_request", f"stop: at most {STOP_MAX} sequences")
-    if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
-        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
+    check_session(known.session_id)
     _check_metadata(known.metadata or {})
+
+
+def check_session(session_id: str | None) -> None:
+    """Raises GatewayError `invalid_request` where it is too long."""
+    if session_id is not None and len(session_id) > SESSION_CHARS_MAX:
+        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
 
 
 def _check_metadata(metadata: dict[str, str | None]) -> None:

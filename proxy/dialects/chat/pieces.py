@@ -21,6 +21,7 @@ GROWING_TEXTS = ("data", "transcript", "text", "summary")
 
 
 def to_json(value: dict[str, Any]) -> bytes:
+    """The bytes of an object. Raises GatewayError `provider_malformed` where it is too deep."""
     try:
         return orjson.dumps(value, default=str)
     except orjson.JSONEncodeError:  # a provider's own objects travel in it, however deep

@@ -30,6 +30,7 @@ from proxy.dialects.chat.fields import (
 )
 from proxy.dialects.chat.legacy import modernize
 from proxy.dialects.chat.messages import encode_messages
+from proxy.dialects.hosted import hosted_in
 from proxy.dialects.parts import media_of
 from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Thinking
@@ -90,8 +91,9 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
     types = [part["type"] for part in media]
     text_bytes = max(0, size_bytes - sum(map(_text_size, media)))
     mend(messages)
+    hosted = hosted_in(fields)
     return Ask(
-        models=_models(known),
+        models=names_of(known.model, known.models),
         body=travelling,
         stream=known.stream is True,
         choices=known.n or 1,
@@ -106,6 +108,9 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
         required=required(fields, known),
         echo=known.debug is not None and known.debug.echo_upstream_body is True,
         told=wants_routing(headers),
+        hosted=hosted.tools,
+        searches=hosted.searches,
+        names=hosted.named,
     )
 
 
@@ -187,8 +192,11 @@ def _messages(fields: dict[str, Any], known: Fields) -> list[dict[str, Any]]:
     raise GatewayError("invalid_request", reason)
 
 
-def _models(known: Fields) -> tuple[str, ...]:
-    names = ([known.model] if known.model else []) + (known.models or [])
+def names_of(model: str | None, models: list[str] | None) -> tuple[str, ...]:
+    """The models to try, first wish first. Raises GatewayError `invalid_request` where there are
+    none.
+    """
+    names = ([model] if model else []) + (models or [])
     if not names:
         raise GatewayError("invalid_request", "No models provided")
     return tuple(dict.fromkeys(names))

@@ -131,7 +131,7 @@ def _delta(event: Event) -> dict[str, Any]:
 def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
     """OpenRouter's `usage`; without a price the cost is 0 and the provider's charge unknown."""
     total = to_usd(cost.total_nano) if cost else None
-    return {
+    told: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
@@ -154,6 +154,9 @@ def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
             "audio_tokens": usage.completion_audio_tokens,
         },
     }
+    if usage.web_searches:
+        told["server_tool_use_details"] = {"web_search_requests": usage.web_searches}
+    return told
 
 
 def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> Encoded:

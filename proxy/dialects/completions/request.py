@@ -18,9 +18,9 @@ from proxy.errors import GatewayError
 from proxy.providers import Provider
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import BYTES_PER_TOKEN
 
 PROMPTS_MAX: Final = 2048  # choices of one request in all; OpenAI's limit on inputs of embeddings
-BYTES_PER_TOKEN: Final = 4  # the estimate of `pipeline/settle.py`
 MAX_TOKENS: Final = 16  # OpenAI's default, which is said where what is held depends on it
 
 _OWN: Final = ("prompt", "suffix", "echo", "best_of", "logprobs")

@@ -10,12 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from proxy.dialects.asked import (
-    BYTES_PER_TOKEN,
     TOKENS_PER_INPUT_MAX,
-    TOKENS_PER_MEDIUM_MAX,
     Common,
     decode,
-    likely_tokens,
     size_bytes,
     unknown_bytes,
 )
@@ -27,6 +24,7 @@ from proxy.dialects.values import mapping
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import BYTES_PER_TOKEN, TOKENS_PER_MEDIUM_MAX, likely_tokens
 
 _DIMENSIONS_MAX: Final = 2**20
 

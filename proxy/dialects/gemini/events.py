@@ -7,9 +7,12 @@ the usage so far. What follows from the parts is in `calls.py`, `server.py`, `so
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from proxy.dialects.chat.errors import failure
 from proxy.dialects.gemini.calls import Calls
 from proxy.dialects.gemini.counts import decode_logprobs, decode_usage
+from proxy.dialects.gemini.family import family_of
 from proxy.dialects.gemini.replay import FORMAT, ON_END, ON_IMAGE, ON_TEXT
 from proxy.dialects.gemini.server import Server, encrypted
 from proxy.dialects.gemini.sources import annotations
@@ -87,6 +90,7 @@ class Reader:
         self._started: Started | None = None
         self._choices: dict[int, _Choice] = {}
         self._counted: object = None
+        self._each = False  # whether every search is sold, not the answer that has any
 
     def read(self, chunk: dict[str, Any], events: list[Event]) -> None:
         """Appends the events of one object: a chunk of a stream, or a whole answer."""
@@ -98,6 +102,8 @@ class Reader:
                 self._choice(candidate).read(candidate, self._id, events)
             if not candidates:
                 self._blocked(chunk.get("promptFeedback"), events)
+        if isinstance(model := chunk.get("modelVersion"), str):
+            self._each = family_of(model).version >= (3, 0)
         self._usage(chunk.get("usageMetadata"), events)
         if failed is not None:
             events.append(failed)
@@ -125,11 +131,12 @@ class Reader:
             self._choice({}).block(reason, events)
 
     def _usage(self, usage: object, events: list[Event]) -> None:
-        if not isinstance(usage, dict) or usage == self._counted:
+        searches = sum(choice.searches(self._each) for choice in self._choices.values())
+        if not isinstance(usage, dict) or (usage, searches) == self._counted:
             return
-        self._counted = usage
+        self._counted = usage, searches
         if (counts := decode_usage(usage)) is not None:
-            events.append(UsageReport(counts))
+            events.append(UsageReport(replace(counts, web_searches=searches)))
 
 
 class _Choice:
@@ -160,6 +167,15 @@ class _Choice:
         reason = string(candidate.get("finishReason"))
         if (reason is not None or self._whole) and not self._finished:
             self._finish(reason, candidate, events)
+
+    def searches(self, each: bool) -> int:
+        """How many searches of the web it is charged for. Those without words are not (Google's
+        guide "Grounding with Google Search").
+        """
+        asked = self._grounding.get("webSearchQueries")
+        said = asked if isinstance(asked, list) else []
+        queries = {one for one in said if isinstance(one, str) and one}
+        return len(queries) if each else min(1, len(queries))
 
     def block(self, native: str, events: list[Event]) -> None:
         """Ends it, for what was found in the prompt."""

@@ -8,12 +8,12 @@ import re
 from typing import Any, Final
 
 from proxy.dialects.listing import ROWS_MAX
+from proxy.dialects.prices import count
 from proxy.dialects.reading import parse
 from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 
-_COUNT_MAX = 10**11
 _METHODS: Final = (("generateContent", None), ("embedContent", ("embeddings",)))
 _IMAGEN: Final = re.compile(r"imagen-")
 """Models of `predict` that are served here; the others are of other media."""
@@ -48,13 +48,7 @@ def _row(raw: dict[str, Any]) -> Listing | None:
         model=name,
         name=string(raw.get("displayName")),
         description=string(raw.get("description")),
-        context_length=_count(raw.get("inputTokenLimit")),
-        max_completion_tokens=_count(raw.get("outputTokenLimit")),
+        context_length=count(raw.get("inputTokenLimit")),
+        max_completion_tokens=count(raw.get("outputTokenLimit")),
         output_modalities=known[0],
     )
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 < value <= _COUNT_MAX else None

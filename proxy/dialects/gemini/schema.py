@@ -13,13 +13,6 @@ NODES_MAX: Final = 5_000
 
 DEPTH_MAX: Final = 48
 
-KEYWORDS: Final = frozenset((
-    "type", "format", "title", "description", "enum", "items", "prefixItems", "minItems",
-    "maxItems", "minimum", "maximum", "anyOf", "properties", "additionalProperties", "required",
-    "propertyOrdering",
-))  # fmt: skip
-"""All that a translated schema can have."""
-
 _FORMATS = {
     "string": ("date-time", "date", "time"),
     "number": ("float", "double"),

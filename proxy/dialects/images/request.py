@@ -9,24 +9,16 @@ import base64
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-import msgspec
-
-from proxy.dialects.asked import likely_tokens
+from proxy.dialects.asked import Common, accept, options_of
 from proxy.dialects.attached import mend
-from proxy.dialects.chat.fields import (
-    OWN_FIELDS,
-    SESSION_CHARS_MAX,
-    fitted,
-    refuse_unbuilt,
-    refuse_unbuilt_headers,
-    wants_routing,
-)
+from proxy.dialects.chat.fields import OWN_FIELDS, wants_routing
 from proxy.dialects.chat.request import decode_object
 from proxy.dialects.images.shape import Shape, shape_in
 from proxy.dialects.multipart import Field, decode_form, form_in
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import likely_tokens
 
 IMAGES_MAX: Final = 10  # OpenRouter's limit on `n`, and OpenAI's
 REFERENCES_MAX: Final = 16
@@ -67,11 +59,7 @@ _TAKEN: Final = OWN_FIELDS | {
 _NUMBERS: Final = ("n", "seed", "partial_images", "output_compression", _FRAMES)
 
 
-class _Fields(msgspec.Struct):
-    """The known fields, for their types alone."""
-
-    model: str | None = None
-    models: list[str] | None = None
+class _Fields(Common):
     prompt: str | None = None
     n: int | None = None
     size: str | None = None
@@ -86,10 +74,6 @@ class _Fields(msgspec.Struct):
     input_references: list[dict[str, Any]] | None = None
     images: list[dict[str, Any]] | None = None
     seed: int | None = None
-    stream: bool | None = None
-    provider: dict[str, Any] | None = None
-    user: str | None = None
-    session_id: str | None = None
     response_format: Literal["b64_json", "url"] | None = None
     moderation: str | None = None
     style: str | None = None
@@ -125,21 +109,17 @@ def decode_edit(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Ask
 def _ask(
     fields: dict[str, Any], size_bytes: int, headers: Iterable[tuple[bytes, bytes]], *, edit: bool
 ) -> Ask:
-    refuse_unbuilt_headers(headers)
-    known = fitted(fields, _Fields)
-    provider = dict(known.provider or {})
-    options = _options(provider.pop("options", None))
-    wishes = {name: value for name, value in fields.items() if name != "tools"}
-    refuse_unbuilt(wishes | {"provider": provider})
+    travelling, known = accept(fields, headers, _Fields, _TAKEN)
+    options = options_of(known)
     _check(known)
+    _check_options(options)
     for name in (PINNED - _TAKEN).difference(known.__struct_fields__).intersection(fields):
         raise GatewayError("invalid_request", f"{name}: not a parameter of images")
     shape = shape_in(fields)
     references = _references(fields, known)
     mask = _mask(fields.get("mask"))
     content = [{"type": "text", "text": known.prompt}, *references]
-    said: dict[str, Any] = {"messages": [{"role": "user", "content": content}]}
-    said |= {k: value for k, value in fields.items() if k not in _TAKEN and value is not None}
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": content}]} | travelling
     said |= {"edit": edit} if edit else {}
     said |= {"mask": mask} if mask else {}
     said |= {"options": options} if options else {}
@@ -147,7 +127,7 @@ def _ask(
     media_bytes = sum(len(part["image_url"]["url"]) for part in references) + len(mask or "")
     text_bytes = max(len((known.prompt or "").encode()), size_bytes - media_bytes)
     return Ask(
-        models=_models(known),
+        models=known.names,
         body=said,
         stream=known.stream is True,
         session_id=known.session_id,
@@ -188,13 +168,6 @@ def _likely(known: _Fields, text_bytes: int, references: int) -> Usage:
     )
 
 
-def _models(known: _Fields) -> tuple[str, ...]:
-    names = ([known.model] if known.model else []) + (known.models or [])
-    if not names:
-        raise GatewayError("invalid_request", "No models provided")
-    return tuple(dict.fromkeys(names))
-
-
 def _check(known: _Fields) -> None:
     if not known.prompt:
         raise GatewayError("invalid_request", "prompt: required")
@@ -207,26 +180,18 @@ def _check(known: _Fields) -> None:
     for name, value, low, high in bounds:
         if value is not None and not low <= value <= high:
             raise GatewayError("invalid_request", f"{name}: must be between {low} and {high}")
-    if known.session_id is not None and len(known.session_id) > SESSION_CHARS_MAX:
-        raise GatewayError("invalid_request", f"session_id: at most {SESSION_CHARS_MAX} characters")
     if known.background == "transparent" and known.output_format == "jpeg":
         reason = "background: jpeg can not be transparent"
         raise GatewayError("invalid_request", reason)
 
 
-def _options(options: Any) -> dict[str, dict[str, Any]]:
-    """A provider's own options, by its slug."""
-    if options is None:
-        return {}
-    if not isinstance(options, dict) or not all(isinstance(one, dict) for one in options.values()):
-        raise GatewayError("invalid_request", "provider.options: expected objects by provider")
+def _check_options(options: dict[str, dict[str, Any]]) -> None:
     for slug, said in options.items():
         for name in said:
             if name in PINNED:
                 raise GatewayError(
                     "invalid_request", f"provider.options.{slug[:80]}.{name}: not an option"
                 )
-    return options
 
 
 def _references(fields: dict[str, Any], known: _Fields) -> list[dict[str, Any]]:

@@ -27,8 +27,6 @@ from proxy.wire.request import Ask
 FALLBACKS_MAX: Final = 3  # of OpenRouter's `fallbacks`
 USER_CHARS_MAX: Final = 64
 """Of `user` at OpenAI, which refuses a longer one; coding agents send ids of twice that."""
-BYTES_PER_TOKEN: Final = 4  # of the whole request, which has its tools in it
-TOKENS_PER_MEDIUM: Final = 1000
 
 _CLAUDES: Final = ("mcp_servers", "container", "inference_geo")
 """Of Anthropic's own fields, those whose silence would be a lie."""
@@ -151,9 +149,7 @@ def decode_count(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> As
     Raises GatewayError as `decode_request`.
     """
     ask = decode_request(body, headers)
-    media = TOKENS_PER_MEDIUM * (ask.media_prompt + ask.audio_prompt)
-    likely = Usage(prompt_tokens=-(-ask.text_bytes // BYTES_PER_TOKEN) + media)
-    return replace(ask, task="count", stream=False, most=Usage(), likely=likely)
+    return replace(ask, task="count", stream=False, most=Usage(), hosted=frozenset())
 
 
 def claudes_own(ask: Ask) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from proxy.dialects.counts import count, usable
-from proxy.dialects.values import objects
+from proxy.dialects.values import mapping, objects
 from proxy.wire.events import Usage
 
 
@@ -52,6 +52,7 @@ def _decode(usage: dict[str, Any]) -> Usage | None:
             count(lasting.get("ephemeral_1h_input_tokens")) if isinstance(lasting, dict) else 0
         ),
         reasoning_tokens=usable(thought) or 0,
+        web_searches=count(mapping(usage.get("server_tool_use")).get("web_search_requests")),
     )
 
 

@@ -9,13 +9,12 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.listing import ROWS_MAX
+from proxy.dialects.listing import ROWS_MAX, name_in
 from proxy.dialects.messages.models import claude_of
+from proxy.dialects.prices import count
 from proxy.errors import GatewayError
 from proxy.wire.listing import Listing
 
-_NAME_CHARS_MAX = 256
-_COUNT_MAX = 10**9
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
 _ALWAYS: Final = (
     "max_tokens",
@@ -54,17 +53,17 @@ def decode_listing(body: bytes) -> tuple[Listing, ...]:
 
 
 def _row(raw: dict[str, Any]) -> Listing | None:
-    model = _name(raw.get("id"))
+    model = name_in(raw.get("id"))
     if model is None or raw.get("lifecycle") == "retired":
         return None
     said = raw.get("capabilities")
     able = {name for name, one in said.items() if _able(one)} if isinstance(said, dict) else None
     return Listing(
         model=model,
-        name=_name(raw.get("display_name")),
+        name=name_in(raw.get("display_name")),
         created=_seconds(raw.get("created_at")),
-        context_length=_count(raw.get("max_input_tokens")),
-        max_completion_tokens=_count(raw.get("max_tokens")),
+        context_length=count(raw.get("max_input_tokens")),
+        max_completion_tokens=count(raw.get("max_tokens")),
         input_modalities=None if able is None else _modalities(able),
         output_modalities=("text",),
         supported_parameters=None if able is None else _parameters(model, able),
@@ -84,18 +83,6 @@ def _parameters(model: str, able: set[str]) -> tuple[str, ...]:
     sampling = ("temperature", "top_p", "top_k") if claude_of(model).samples else ()
     told = (name for capability, names in _CAPABLE.items() if capability in able for name in names)
     return (*_ALWAYS, *sampling, *told)
-
-
-def _name(value: object) -> str | None:
-    if not isinstance(value, str) or not 0 < len(value) <= _NAME_CHARS_MAX:
-        return None
-    return value if value.isprintable() and not value.isspace() else None
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 < value <= _COUNT_MAX else None
 
 
 def _seconds(value: object) -> int | None:

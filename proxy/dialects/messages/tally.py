@@ -30,9 +30,13 @@ def encode_usage(usage: Usage, tier: str | None) -> dict[str, Any]:
             "ephemeral_1h_input_tokens": lasting,
         },
         "inference_geo": None,
-        "server_tool_use": None,
+        "server_tool_use": _ran(usage.web_searches),
         "service_tier": _TIERS.get(tier or "", tier),
     }
+
+
+def _ran(searches: int) -> dict[str, int] | None:
+    return {"web_fetch_requests": 0, "web_search_requests": searches} if searches else None
 
 
 def additions(bill: Bill) -> dict[str, Any]:

@@ -26,9 +26,14 @@ from proxy.providers import Provider
 
 INSTRUCTING: Final = ("system", "developer")
 NOTHING: Final = "."
-"""What a user says where Anthropic wants a turn that is not there; an empty text is a 400."""
+"""What a user says where a turn, or a text, has to be and is not; an empty text is a 400."""
 
 _STRANGE = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def lettered(text: str) -> str:
+    """`text` in the alphabet of ids and of the names of tools."""
+    return _STRANGE.sub("_", text)
 
 
 def system_of(messages: list[Block]) -> tuple[list[Block], list[Block]]:
@@ -125,7 +130,7 @@ class Turns:
         return marked({"type": "tool_use", "id": ours, "name": str(name), "input": given}, call)
 
     def _unique(self, id_: str) -> str:
-        plain = _STRANGE.sub("_", id_) or "call"
+        plain = lettered(id_) or "call"
         number = self._used.get(plain, 0) + 1
         ours = plain if number == 1 else f"{plain}_{number}"
         while ours in self._used:

@@ -9,10 +9,8 @@ from typing import Any, Final
 
 from proxy.dialects.asked import (
     TOKENS_PER_INPUT_MAX,
-    TOKENS_PER_MEDIUM_MAX,
     Common,
     decode,
-    likely_tokens,
     size_bytes,
     unknown_bytes,
 )
@@ -22,6 +20,7 @@ from proxy.dialects.forms import Headers
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import TOKENS_PER_MEDIUM_MAX, likely_tokens
 
 CHUNK_TOKENS: Final = 500
 """Cohere bills a document of more tokens, those of the query among them, as several documents."""

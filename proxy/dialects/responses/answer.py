@@ -6,11 +6,8 @@ traffic of August 2026.
 
 from typing import Any, Final, TypeAlias
 
-import orjson
-
 from proxy.dialects.forms import Bill
 from proxy.dialects.values import mapping, objects
-from proxy.errors import GatewayError
 from proxy.money import Cost, to_usd
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask, Head
@@ -96,7 +93,7 @@ def encode_usage(usage: Usage, cost: Cost | None) -> Json:
     """OpenRouter's `usage` of a response; without a price the cost is 0 and the provider's charge
     unknown.
     """
-    return {
+    told: Json = {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
             "cached_tokens": usage.cached_tokens,
@@ -107,14 +104,9 @@ def encode_usage(usage: Usage, cost: Cost | None) -> Json:
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         **_costs(cost),
     }
-
-
-def encode_json(value: Json) -> bytes:
-    """The bytes of an object. Raises GatewayError `provider_malformed` where it is too deep."""
-    try:
-        return orjson.dumps(value, default=str)
-    except orjson.JSONEncodeError:  # a provider's own objects travel in it, however deep
-        raise GatewayError("provider_malformed", "The answer can not be written as JSON.") from None
+    if usage.web_searches:
+        told["server_tool_use_details"] = {"web_search_requests": usage.web_searches}
+    return told
 
 
 def _costs(cost: Cost | None) -> Json:

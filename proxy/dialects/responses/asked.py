@@ -6,14 +6,17 @@ something stored is refused. Source: OpenRouter's ResponsesRequest, OpenAI's API
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from proxy.dialects.chat.request import Headers, ask_of, decode_object
+from proxy.dialects.counts import usable
+from proxy.dialects.hosted import hosted_in
 from proxy.dialects.responses.recall import Recall, refuse
 from proxy.dialects.responses.tools import decode_tools
-from proxy.dialects.values import mapping
+from proxy.dialects.values import mapping, objects
 from proxy.errors import GatewayError
 from proxy.wire.request import Ask
 
@@ -75,7 +78,25 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     except GatewayError as error:
         raise _named(error, recall.places) from None
     native = {name: value for name, value in fields.items() if name not in _OWN}
-    return replace(ask, words="responses", native=native)
+    hosted = hosted_in(fields | {"tools": list(_tools(fields))})
+    return replace(
+        ask,
+        words="responses",
+        native=native,
+        hosted=hosted.tools,
+        searches=_fewer(hosted.searches, usable(fields.get("max_tool_calls"))),
+        names=hosted.named,
+    )
+
+
+def _tools(fields: Json) -> Iterator[Json]:
+    """All tools: a search for them, as an item, may have brought more."""
+    for one in (fields, *objects(fields.get("input"))):
+        yield from objects(one.get("tools"))
+
+
+def _fewer(one: int | None, other: int | None) -> int | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 def _check(fields: Json) -> None:

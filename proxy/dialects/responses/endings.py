@@ -2,9 +2,12 @@
 
 from typing import Any, Final, TypeAlias
 
+from msgspec.structs import replace
+
 from proxy.dialects.chat.compat import decode_usage
 from proxy.dialects.chat.errors import failure
-from proxy.dialects.values import string
+from proxy.dialects.counts import count, usable
+from proxy.dialects.values import mapping, objects, string
 from proxy.providers import Quirks
 from proxy.wire.events import Failed, Finished, UsageReport
 
@@ -25,6 +28,7 @@ _COUNTS: Final = (
     ("total_tokens", "total_tokens"),
     ("prompt_tokens_details", "input_tokens_details"),
     ("completion_tokens_details", "output_tokens_details"),
+    ("server_tool_use_details", "server_tool_use_details"),
 )
 _SAME_EVERYWHERE: Final = Quirks()
 """Here even xAI counts reasoning within the completion, as all its recordings show."""
@@ -59,10 +63,31 @@ def failure_of(told: object) -> Failed:
     return Failed(status, found.message, found.code, found.raw)
 
 
-def counted(response: Json) -> list[UsageReport]:
-    """The usage in OpenRouter's counting; none where nothing was counted."""
+def counted(response: Json, told: int = 0) -> list[UsageReport]:
+    """The usage in OpenRouter's counting; none where nothing was counted. Searches of the web are
+    told beside it (OpenAI, xAI), or as items, of which a stream has `told` so many already.
+    """
     usage = response.get("usage")
     if not isinstance(usage, dict):
         return []
     counts = decode_usage({name: usage.get(own) for name, own in _COUNTS}, _SAME_EVERYWHERE)
-    return [] if counts is None else [UsageReport(counts)]
+    if counts is None:
+        return []
+    searches = counts.web_searches or _searches(response, told)
+    return [UsageReport(replace(counts, web_searches=searches))]
+
+
+def searched(item: Json) -> bool:
+    """Whether an item is a search of the web; pages that are opened cost nothing."""
+    action = mapping(item.get("action")).get("type", "search")
+    return item.get("type") == "web_search_call" and action == "search"
+
+
+def _searches(response: Json, told: int) -> int:
+    beside = mapping(mapping(response.get("tool_usage")).get("web_search")).get("num_requests")
+    if (known := usable(beside)) is not None:
+        return known
+    tools = mapping(response["usage"]).get("server_side_tool_usage_details")
+    if isinstance(tools, dict):
+        return count(tools.get("web_search_calls")) + count(tools.get("x_search_calls"))
+    return max(told, sum(map(searched, objects(response.get("output")))))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from proxy.dialects.reading import Decoder, parse
-from proxy.dialects.responses.endings import counted, failed, failure_of, finished
+from proxy.dialects.responses.endings import counted, failed, failure_of, finished, searched
 from proxy.dialects.responses.items import OPENAI, citation, images_of, server_call
 from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
@@ -71,6 +71,7 @@ class Reader:
         self._cited: dict[Place, int] = {}
         self._indexes: dict[tuple[str, Place], int] = {}  # of reasoning details
         self._details = 0
+        self._searches = 0  # of the web
         self._calls: dict[int, tuple[int, bool]] = {}  # number, and whether it takes free text
         self._reads: dict[str, Callable[[Json, list[Event]], None]] = {
             "response.created": self._created,
@@ -112,7 +113,7 @@ class Reader:
             for place, item in enumerate(objects(response.get("output"))):
                 tell(place, item, events)
         events.append(finished(response, called=bool(self._calls)))
-        events.extend(counted(response))
+        events.extend(counted(response, self._searches))
         events.append(Ended())
 
     def _start(self, response: Json, events: list[Event]) -> None:
@@ -199,6 +200,7 @@ class Reader:
             case "function_call" | "custom_tool_call":
                 self._whole_call(number, item, events)
             case str():
+                self._searches += searched(item)
                 detail = server_call(item, self._format, self._next())
                 events.append(Reasoning(0, "", (detail,)))
                 if images := images_of(item):

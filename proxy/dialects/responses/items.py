@@ -9,10 +9,7 @@ from typing import Any, Final
 from proxy.dialects.values import json_text, mapping, parsed, string
 
 OPENAI: Final = "openai-responses-v1"
-"""The `format` of reasoning that OpenAI encrypted; recorded at OpenRouter."""
-
-XAI: Final = "xai-responses-v1"
-"""The same of xAI's. Neither takes what the other encrypted."""
+"""The `format` of reasoning that OpenAI encrypted; recorded at OpenRouter. Nobody else takes it."""
 
 _RESULTS = ("outputs", "output", "results", "result", "tools", "error")
 _PLAIN = frozenset(("id", "type", "status"))

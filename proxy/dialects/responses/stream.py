@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from proxy.dialects.asking import Encoded
+from proxy.dialects.chat.pieces import to_json
 from proxy.dialects.chat.stream import hides_reasoning
 from proxy.dialects.forms import Bill
 from proxy.dialects.responses import answer, envelope, thoughts
-from proxy.dialects.responses.answer import Json, encode_json
+from proxy.dialects.responses.answer import Json
 from proxy.dialects.responses.cited import annotation, picture
 from proxy.dialects.responses.telling import Teller
 from proxy.dialects.responses.tools import free_names, namespaces, unwrapped
@@ -82,7 +83,7 @@ class Encoder:
             said = self._numbered(event.said)
             if (response_ := self._own(said)) is not None:
                 said = said | {"response": answer.with_bill(response_, bill)}
-            self._teller.send(str(event.name), encode_json(said))
+            self._teller.send(str(event.name), to_json(said))
         return self._teller.sent() + DONE
 
     def encode_failure(self, error: GatewayError) -> bytes:
@@ -132,7 +133,9 @@ class Encoder:
         teller.named = name != "message"
         if self._before is None:
             self._before = teller.sequence
-        if self._held or any(isinstance(one, Finished) for one in event.events):
+        if reasons := [one.reason for one in event.events if isinstance(one, Finished)]:
+            self._reason = reasons[-1]  # for a caller that is told all at once
+        if self._held or reasons:
             self._held.append(event)
             return
         said, data = self._numbered(event.said), event.data
@@ -140,7 +143,7 @@ class Encoder:
             self._response = response
             said = said | {"response": response}
         if said is not event.said:
-            data = encode_json(said)
+            data = to_json(said)
         number = said.get("sequence_number")
         teller.sequence = (number if isinstance(number, int) else teller.sequence) + 1
         teller.record.hear(said)
@@ -246,6 +249,6 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     encoder, own = Encoder(head, ask), {"id": head.id, "model": head.model}
     for event in events:
         if isinstance(event, Verbatim) and event.name is None:
-            return Encoded(encode_json(answer.with_bill(event.said | own, bill)))
+            return Encoded(to_json(answer.with_bill(event.said | own, bill)))
         encoder.encode(event)
-    return Encoded(encode_json(encoder.whole(bill)))
+    return Encoded(to_json(encoder.whole(bill)))

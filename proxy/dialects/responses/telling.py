@@ -7,7 +7,8 @@ are made of the answer's own and their place: `msg_tmp_…`, as OpenRouter's are
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from proxy.dialects.responses.answer import Json, encode_json
+from proxy.dialects.chat.pieces import to_json
+from proxy.dialects.responses.answer import Json
 from proxy.dialects.responses.record import STRANDS, Item, Record
 from proxy.dialects.responses.sealing import thought
 
@@ -48,7 +49,7 @@ class Teller:
         event = {"type": type_, **fields, "sequence_number": self.sequence}
         self.sequence += 1
         self.record.hear(event)
-        self.send(type_, encode_json(event))
+        self.send(type_, to_json(event))
 
     def tell_all(self, events: Iterable[Json]) -> None:
         for event in events:
@@ -127,7 +128,7 @@ class Teller:
         event |= {"delta": text, **more, "sequence_number": self.sequence}
         self.sequence += 1
         piece.hear(event)  # at once, as nearly all events are of this kind
-        self.send(strand.grows, encode_json(event))
+        self.send(strand.grows, to_json(event))
 
     def annotate(self, annotation: Json) -> None:
         """An annotation of the text that grows."""

@@ -16,6 +16,7 @@ from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import likely_tokens
 
 FORMAT: Final = "pcm"
 """What a caller gets who says no format (OpenRouter's default; OpenAI's own is mp3)."""
@@ -31,7 +32,6 @@ MEDIA_TYPES: Final = {
 
 SPEED_MIN: Final = 0.1
 SPEED_MAX: Final = 10.0
-BYTES_PER_TOKEN: Final = 4
 TOKENS_PER_BYTE_MAX: Final = 8
 """Of sound for a byte of text: at 25 tokens a second (Gemini's count) a third of a second."""
 
@@ -83,7 +83,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
             characters=len(known.input),
         ),
         likely=Usage(
-            prompt_tokens=-(-text_bytes // BYTES_PER_TOKEN),
+            prompt_tokens=likely_tokens(text_bytes),
             completion_tokens=likely,
             completion_audio_tokens=likely,
             characters=len(known.input),

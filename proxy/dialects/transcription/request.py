@@ -22,6 +22,7 @@ from proxy.dialects.transcription.length import Length
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.tokens import BYTES_PER_TOKEN
 
 FILE_BYTES_MAX: Final = 25 * 1024 * 1024
 """Of a recording in a form (OpenAI's and OpenRouter's limit)."""
@@ -31,7 +32,6 @@ PROMPT_TOKENS_PER_SECOND: Final = 10  # OpenAI's, and nearly Mistral's
 TEXT_TOKENS_PER_SECOND_MAX: Final = 20
 TEXT_TOKENS_PER_SECOND: Final = 4
 TOKENS_MORE: Final = 512
-BYTES_PER_TOKEN: Final = 4
 
 KINDS: Final = {
     "mp3": "audio/mpeg", "mpeg": "audio/mpeg", "mpga": "audio/mpeg", "m4a": "audio/mp4",

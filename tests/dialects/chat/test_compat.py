@@ -286,3 +286,17 @@ CITED: dict[str, tuple[Json, list[Json]]] = {
 @pytest.mark.parametrize(("chunk", "expected"), CITED.values(), ids=CITED)
 def test_citations(chunk: Json, expected: list[Json]) -> None:
     assert list(citations(chunk)) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"server_tool_use_details": {"web_search_requests": 3}},
+        {"server_tool_use": {"web_search_requests": 3}},
+        {"num_search_queries": 3},
+    ],
+)
+def test_searches_of_the_web(said: Json) -> None:
+    counts = {"prompt_tokens": 1, "completion_tokens": 2}
+    expected = Usage(prompt_tokens=1, completion_tokens=2, web_searches=3)
+    assert decode_usage(counts | said, Quirks()) == expected

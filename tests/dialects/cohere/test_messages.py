@@ -15,7 +15,7 @@ from proxy.wire.request import Head
 from tests.accepted.cohere import cohere_accepts
 from tests.plain import ASK, BILL
 from tests.recordings import load
-from tests.truth import chats, kind
+from tests.truths.chat import chats, kind
 
 Json = dict[str, Any]
 

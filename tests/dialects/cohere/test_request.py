@@ -15,7 +15,7 @@ from proxy.wire.listing import PARAMETERS
 from proxy.wire.request import Ask
 from tests.accepted.asked import asked
 from tests.accepted.cohere import cohere_accepts
-from tests.truth import chats
+from tests.truths.chat import chats
 
 Json = dict[str, Any]
 

@@ -35,8 +35,8 @@ from proxy.wire.request import Head
 from tests.accepted.gemini import gemini_accepts
 from tests.plain import ASK, BILL
 from tests.recordings import Recording, Row, load
-from tests.truth import chats
-from tests.truth import events as frames
+from tests.truths.chat import chats
+from tests.truths.chat import events as frames
 
 Json = dict[str, Any]
 
@@ -416,3 +416,28 @@ def check_calls(parts: list[Json], events: list[Event]) -> None:
     calls = [part["functionCall"]["args"] for part in parts if "functionCall" in part]
     assert calls == [json.loads(arguments) for arguments in said.values()]
     assert len(calls) > 1
+
+
+@pytest.mark.parametrize(
+    ("model", "queries", "searches"),
+    [
+        ("gemini-2.5-flash", ["a", "b"], 1),
+        ("gemini-2.5-flash", [""], 0),
+        ("gemini-3.5-flash", ["a", "b", "", "a"], 2),
+        ("gemini-3-pro-preview", ["a", 3, None, []], 1),
+        (None, ["a", "b"], 1),
+        ("gemini-3.5-flash", "ab", 0),
+        ("gemini-3.5-flash", None, 0),
+    ],
+)
+def test_searches_are_counted_as_google_sells_them(
+    model: str | None, queries: Any, searches: int
+) -> None:
+    counts = {"promptTokenCount": 1, "candidatesTokenCount": 2}
+    grounding = {"webSearchQueries": queries}
+    known = {"modelVersion": model} if model else {}
+    first = chunk({"text": "a"}) | {"usageMetadata": counts} | known
+    last = chunk(finishReason="STOP", groundingMetadata=grounding) | {"usageMetadata": counts}
+    reports = [one for one in stream(first, last) if isinstance(one, UsageReport)]
+    assert len(reports) == (2 if searches else 1)
+    assert reports[-1].usage == Usage(prompt_tokens=1, completion_tokens=2, web_searches=searches)

@@ -14,7 +14,7 @@ from proxy.wire.events import Echo, Event, Finished, Text, Verbatim
 from tests.anthropics import ADDED, BILL, HEAD, frames, put_together
 from tests.plain import ASK
 from tests.recordings import Recording, index, load
-from tests.truth import kind
+from tests.truths.chat import kind
 
 
 def recorded() -> Iterator[tuple[Recording, list[Event]]]:

@@ -16,6 +16,15 @@ from proxy.wire.events import Usage
         ({"input_tokens": True, "output_tokens": 2**40}, None),
         ({"output_tokens": 3}, Usage(completion_tokens=3)),
         (
+            {"output_tokens": 3, "server_tool_use": {"web_search_requests": 2}},
+            Usage(completion_tokens=3, web_searches=2),
+        ),
+        ({"output_tokens": 3, "server_tool_use": None}, Usage(completion_tokens=3)),
+        (
+            {"output_tokens": 3, "server_tool_use": {"web_search_requests": -1}},
+            Usage(completion_tokens=3),
+        ),
+        (
             {
                 "input_tokens": 1,
                 "cache_read_input_tokens": 20,

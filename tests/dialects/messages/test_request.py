@@ -23,7 +23,7 @@ from tests.accepted.asked import asked
 from tests.accepted.messages import anthropic_accepts
 from tests.plain import ASK, BILL
 from tests.recordings import Recording, index, load
-from tests.truth import kind
+from tests.truths.chat import kind
 
 Json = dict[str, Any]
 PROVIDER = Provider(slug="anthropic", name="Anthropic", base_url="https://anthropic.invalid")

@@ -16,7 +16,7 @@ from proxy.wire.frames import PROCESSING
 from tests.anthropics import ADDED, BILL, HEAD, Json, frames, put_together
 from tests.plain import ASK
 from tests.recordings import Recording, index, load
-from tests.truth import kind
+from tests.truths.chat import kind
 
 
 def same() -> Outbound:

@@ -12,12 +12,14 @@ from proxy.wire.events import Usage
 from tests.anthropics import ADDED, BILL
 
 COUNTS = st.integers(0, 1000)
+MORE = st.tuples(COUNTS, COUNTS)
 
 
-@given(plain=COUNTS, cached=COUNTS, short=COUNTS, lasting=COUNTS, said=COUNTS, thought=COUNTS)
+@given(plain=COUNTS, cached=COUNTS, short=COUNTS, lasting=COUNTS, said=COUNTS, more=MORE)
 def test_it_is_read_again_as_it_was(
-    plain: int, cached: int, short: int, lasting: int, said: int, thought: int
+    plain: int, cached: int, short: int, lasting: int, said: int, more: tuple[int, int]
 ) -> None:
+    thought, searches = more
     usage = Usage(
         prompt_tokens=plain + cached + short + lasting,
         completion_tokens=said + thought,
@@ -25,6 +27,7 @@ def test_it_is_read_again_as_it_was(
         cache_write_tokens=short + lasting,
         cache_write_1h_tokens=lasting,
         reasoning_tokens=thought,
+        web_searches=searches,
     )
     told = encode_usage(usage, None)
     assert told["input_tokens"] == plain

@@ -8,11 +8,10 @@ from openrouter.components import OpenResponsesResult, StreamEvents
 from pydantic import TypeAdapter
 
 from proxy.dialects.forms import Bill
-from proxy.dialects.responses.answer import begun, encode_json, ended, status_of, with_bill
+from proxy.dialects.responses.answer import begun, ended, status_of, with_bill
 from proxy.dialects.responses.asked import decode_request
 from proxy.dialects.responses.events import decode_answer, decoder
 from proxy.dialects.responses.stream import Encoder
-from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import Finished, Started, Text, ToolCall, Usage
 from proxy.wire.request import Ask
@@ -60,15 +59,6 @@ def test_a_providers_own_counts_stay() -> None:
     told = with_bill({"usage": {"input_tokens": 1, "input_tokens_details": {}, "cost": 9}}, BILL)
     assert told["usage"] == USAGE | {"input_tokens": 1, "input_tokens_details": {}}
     assert with_bill({}, Bill(Usage(), None, {"attempt": 1}))["openrouter_metadata"]
-
-
-def test_what_is_too_deep() -> None:
-    deep: Any = {}
-    for _ in range(300):
-        deep = {"a": deep}
-    with pytest.raises(GatewayError) as caught:
-        encode_json(deep)
-    assert caught.value.kind == "provider_malformed"
 
 
 # OpenRouter's own answers, told again by us.

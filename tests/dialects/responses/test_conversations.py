@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.responses.history import History
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.providers import known
 from tests.accepted.responses import responses_accepts
+from tests.truths.responses import XAI
 
 Json = dict[str, Any]
 

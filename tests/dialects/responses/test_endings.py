@@ -98,3 +98,47 @@ def test_counts() -> None:
 @pytest.mark.parametrize("usage", [None, 7, {}, {"input_tokens": -1, "output_tokens": 2**60}])
 def test_what_was_not_counted_is_not_reported(usage: Any) -> None:
     assert counted({"usage": usage}) == []
+
+
+SEARCHED: Json = {"type": "web_search_call", "action": {"type": "search"}}
+COUNTS: Json = {"input_tokens": 1, "output_tokens": 2}
+
+
+@pytest.mark.parametrize(
+    ("response", "searches"),
+    [
+        ({"output": [SEARCHED, SEARCHED, {"type": "message"}]}, 2),
+        ({"output": [{"type": "web_search_call"}]}, 1),
+        ({"output": [SEARCHED | {"action": {"type": "open_page"}}]}, 0),
+        ({"output": "?"}, 0),
+        ({"output": [SEARCHED], "tool_usage": {"web_search": {"num_requests": 0}}}, 0),
+        ({"tool_usage": {"web_search": {"num_requests": 4}}}, 4),
+        ({"output": [SEARCHED], "tool_usage": {"web_search": {"num_requests": -4}}}, 1),
+        ({"output": [SEARCHED], "tool_usage": 3}, 1),
+        (
+            {
+                "output": [SEARCHED],
+                "usage": COUNTS
+                | {"server_side_tool_usage_details": {"web_search_calls": 3, "x_search_calls": 4}},
+            },
+            7,
+        ),
+        (
+            {
+                "output": [SEARCHED],
+                "usage": COUNTS | {"server_tool_use_details": {"web_search_requests": 5}},
+            },
+            5,
+        ),
+    ],
+)
+def test_searches_of_the_web(response: Json, searches: int) -> None:
+    usage = Usage(prompt_tokens=1, completion_tokens=2, web_searches=searches)
+    assert counted({"usage": COUNTS} | response) == [UsageReport(usage)]
+
+
+def test_searches_that_a_stream_told_of_count_where_its_end_does_not_repeat_them() -> None:
+    rows: tuple[tuple[list[Json], int], ...] = (([], 2), ([SEARCHED] * 3, 3))
+    for output, expected in rows:
+        usage = Usage(prompt_tokens=1, completion_tokens=2, web_searches=expected)
+        assert counted({"usage": COUNTS, "output": output}, 2) == [UsageReport(usage)]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.responses.events import decode_answer, decoder
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -25,6 +25,7 @@ from proxy.wire.events import (
     Usage,
     UsageReport,
 )
+from tests.truths.responses import XAI
 
 Json = dict[str, Any]
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from proxy.dialects.responses.history import CALL_ID_CHARS_MAX, History
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.errors import GatewayError
 from proxy.providers import known
 from tests.accepted.responses import responses_accepts
+from tests.truths.responses import XAI
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ import pytest
 from proxy.dialects import OUTBOUND, outbound
 from proxy.dialects.asking import Target
 from proxy.dialects.responses.asked import decode_request
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.native import encode_native
 from proxy.dialects.responses.sealing import sealed
 from proxy.dialects.responses.stream import Encoder, encode_answer
@@ -23,6 +23,7 @@ from proxy.wire.frames import DONE
 from tests.accepted.responses import responses_accepts
 from tests.order import BILL, HEAD, USAGE, Json, fits
 from tests.recordings import Recording, index, load
+from tests.truths.responses import XAI
 
 (SAME,) = (row for row in (OUTBOUND["responses"].same,) if row is not None)
 PLAIN = Provider(slug="p", name="P", base_url="http://p.test", dialect="responses")

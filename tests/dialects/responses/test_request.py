@@ -8,12 +8,12 @@ import pytest
 
 from proxy.dialects.asking import Target
 from proxy.dialects.chat.request import decode_request
-from proxy.dialects.responses.items import XAI
 from proxy.dialects.responses.request import EXPRESSES, OUTPUT_TOKENS_MIN, encode_request
 from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks, known
 from tests.accepted.asked import asked
 from tests.accepted.responses import responses_accepts
+from tests.truths.responses import XAI
 
 Json = dict[str, Any]
 

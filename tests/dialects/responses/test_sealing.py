@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.sealing import (
     SEAL,
     details_of,
@@ -19,6 +19,7 @@ from proxy.dialects.responses.sealing import (
     unsealed,
 )
 from tests.order import Json
+from tests.truths.responses import XAI
 
 CLAUDE = "anthropic-claude-v1"
 

@@ -34,7 +34,7 @@ from proxy.wire.events import (
 from proxy.wire.request import Ask
 from tests.order import BILL, HEAD, USAGE, Json, events_of, fits, listen
 from tests.recordings import Row, index, load
-from tests.wires import DIALECTS, dialect_of
+from tests.truths.dialects import DIALECTS, dialect_of
 
 STOP = Finished(0, "stop", None)
 

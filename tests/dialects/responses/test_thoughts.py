@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.responses.asked import decode_request
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.sealing import grow
 from proxy.dialects.responses.telling import Teller
 from proxy.dialects.responses.thoughts import tell
 from proxy.wire.events import Reasoning
 from tests.order import Json
+from tests.truths.responses import XAI
 
 CLAUDE, GEMINI = "anthropic-claude-v1", "google-gemini-v1"
 

@@ -12,14 +12,15 @@ import pytest
 from proxy.dialects.chat.stream import Encoder, encode_answer
 from proxy.dialects.responses.events import decode_answer, decoder
 from proxy.dialects.responses.history import History
-from proxy.dialects.responses.items import OPENAI, XAI
+from proxy.dialects.responses.items import OPENAI
 from proxy.providers import Quirks, known
 from proxy.wire.events import Event
 from proxy.wire.request import Head
 from tests.accepted.responses import responses_accepts
 from tests.plain import ASK, BILL
 from tests.recordings import Recording, index, load
-from tests.truth import events as data_of
+from tests.truths.chat import events as data_of
+from tests.truths.responses import XAI
 
 pytestmark = pytest.mark.wire
 

@@ -4,10 +4,9 @@ import math
 import re
 
 from proxy.dialects import OUTBOUND, Outbound
-from tests import truth
 from tests.recordings import Recording
-from tests.truth import Truth
-from tests.truths import bedrock, cohere, gemini, messages, responses
+from tests.truths import bedrock, chat, cohere, gemini, messages, responses
+from tests.truths.chat import Truth
 
 DIALECTS = {
     "chat": "openai",
@@ -20,7 +19,7 @@ DIALECTS = {
 """What Weir calls the dialect of a recorded API."""
 
 TRUTHS = {
-    "chat": truth.said,
+    "chat": chat.said,
     "messages": messages.said,
     "generateContent": gemini.said,
     "cohere-v2": cohere.said,

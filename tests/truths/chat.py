@@ -141,7 +141,9 @@ def said(recording: Recording) -> Truth:
     if sources:
         truth.voice(0).annotations += [_citation(source) for source in sources]
     if truth.usage:
-        truth.usage = counted(recording.row["provider"], truth.usage)
+        told = truth.usage.get("server_tool_use_details") or {}
+        searches = searched(told.get("web_search_requests"))
+        truth.usage = counted(recording.row["provider"], truth.usage) | searches
     return truth
 
 
@@ -197,6 +199,11 @@ def logprobs_of(choice: Json) -> list[Json]:
 def _citation(source: Json) -> Json:
     cited = {"url": source["url"], "title": source["title"], "start_index": 0, "end_index": 0}
     return {"type": "url_citation", "url_citation": cited}
+
+
+def searched(times: int | None) -> Json:
+    """What OpenRouter's usage has more of an answer for which the web was searched."""
+    return {"server_tool_use_details": {"web_search_requests": times}} if times else {}
 
 
 def counted(provider: str, usage: Json) -> Json:
