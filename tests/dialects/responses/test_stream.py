@@ -326,6 +326,19 @@ def test_an_answer_is_cut_where_the_money_ends() -> None:
     assert response["usage"] == USAGE
 
 
+def test_a_stream_that_ended_early_is_told_whole_as_such() -> None:
+    ended = Verbatim(
+        "response.incomplete",
+        b"{}",
+        {"type": "response.incomplete"},
+        (Finished(0, "length", None),),
+    )
+    whole = encode_answer((CREATED, ADDED, PART, DELTA, ended), HEAD, asked(), BILL)
+    response = json.loads(whole.body)
+    assert response["status"] == "incomplete"
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
 def test_an_end_of_ours_is_told_instead_of_the_providers_own() -> None:
     """The provider had ended, but what it said was not paid for and is dropped: its last event,
     which repeats all of it, must not be told either.
