@@ -133,7 +133,12 @@ async def place(
         yield Place(AGENTS[agent], gateway, upstream, calls, folder)
 
 
-EVERYWHERE: Final = [Spoken(kind, dialect) for dialect in DIALECTS for kind in KINDS]
+ALL: Final = [Spoken(kind, dialect) for dialect in DIALECTS for kind in KINDS]
+EVERYWHERE: Final = (
+    ALL
+    if LONG
+    else [Spoken(KINDS[place % len(KINDS)], dialect) for place, dialect in enumerate(DIALECTS)]
+)
 every_agent = pytest.mark.parametrize("agent", AGENTS)
 everywhere = pytest.mark.parametrize(
     "upstream", EVERYWHERE, indirect=True, ids=["-".join(one) for one in EVERYWHERE]

@@ -184,7 +184,7 @@ def _rows() -> Iterator[ParameterSet]:
     for name, (_, places) in CALLERS.items():
         for place, spoken in enumerate(places):
             home = spoken.dialect == name.partition("-")[0]
-            for scenario in SCENARIOS if home else abroad(place, share=6):
+            for scenario in SCENARIOS if home else abroad(place, share=9):
                 reason = LACKS.get((spoken, scenario.name))
                 fails = pytest.mark.xfail(
                     reason=f"{spoken.kind} as {spoken.dialect}: {reason}",

@@ -151,7 +151,7 @@ def _rows() -> Iterator[ParameterSet]:
         everywhere = [Spoken(kind, dialect) for kind in KINDS for dialect in DIALECTS]
         for place, spoken in enumerate(everywhere):
             at_home = spoken.dialect == home and spoken.kind == "fake"
-            for scenario in SCENARIOS if at_home else abroad(place, share=6):
+            for scenario in SCENARIOS if at_home else abroad(place, share=12):
                 if (spoken, scenario.name) not in LACKS:
                     id_ = "-".join((name, *spoken, scenario.name))
                     yield pytest.param(spoken, name, scenario, id=id_)
