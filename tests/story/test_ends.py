@@ -136,13 +136,15 @@ async def test_two_endpoints_race(tmp_path: Path) -> None:
     assert all(charges[row.id] == row.cost_nano for row in rows)
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", [*STREAMS, "speech", "speech-events", "transcriptions"])
 async def test_a_caller_that_reads_no_more(tmp_path: Path, name: str) -> None:
     """C10: it is left after a while, and pays for what was delivered, as if it had hung up."""
     async with placed(tmp_path, "flood", more="[timeouts]\nclient_stall_s = 0.2\n") as place:
         calls, model, form = place.calls, f"flood/{name}", FORMS[name]
         if "max_tokens" in form.asked:
             form = form._replace(asked=form.asked | {"max_tokens": 10**6})
+        if form.kind == "speech":
+            form = form._replace(asked=form.asked | {"input": "water " * 600})
         sent = form.send(calls._session, calls.running.base_url, model, calls.running.key)
         async with sent as response:
             assert response.status == 200
