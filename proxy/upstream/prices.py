@@ -8,6 +8,7 @@ at one provider. So a row's id is a model's name only where the row recognises i
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -66,7 +67,7 @@ def rows(price_id: str, *, now: datetime) -> tuple[Listing, ...]:
         for row in (provider.models if provider else ())
         if row.name and not row.deprecated
         if row.context_window or modalities_of(row.id) not in (("text",), ())
-        if _find(provider, row.id) is row
+        if _find(price_id, row.id) is row
         if (pricing := _pricing(row.get_prices(now), row.id)) is not None
     )
 
@@ -75,7 +76,7 @@ def price_of(price_id: str, model: str, *, now: datetime) -> Pricing | None:
     """What the provider charges for `model`, its own name for it; `None` where the table does not
     know. The price is that of the moment `now`, which must have a time zone.
     """
-    row = _find(_provider(price_id), model)
+    row = _find(price_id, model)
     return None if row is None else _pricing(row.get_prices(now), model)
 
 
@@ -86,7 +87,7 @@ def described(listing: Listing, price_id: str) -> Listing:
     """
     if listing.context_length is not None:
         return listing
-    row = _find(_provider(price_id), listing.model)
+    row = _find(price_id, listing.model)
     return listing if row is None else replace(listing, context_length=row.context_window)
 
 
@@ -96,7 +97,9 @@ def _provider(price_id: str) -> "Provider | None":
     return next((one for one in get_snapshot().providers if one.id == price_id), None)
 
 
-def _find(provider: "Provider | None", model: str) -> "ModelInfo | None":
+@lru_cache(maxsize=16_384)  # a provider's rows are tried one by one, for each list and catalogue
+def _find(price_id: str, model: str) -> "ModelInfo | None":
+    provider = _provider(price_id)
     return None if provider is None else provider.find_model(model)
 
 

@@ -103,14 +103,23 @@ class Credential:
         return [("number", self.number)]
 
 
+_NO_KEY: Final = (Credential(Nobody(), 0),)
+
+
 class _Key:
     """One key, and until when it is not to be used, in seconds of the caller's clock."""
 
-    __slots__ = ("limited_until", "refused_until", "signer")
+    __slots__ = ("credential", "lent", "limited_until", "refused_until", "signer")
 
-    def __init__(self, signer: Signer) -> None:
-        self.signer = signer
+    def __init__(self, key: str | Signer, number: int) -> None:
+        self.signer = bearer(key) if isinstance(key, str) else key
+        self.lent = self.signer.kept is not None
+        self.credential = Credential(self.signer, number)
         self.limited_until = self.refused_until = _NEVER
+
+    def usable(self, now: float) -> bool:
+        """Whether it may be used, and can."""
+        return now >= self.limited_until and now >= self.refused_until and not self.lacking(now)
 
     def ready(self, now: float) -> bool:
         return now >= self.ready_at(now)
@@ -152,11 +161,16 @@ class Signing:
         self._rules = rules
         self._hosts = {slug: _hosts_of(urls) for slug, urls in (addresses or {}).items()}
         self._keys = {
-            slug: tuple(_Key(bearer(one) if isinstance(one, str) else one) for one in values)
+            slug: tuple(_Key(one, number) for number, one in enumerate(values))
             for slug, values in keys.items()
         }
         self._turns = dict.fromkeys(keys, 0)
-        self._lent = {slug for slug, found in self._keys.items() if any(map(_is_lent, found))}
+        self._lent = {slug for slug, found in self._keys.items() if any(one.lent for one in found)}
+        self._only = {  # one that needs nothing is the one to try, whatever is known of it
+            slug: (found[0].credential,)
+            for slug, found in self._keys.items()
+            if len(found) == 1 and slug not in self._lent
+        }
 
     def credentials(self, slug: str, now: float) -> Iterator[Credential]:
         """What to try for one request: the ready keys, beginning with the one whose turn it is.
@@ -164,23 +178,23 @@ class Signing:
         Where none is ready it is a single one, rather one that waits than one that was refused:
         the provider may have changed its mind. Where there is no key it is one that says nothing.
         """
-        keys = self._keys.get(slug) or ()
+        if (only := self._only.get(slug)) is not None:
+            return iter(only)
+        keys = self._keys.get(slug)
         if not keys:
-            yield Credential(Nobody(), 0)
-            return
-        for key in keys:
-            key.freshen(now)
+            return iter(_NO_KEY)
         turn = self._turns[slug]
         self._turns[slug] = (turn + 1) % len(keys)
-        numbers = [(turn + offset) % len(keys) for offset in range(len(keys))]
-        usable = [one for one in numbers if keys[one].ready(now) and not keys[one].lacking(now)]
+        keys = keys[turn:] + keys[:turn]
+        if slug in self._lent:
+            for key in keys:
+                key.freshen(now)
+        usable = [key.credential for key in keys if key.usable(now)]
         if not usable:
-            usable = [
-                min(numbers, key=lambda one: (keys[one].lacking(now), keys[one].refused(now)))
-            ]
-        for number in usable:
-            key = keys[number]
-            yield Credential(_Lacking() if key.lacking(now) else key.signer, number)
+            key = min(keys, key=lambda one: (one.lacking(now), one.refused(now)))
+            said = key.credential
+            usable = [Credential(_Lacking(), said.number) if key.lacking(now) else said]
+        return iter(usable)
 
     # Tokens.
 
@@ -196,7 +210,7 @@ class Signing:
         wanting = []
         for key in self._keys.get(slug, ()):
             kept = key.signer.kept
-            if key.ready(now) and not key.lacking(now):
+            if key.usable(now):
                 return []
             if kept is not None and key.lacking(now) and now >= kept.rests_until:
                 wanting.append(kept)
@@ -279,10 +293,6 @@ class Signing:
     def _key(self, slug: str, number: int) -> _Key | None:
         keys = self._keys.get(slug, ())
         return keys[number] if number < len(keys) else None
-
-
-def _is_lent(key: _Key) -> bool:
-    return key.signer.kept is not None
 
 
 def _hosts_of(urls: str | Iterable[str]) -> tuple[str, ...]:

@@ -20,9 +20,10 @@ from proxy.errors import GatewayError
 from proxy.identity import AwsPair, AwsProfile
 from proxy.upstream.aws import SigV4, of_profile
 from proxy.upstream.fetch import fetch
+from proxy.upstream.session import AiohttpTransport
 from proxy.upstream.signing import Signing
 from proxy.upstream.tokens import Kept
-from proxy.upstream.transport import AiohttpTransport, Call
+from proxy.upstream.transport import Call
 from tests.running import serving
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from proxy.errors import GatewayError
 from proxy.providers import Provider, known
 from proxy.upstream.keyring import keyring
+from proxy.upstream.session import AiohttpTransport
 from proxy.upstream.signing import PREPARE_S, Signing
-from proxy.upstream.transport import AiohttpTransport
 from tests.upstream.lenders import Lender, lending, token
 
 NOW = 1440938160.0

@@ -24,6 +24,7 @@ from genai_prices.types import (
 from proxy.money import PriceOverride, Pricing
 from proxy.providers import known
 from proxy.routing.kinds import modalities_of
+from proxy.upstream import prices
 from proxy.upstream.prices import described, price_of, rows
 from proxy.wire.listing import Listing
 
@@ -69,8 +70,10 @@ def table() -> Iterator[list[ModelInfo]]:
     here = Provider(id="here", name="Here", api_pattern="x", models=models)
     snapshot = data_snapshot.DataSnapshot(providers=[here], from_auto_update=False)
     data_snapshot.set_custom_snapshot(snapshot)
+    prices._find.cache_clear()
     yield models
     data_snapshot.set_custom_snapshot(None)
+    prices._find.cache_clear()
 
 
 def test_rows_are_those_described_well_enough(table: list[ModelInfo]) -> None:

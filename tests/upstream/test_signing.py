@@ -69,6 +69,16 @@ def test_a_turn_is_taken_even_where_the_first_key_is_enough() -> None:
     assert firsts == [0, 1, 0, 1]
 
 
+def test_a_credential_is_made_once_and_another_list_has_its_own() -> None:
+    """A reload begins with new keys: what was kept of the old ones is not theirs."""
+    before, after = Signing({"one": ["a"]}), Signing({"one": ["b"]})
+    (first,), (again,) = before.credentials("one", 0.0), before.credentials("one", 1.0)
+    assert first is again
+    before.refused("one", 0, 0.0)
+    assert tried(before, "one") == ["a"]
+    assert tried(after, "one") == ["b"]
+
+
 def test_later_changes_of_the_list_change_nothing() -> None:
     keys = ["a"]
     signing = Signing({"one": keys})

@@ -14,8 +14,8 @@ from google.auth import crypt, jwt
 from proxy.errors import GatewayError
 from proxy.identity import Application, ServiceAccount
 from proxy.upstream import tokens
+from proxy.upstream.session import AiohttpTransport
 from proxy.upstream.tokens import Kept, Lent, TokenError, of_application, of_service_account
-from proxy.upstream.transport import AiohttpTransport
 from tests.clock import play
 from tests.running import free_port
 from tests.upstream.lenders import Lender, lending, token

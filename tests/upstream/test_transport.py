@@ -1,134 +1,27 @@
-"""The transport over aiohttp against servers that are written out byte by byte."""
+"""Both transports against servers that are written out byte by byte."""
 
 import asyncio
-import contextlib
 import gzip
-import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
-import aiohttp
 import pytest
 
-from proxy.errors import GatewayError
-from proxy.upstream import transport as module
-from proxy.upstream.transport import AiohttpTransport, Call, _translated
+from proxy.upstream import connection, session
+from proxy.upstream.client import Client
+from proxy.upstream.session import AiohttpTransport
+from proxy.upstream.transport import Call
 from tests.running import eventually, free_port
+from tests.upstream.hostile import CHUNKED, OK, Connection, Handler, Http, Told, ask, call, server
 
-Handler = Callable[["Connection"], Awaitable[None]]
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-class Connection:
-    """One connection as its server sees it."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def hear(self) -> bytes:
-        """One request, head and body."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        size = 0
-        for line in head.lower().split(b"\r\n"):
-            if line.startswith(b"content-length:"):
-                size = int(line.partition(b":")[2])
-        return head + await self.reader.readexactly(size)
-
-    def say(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            self.writer.write(piece)
-
-    def say_chunk(self, data: bytes) -> None:
-        self.say(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-
-    def reset(self) -> None:
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-    async def gone(self) -> None:
-        """Returns when the other side closed."""
-        with contextlib.suppress(ConnectionError):
-            while await self.reader.read(65536):
-                pass
+MAKERS: list[Callable[[], Http]] = [Client, AiohttpTransport]
 
 
-class Told:
-    """A sink that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.status: int | None = None
-        self.headers: Mapping[str, str] = {}
-        self.body = bytearray()
-        self.error: GatewayError | None = None
-        self.calls: list[str] = []
-        self.headed = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self.calls.append("head")
-        self.status, self.headers = status, headers
-        self.headed.set()
-
-    def data(self, data: bytes) -> None:
-        self.calls.append("data")
-        self.body += data
-
-    def end(self, error: GatewayError | None) -> None:
-        self.calls.append("end")
-        self.error = error
-        self.ended.set()
-
-    async def end_of_it(self) -> "Told":
-        await asyncio.wait_for(self.ended.wait(), 5)
-        return self
-
-
-@contextlib.asynccontextmanager
-async def server(handler: Handler) -> AsyncIterator[str]:
-    running: set[asyncio.Task[None]] = set()
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await handler(Connection(reader, writer))
-        writer.close()
-
-    listening = await asyncio.start_server(accepted, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/v1/chat/completions"
-    finally:
-        listening.close()
-        if running:
-            _, late = await asyncio.wait(running, timeout=2)
-            assert not late, "a connection was left open"
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[AiohttpTransport]:
-    made = AiohttpTransport()
+@pytest.fixture(params=MAKERS, ids=["ours", "aiohttp"])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Http]:
+    made: Http = request.param()
     yield made
     assert made.open_calls == 0
     await made.close()
-
-
-def call(url: str, body: bytes | None = b"{}", connect_s: float = 2.0, **headers: str) -> Call:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Call(url, {"Accept-Encoding": "identity", **named}, body, connect_s)
-
-
-async def ask(transport: AiohttpTransport, url: str, body: bytes | None = b"{}") -> Told:
-    told = Told()
-    transport.send(call(url, body), told)
-    await told.end_of_it()
-    await asyncio.sleep(0)  # the task that told it ends a moment later
-    return told
 
 
 def test_a_call_shows_neither_key_nor_prompt() -> None:
@@ -136,7 +29,7 @@ def test_a_call_shows_neither_key_nor_prompt() -> None:
     assert repr(call) == f"{[call]}"[1:-1] == "Call(…)"
 
 
-async def test_what_is_sent_is_what_the_call_says(transport: AiohttpTransport) -> None:
+async def test_what_is_sent_is_what_the_call_says(transport: Http) -> None:
     heard: list[bytes] = []
 
     async def handler(connection: Connection) -> None:
@@ -154,15 +47,15 @@ async def test_what_is_sent_is_what_the_call_says(transport: AiohttpTransport) -
     line, *headers = head.split(b"\r\n")
     assert line == b"POST /v1/chat/completions HTTP/1.1"
     names = {header.partition(b":")[0].lower() for header in headers}
-    assert names == {
-        b"host", b"accept-encoding", b"x-some", b"content-type", b"content-length", b"accept",
+    assert names - {b"accept"} == {
+        b"host", b"accept-encoding", b"x-some", b"content-type", b"content-length",
     }  # fmt: skip
     assert b"Accept-Encoding: identity" in headers
     assert body == b'{"a": 1}'
     assert get.startswith(b"GET /v1/chat/completions")
 
 
-async def test_pieces_are_told_as_they_come(transport: AiohttpTransport) -> None:
+async def test_pieces_are_told_as_they_come(transport: Http) -> None:
     go = asyncio.Event()
 
     async def handler(connection: Connection) -> None:
@@ -209,7 +102,7 @@ BROKEN: dict[str, tuple[bytes, Callable[[Connection], None], str | None, bytes]]
     "short of its length": (OK + b"Content-Length: 9\r\n\r\nabc", _fin, "provider_cut", b"abc"),
     "no length, closed": (OK + b"\r\nabc", _fin, None, b"abc"),
     "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", _fin, "provider_malformed", b""),
-    "a long header": (OK + b"X: " + b"a" * 9000 + b"\r\n\r\n", _fin, "provider_malformed", b""),
+    "a long header": (OK + b"X: " + b"a" * 70_000 + b"\r\n\r\n", _fin, "provider_malformed", b""),
     "two lengths": (
         OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         _fin,
@@ -222,7 +115,7 @@ BROKEN: dict[str, tuple[bytes, Callable[[Connection], None], str | None, bytes]]
 
 @pytest.mark.parametrize(("raw", "end", "kind", "body"), BROKEN.values(), ids=BROKEN)
 async def test_broken_answers(
-    transport: AiohttpTransport,
+    transport: Http,
     raw: bytes,
     end: Callable[[Connection], None],
     kind: str | None,
@@ -243,14 +136,14 @@ async def test_broken_answers(
         assert not told.error.metadata
 
 
-async def test_nobody_listens(transport: AiohttpTransport) -> None:
+async def test_nobody_listens(transport: Http) -> None:
     told = await ask(transport, f"http://127.0.0.1:{free_port()}/")
     assert told.error is not None
     assert told.error.kind == "provider_unreachable"
     assert told.calls == ["end"]
 
 
-async def test_connecting_takes_no_longer_than_it_may(transport: AiohttpTransport) -> None:
+async def test_connecting_takes_no_longer_than_it_may(transport: Http) -> None:
     """TLS is a part of it: here nobody answers the first message of the handshake."""
 
     async def handler(connection: Connection) -> None:
@@ -264,27 +157,8 @@ async def test_connecting_takes_no_longer_than_it_may(transport: AiohttpTranspor
     assert told.error.kind == "provider_timeout"
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (TimeoutError(), "provider_timeout"),
-        (aiohttp.ConnectionTimeoutError(), "provider_timeout"),
-        (aiohttp.SocketTimeoutError(), "provider_timeout"),
-        (aiohttp.ClientPayloadError("at 10.0.0.1"), "provider_cut"),
-        (aiohttp.ServerDisconnectedError("at 10.0.0.1"), "provider_cut"),
-        (aiohttp.ClientOSError(104, "reset by 10.0.0.1"), "provider_cut"),
-        (aiohttp.InvalidURL("http://10.0.0.1"), "provider_unreachable"),
-        (OSError("10.0.0.1"), "provider_unreachable"),
-    ],
-)
-def test_no_text_of_a_fault_is_passed_on(fault: Exception, kind: str) -> None:
-    error = _translated(fault)
-    assert error.kind == kind
-    assert "10.0.0.1" not in error.message
-
-
 async def test_a_sink_that_fails_is_told_the_end(
-    transport: AiohttpTransport, caplog: pytest.LogCaptureFixture
+    transport: Http, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(Told):
         def data(self, data: bytes) -> None:
@@ -308,7 +182,7 @@ async def test_a_sink_that_fails_is_told_the_end(
 # What aiohttp would do by itself.
 
 
-async def test_no_redirect_is_followed_and_no_cookie_kept(transport: AiohttpTransport) -> None:
+async def test_no_redirect_is_followed_and_no_cookie_kept(transport: Http) -> None:
     heard: list[bytes] = []
 
     async def handler(connection: Connection) -> None:
@@ -325,7 +199,7 @@ async def test_no_redirect_is_followed_and_no_cookie_kept(transport: AiohttpTran
     assert not any(b"/other" in request or b"ookie" in request for request in heard)
 
 
-async def test_nothing_is_decompressed(transport: AiohttpTransport) -> None:
+async def test_nothing_is_decompressed(transport: Http) -> None:
     packed = gzip.compress(b"a" * 1_000_000)
 
     async def handler(connection: Connection) -> None:
@@ -338,12 +212,15 @@ async def test_nothing_is_decompressed(transport: AiohttpTransport) -> None:
     assert told.body == packed
 
 
-async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("made", MAKERS)
+async def test_no_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, made: Callable[[], Http]
+) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    transport = AiohttpTransport()
+    transport = made()
 
     async def handler(connection: Connection) -> None:
         await connection.hear()
@@ -354,24 +231,7 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
         await transport.close()
 
 
-async def test_an_answer_may_take_as_long_as_it_likes(
-    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """aiohttp's own 300 seconds would cut it; the clocks are the pipeline's."""
-    asked: list[Any] = []
-
-    def request(*_: Any, **options: Any) -> Any:
-        asked.append(options)
-        raise aiohttp.ClientError
-
-    monkeypatch.setattr(transport._session, "request", request)
-    await ask(transport, "http://provider.test/")
-    (options,) = asked
-    timeout = options["timeout"]
-    assert (timeout.total, timeout.sock_read, timeout.connect) == (None, None, 2.0)
-
-
-async def test_a_line_may_be_as_long_as_it_likes(transport: AiohttpTransport) -> None:
+async def test_a_line_may_be_as_long_as_it_likes(transport: Http) -> None:
     line = b"data: " + b"a" * (2 * 1024 * 1024)
 
     async def handler(connection: Connection) -> None:
@@ -384,7 +244,7 @@ async def test_a_line_may_be_as_long_as_it_likes(transport: AiohttpTransport) ->
         assert (await ask(transport, url)).body == line
 
 
-async def test_any_number_of_calls_may_be_open(transport: AiohttpTransport) -> None:
+async def test_any_number_of_calls_may_be_open(transport: Http) -> None:
     count = 150  # aiohttp's own limit is 100
     arrived = 0
     go = asyncio.Event()
@@ -410,7 +270,7 @@ async def test_any_number_of_calls_may_be_open(transport: AiohttpTransport) -> N
 # Holding back and hanging up.
 
 
-async def test_a_provider_is_held_back(transport: AiohttpTransport) -> None:
+async def test_a_provider_is_held_back(transport: Http) -> None:
     written = 0
     size = 64 * 1024
 
@@ -436,7 +296,7 @@ async def test_a_provider_is_held_back(transport: AiohttpTransport) -> None:
         assert written < 16 * 1024 * 1024
         held = len(told.body)
         await asyncio.sleep(0.1)
-        assert len(told.body) == held < 1024 * 1024
+        assert len(told.body) == held
         sent.resume()
         await told.end_of_it()
         assert len(told.body) == 1000 * size
@@ -445,7 +305,7 @@ async def test_a_provider_is_held_back(transport: AiohttpTransport) -> None:
 
 @pytest.mark.parametrize("when", ["before the head", "after the head", "while held back"])
 async def test_a_cancelled_call_is_hung_up_and_tells_nothing_more(
-    transport: AiohttpTransport, when: str
+    transport: Http, when: str
 ) -> None:
     asked, gone = asyncio.Event(), asyncio.Event()
 
@@ -474,7 +334,7 @@ async def test_a_cancelled_call_is_hung_up_and_tells_nothing_more(
         await eventually(lambda: transport.open_calls == 0)
 
 
-async def test_a_call_cancelled_at_once_never_connects(transport: AiohttpTransport) -> None:
+async def test_a_call_cancelled_at_once_never_connects(transport: Http) -> None:
     async def handler(connection: Connection) -> None:
         pytest.fail("it connected")
 
@@ -485,8 +345,9 @@ async def test_a_call_cancelled_at_once_never_connects(transport: AiohttpTranspo
     assert told.calls == []
 
 
-async def test_closing_hangs_everything_up() -> None:
-    transport = AiohttpTransport()
+@pytest.mark.parametrize("made", MAKERS)
+async def test_closing_hangs_everything_up(made: Callable[[], Http]) -> None:
+    transport = made()
     asked = asyncio.Event()
 
     async def handler(connection: Connection) -> None:
@@ -563,14 +424,15 @@ async def _works_first(connection: Connection) -> None:
     ],
 )
 async def test_a_kept_connection_that_turned_out_stale_is_replaced_once(
-    transport: AiohttpTransport,
+    transport: Http,
     monkeypatch: pytest.MonkeyPatch,
     then: Handler,
     body: bytes,
     kind: str | None,
     connections: int,
 ) -> None:
-    monkeypatch.setattr(module, "STALE_S", 0.1)
+    for module in (connection, session):
+        monkeypatch.setattr(module, "STALE_S", 0.1)
     kept = Kept(then)
     async with server(kept) as url:
         assert (await ask(transport, url)).body == b"ok"
@@ -584,7 +446,7 @@ async def test_a_kept_connection_that_turned_out_stale_is_replaced_once(
         assert b'{"second": 1}' in kept.requests[-1]
 
 
-async def test_a_fresh_connection_is_not_tried_twice(transport: AiohttpTransport) -> None:
+async def test_a_fresh_connection_is_not_tried_twice(transport: Http) -> None:
     connections = 0
 
     async def handler(connection: Connection) -> None:
@@ -598,7 +460,7 @@ async def test_a_fresh_connection_is_not_tried_twice(transport: AiohttpTransport
     assert connections == 1
 
 
-async def test_the_second_try_is_the_last(transport: AiohttpTransport) -> None:
+async def test_the_second_try_is_the_last(transport: Http) -> None:
     connections = 0
 
     async def handler(connection: Connection) -> None:
@@ -615,10 +477,3 @@ async def test_the_second_try_is_the_last(transport: AiohttpTransport) -> None:
     assert told.error is not None
     assert told.error.kind == "provider_cut"
     assert connections == 2
-
-
-async def test_a_call_without_a_trace_is_none_of_ours() -> None:
-    """aiohttp tells of connections of any request of a session."""
-    context: Any = type("Context", (), {"trace_request_ctx": None})()
-    session: Any = None
-    await module._mark_reused(session, context, object())
