@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 PREFIXES = ("/api/v1", "/v1")
 METRICS_S = 3.0  # for the supervisor to ask every worker
 
-CORS = [
+CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"X-Generation-Id,X-Provider-Name,cf-ray"),
-]
+)
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, PUT, DELETE, OPTIONS",
     "Access-Control-Max-Age": "86400",
@@ -60,7 +60,9 @@ Envelope = Callable[[GatewayError, str | None, dict[str, Any] | None], bytes]
 
 
 class App:
-    """Routes requests of type `http`; what it is given is asked anew for every one of them."""
+    """Routes requests of type `http`; what it is given is asked anew for every one of them. The
+    applications of `inference` are by path below the prefixes, and say CORS themselves.
+    """
 
     def __init__(
         self,
@@ -71,32 +73,40 @@ class App:
         ready: Probe,
         metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
-        self._inference = inference
+        self._inference = {
+            prefix + path: handler for path, handler in inference.items() for prefix in PREFIXES
+        }
         self._router = Router(routes, redirect_slashes=False, default=_nowhere)
         self._probes = {"/health": health, "/ready": ready}
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        handler = self._inference.get(scope["path"])
+        if handler is not None and scope["method"] == "POST":
+            return handler(scope, receive, send)  # which says CORS itself
+        return self._others(scope, receive, send, asks=handler is not None)
+
+    async def _others(self, scope: Scope, receive: Receive, send: Send, *, asks: bool) -> None:
+        """All but inference; `asks` says that it is a path of inference, by another method."""
         path = scope["path"]
         for prefix in PREFIXES:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("/", ""):
-                await self._api(path[len(prefix) :], scope, receive, send)
+                below = {**scope, "path": path[len(prefix) :], "app": self}
+                await self._api(below, receive, _with_cors(send), asks=asks)
                 return
         await self._plain(scope, receive, send)
 
-    async def _api(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Below the prefixes: preflight, inference, or a control route, with CORS on all."""
+    async def _api(self, scope: Scope, receive: Receive, send: Send, *, asks: bool) -> None:
+        """Below the prefixes, with CORS on all: preflight, or a control route; `asks` says that it
+        is a path of inference, by another method than its own.
+        """
         if scope["method"] == "OPTIONS":
-            await _preflight(scope)(scope, receive, _with_cors(send))
-            return
-        handler = self._inference.get(path)
-        if handler is None:
-            await self._control({**scope, "path": path, "app": self}, receive, _with_cors(send))
-        elif scope["method"] == "POST":
-            await handler(scope, receive, _with_cors(send))
-        else:
+            await _preflight(scope)(scope, receive, send)
+        elif asks:
             error = _not_allowed(scope["method"], "POST")
-            await refusal(error, _envelope(path))(scope, receive, _with_cors(send))
+            await refusal(error, _envelope(scope["path"]))(scope, receive, send)
+        else:
+            await self._control(scope, receive, send)
 
     async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
         response: Response

@@ -6,6 +6,7 @@ stopped again, and a test that leaves something open fails.
 
 import asyncio
 import contextlib
+import functools
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +25,15 @@ from starlette.types import ASGIApp
 
 from proxy import hosting
 from proxy.accounts.keys import mint
+from proxy.app import refuse
 from proxy.gateway import Gateway
 from proxy.money import NANO_PER_USD
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import Fake, Scenario, fake, load_scenario
 
-SERVERS = ("weir", "hypercorn", "uvicorn")
+SERVERS = ("weir", "weir with hypercorn", "hypercorn", "uvicorn")
+"""Weir's own start, with its own HTTP/1.1 and with Hypercorn's, and the two others as they are."""
 
 
 class Running(NamedTuple):
@@ -56,10 +59,15 @@ def free_port() -> int:
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, server: str = "weir", bind: str = "") -> AsyncIterator[str]:
     """`app` on a port of loopback, by one of `SERVERS`; gives its URL, or `unix:/path`."""
-    run = {"weir": _by_weir, "hypercorn": _by_hypercorn, "uvicorn": _by_uvicorn}[server]
+    runs: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+        "weir": _by_weir,
+        "weir with hypercorn": functools.partial(_by_weir, http1="hypercorn"),
+        "hypercorn": _by_hypercorn,
+        "uvicorn": _by_uvicorn,
+    }
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(run(app, bind or f"127.0.0.1:{free_port()}", stop, ready))
+    task = asyncio.create_task(runs[server](app, bind or f"127.0.0.1:{free_port()}", stop, ready))
     try:
         await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
         if task.done():
@@ -71,13 +79,22 @@ async def serving(app: ASGIApp, server: str = "weir", bind: str = "") -> AsyncIt
 
 
 async def _by_weir(
-    app: ASGIApp, bind: str, stop: asyncio.Event, ready: asyncio.Future[str]
+    app: ASGIApp,
+    bind: str,
+    stop: asyncio.Event,
+    ready: asyncio.Future[str],
+    http1: str = "weir",
 ) -> None:
     async def stopping() -> None:
         await stop.wait()
 
     await listen(
-        app, bind=[bind], stopping=stopping, on_listening=lambda urls: ready.set_result(urls[0])
+        app,
+        bind=[bind],
+        stopping=stopping,
+        on_listening=lambda urls: ready.set_result(urls[0]),
+        refuse=refuse,
+        http1=http1,
     )
 
 

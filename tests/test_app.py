@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy import hosting
 from proxy.accounts.keys import mint
-from proxy.app import ALLOWED_HEADERS, PREFIXES, UNBUILT, App, metrics_of_all, refuse
+from proxy.app import ALLOWED_HEADERS, CORS, PREFIXES, UNBUILT, App, metrics_of_all, refuse
 from proxy.errors import GatewayError
 from proxy.gateway import Gateway
 from proxy.metrics import Dump, Metrics
@@ -54,7 +54,10 @@ async def thing(request: Request) -> Response:
 
 
 async def say_hello(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("hello", headers={"X-Generation-Id": "gen-1"})(scope, receive, send)
+    """An inference path, which says itself what every answer of it has."""
+    response = PlainTextResponse("hello", headers={"X-Generation-Id": "gen-1"})
+    response.raw_headers += CORS
+    await response(scope, receive, send)
 
 
 async def metrics() -> bytes:
@@ -144,7 +147,7 @@ async def test_a_wrong_method_is_told_the_right_ones(
 
 async def test_a_wrong_method_is_told_in_the_words_of_its_path() -> None:
     app = app_of()
-    app._inference = {"/messages": say_hello}
+    app._inference = {"/api/v1/messages": say_hello}
     answer = await call(app, "GET", "/api/v1/messages")
     assert answer.status == 405
     assert json.loads(answer.body)["error"]["type"] == "invalid_request_error"

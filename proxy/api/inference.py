@@ -1,10 +1,12 @@
 """The paths that ask a model for an answer: raw ASGI, because bytes flow here."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.dialects import INBOUND
 from proxy.pipeline.flow import Flow
-from proxy.serving.caller import Caller
+from proxy.serving.caller import meet
 
 PATHS = {
     "/chat/completions": "chat",
@@ -25,15 +27,15 @@ PATHS = {
 """Which of the callers' formats each path below `/api/v1` speaks."""
 
 
-def handlers(flow: Flow) -> dict[str, ASGIApp]:
-    """An application for each path, for POST requests only."""
-    return {path: _handler(flow, name) for path, name in PATHS.items()}
+def handlers(flow: Flow, headers: tuple[tuple[bytes, bytes], ...]) -> dict[str, ASGIApp]:
+    """An application for each path, for POST requests only; every answer has `headers`."""
+    return {path: _handler(flow, name, headers) for path, name in PATHS.items()}
 
 
-def _handler(flow: Flow, name: str) -> ASGIApp:
+def _handler(flow: Flow, name: str, headers: tuple[tuple[bytes, bytes], ...]) -> ASGIApp:
     dialect = INBOUND[name]
 
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        await flow.serve(Caller(scope, receive, send), dialect)
+    def handle(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return flow.serve(meet(scope, receive, send, headers), dialect)
 
     return handle

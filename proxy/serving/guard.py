@@ -12,25 +12,25 @@ a body and block for ever in `send`. Wrapped around the application once, the gu
 * counts what is under way, so that a drain knows when it is done, and marks answers
   `connection: close` meanwhile.
 
-Bodies are read in `proxy.serving.caller`.
+Our own HTTP/1.1 (`proxy.serving.http1`) does all but the last by itself: there the guard counts,
+and answers what the connection asks of it. Bodies are read in `proxy.serving.caller`.
 """
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import CallerGone, GatewayError
+from proxy.serving.direct import DIRECT
+from proxy.serving.framing import METHODS, is_host
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 * 1024 * 1024
 
 _LENGTHS = (b"content-length", b"transfer-encoding")  # a body is announced (RFC 9112, section 6)
-METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
-_HOST = re.compile(rb"[A-Za-z0-9.\-_:\[\]%]+")
 
 ABORT = "weir.abort"
 """ASGI scope extension: a plain call that resets the connection. `serving.listener` offers it."""
@@ -48,7 +48,7 @@ class Guard:
         refuse: Callable[[GatewayError], tuple[Headers, bytes]],
         client_stall_s: Callable[[], float],
     ) -> None:
-        self._app = app
+        self.app = app
         self._refuse = refuse
         self._client_stall_s = client_stall_s
         self._idle = asyncio.Event()
@@ -64,28 +64,53 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
+                await self.app(scope, receive, send)
             elif scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1000})
             return
+        self.enter()
+        extensions = scope.get("extensions")
+        direct = extensions.get(DIRECT) if extensions else None
+        try:
+            if direct is not None:
+                direct.guarded(self)
+                await self.app(scope, receive, send)
+            else:
+                await self._bounded(scope, receive, send)
+        except CallerGone:
+            pass
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """A request came. Our own HTTP/1.1 says so itself, and asks `app` then."""
+        if not self.under_way:
+            self._idle.clear()
         self.under_way += 1
-        self._idle.clear()
+
+    def leave(self) -> None:
+        """A request's task is done."""
+        self.under_way -= 1
+        if not self.under_way:
+            self._idle.set()
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         bounded = _Bounded(scope, receive, send, self)
         try:
             error = inspect(scope)
             if error is None:
-                await self._app(scope, bounded.receive, bounded.send)
+                await self.app(scope, bounded.receive, bounded.send)
             else:
                 headers, body = self._refuse(error)
                 bounded.close = True
                 await bounded.answer(error.status, headers, body)
-        except CallerGone:
-            pass
         finally:
             bounded.discard()
-            self.under_way -= 1
-            if self.under_way == 0:
-                self._idle.set()
+
+    @property
+    def ending(self) -> bool:
+        """Whether every answer is the last one of its connection."""
+        return self.draining or self.closing
 
     @property
     def client_stall_s(self) -> float:
@@ -163,8 +188,7 @@ class _Bounded:
         """Whether the connection ends with this answer: also where the body is still to come, which
         tells the caller to stop sending it.
         """
-        guard = self._guard
-        return self.close or guard.draining or guard.closing or not self._heard_out
+        return self.close or self._guard.ending or not self._heard_out
 
 
 def abort(scope: Scope) -> None:
@@ -191,7 +215,7 @@ def inspect(scope: Scope) -> GatewayError | None:
             return GatewayError("invalid_request", "Content-Length and Transfer-Encoding together.")
         if scope["http_version"] == "1.0":
             return GatewayError("invalid_request", "Transfer-Encoding in HTTP/1.0.")
-    if any(not _HOST.fullmatch(host) for host in _values(scope, b"host")):
+    if any(not is_host(host) for host in _values(scope, b"host")):
         return GatewayError("invalid_request", "The Host header is not a host.")
     return None
 

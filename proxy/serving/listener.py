@@ -1,15 +1,15 @@
 """Weir's own start: sockets, connections, and an orderly end.
 
-Hypercorn gives TLS, the HTTP protocols and lifespan; sockets, accepting connections, draining and
-what an application may do to its connection are ours. Stock Hypercorn cuts every stream three
-seconds after SIGTERM, and has no way to reset the connection of a caller that stopped reading.
+HTTP/1.1 is ours (`proxy.serving.http1`); Hypercorn gives HTTP/2, the context of TLS and lifespan,
+and HTTP/1.1 too where it is told to. Sockets, accepting connections, draining and what an
+application may do to its connection are ours: stock Hypercorn cuts every stream three seconds
+after SIGTERM, and has no way to reset the connection of a caller that stopped reading.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -23,9 +23,11 @@ from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from proxy.serving.guard import ABORT
-from proxy.serving.sockets import BACKLOG, bound, urls
+from proxy.serving.hall import Hall, Refuse, plainly
+from proxy.serving.http1 import Connection
+from proxy.serving.sockets import BACKLOG, bound, reset, urls
 
-KEEP_ALIVE_S = 5.0  # also Hypercorn's bound on a request's head
+KEEP_ALIVE_S = 5.0  # also the bound on a request's head
 CLOSE_S = 3.0
 TURNS = 3  # of the loop, from accepting a connection to telling its protocol
 HANDSHAKE_S = 30.0
@@ -40,12 +42,16 @@ async def listen(
     key: str | None = None,
     on_listening: Callable[[list[str]], None] = lambda _: None,
     doors: "Doors | None" = None,
+    refuse: Refuse = plainly,
+    http1: str = "weir",
 ) -> None:
     """Serves `app` on every address of `bind` until `stopping` returns, which is awaited with the
     doors still open: a drain answers `/ready` meanwhile. `on_listening` is told the URLs.
 
     An address may be a socket that is already bound (`bound`), and shared with other processes.
-    `doors`, if given, can be closed earlier. Raises OSError where an address can not be bound.
+    `doors`, if given, can be closed earlier. `refuse` renders what is said to a request that the
+    application must not see. `http1` is whose HTTP/1.1 it is, `weir` or `hypercorn`, which then
+    also takes HTTP/2 without TLS. Raises OSError where an address can not be bound.
     """
     config = _config(certificate, key)
     wrapped: Any = _Application(app, abort=None)
@@ -60,7 +66,8 @@ async def listen(
         shared = [one for one in bind if isinstance(one, socket.socket)]
         with bound([one for one in bind if isinstance(one, str)]) as ours:
             served = doors or Doors()
-            await served.open(app, config, [*ours, *shared], state)
+            hall = Hall(app, state=state, refuse=refuse, keep_alive_s=KEEP_ALIVE_S)
+            await served.open(config, [*ours, *shared], hall, ours=http1 == "weir")
             try:
                 on_listening(urls([*ours, *shared], secure=config.ssl_enabled))
                 await stopping()
@@ -77,31 +84,23 @@ class Doors:
 
     def __init__(self) -> None:
         self._context = WorkerContext(None)
-        self._connections: set[asyncio.Task[None]] = set()
-        self._greeting: WeakSet[_Protocol] = WeakSet()
+        self._connections: set[asyncio.Task[None]] = set()  # Hypercorn's
+        self._hall: Hall  # with ours
+        self._config: Config
+        self._greeting: WeakSet[asyncio.Protocol] = WeakSet()
         self._greeted = asyncio.Event()
         self._listening: Sequence[socket.socket] = ()
         self._servers: list[asyncio.Server] = []
 
     async def open(
-        self, app: ASGIApp, config: Config, listening: Sequence[socket.socket], state: Any
+        self, config: Config, listening: Sequence[socket.socket], hall: Hall, *, ours: bool
     ) -> None:
         """Begins to accept on bound sockets, which it owns from now on."""
+        self._hall, self._config = hall, config
         loop = asyncio.get_running_loop()
 
-        async def connection(reader: _Reader, writer: asyncio.StreamWriter) -> None:
-            wrapped: Any = _Application(app, abort=lambda: _reset(writer))
-            with contextlib.suppress(ConnectionError):
-                await TCPServer(wrapped, loop, config, self._context, state, reader, writer)
-
-        def accepted(reader: _Reader, writer: asyncio.StreamWriter) -> None:
-            task = loop.create_task(connection(reader, writer))
-            reader.on_lost = task.cancel
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-
-        def protocol() -> _Protocol:
-            coming = _Protocol(_Reader(), accepted, self._greet)
+        def protocol() -> asyncio.Protocol:
+            coming = _Entrance(self, ours=ours)
             self._greeting.add(coming)
             return coming
 
@@ -114,9 +113,31 @@ class Doors:
             )
             self._servers.append(server)
 
-    def _greet(self, one: "_Protocol") -> None:
-        self._greeting.discard(one)
+    def greet(self, entrance: "_Entrance", transport: Any, *, ours: bool) -> None:
+        """A connection was made: whoever speaks its protocol takes it over."""
+        self._greeting.discard(entrance)
         self._greeted.set()
+        one = (
+            Connection(self._hall)
+            if ours
+            else asyncio.StreamReaderProtocol(
+                _Reader(), self._taken, loop=asyncio.get_running_loop()
+            )
+        )
+        transport.set_protocol(one)
+        one.connection_made(transport)
+
+    def _taken(self, reader: Any, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._by_hypercorn(reader, writer))
+        reader.on_lost = task.cancel
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _by_hypercorn(self, reader: Any, writer: asyncio.StreamWriter) -> None:
+        hall, loop = self._hall, asyncio.get_running_loop()
+        wrapped: Any = _Application(hall.app, abort=lambda: reset(writer.transport))
+        with contextlib.suppress(ConnectionError):
+            await TCPServer(wrapped, loop, self._config, self._context, hall.state, reader, writer)
 
     async def close(self) -> None:
         """Accepts nothing more. Where others accept on the same sockets, nobody is refused: who
@@ -142,33 +163,39 @@ class Doors:
                     await self._greeted.wait()
         while self._connections:
             await asyncio.wait(list(self._connections))
+        await self._hall.emptied()
 
     async def end(self) -> None:
         """Closes, ends idle connections, and others after their answer or `CLOSE_S`."""
         await self._context.terminated.set()  # answers under way are the last
+        self._hall.end()
         await self.close()
         await self._finished()
         for task in self._connections:
             task.cancel()
+        self._hall.cut()
         await self._finished()
+        self._hall.close()
 
     async def _finished(self) -> None:
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=CLOSE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                if self._connections:
+                    await asyncio.wait(list(self._connections))
+                await self._hall.emptied()
 
 
-class _Protocol(asyncio.StreamReaderProtocol):
-    """Tells when a connection is made, which with TLS is after the handshake."""
+class _Entrance(asyncio.Protocol):
+    """A connection until its protocol is known, which with TLS is after the handshake."""
 
-    def __init__(
-        self, reader: "_Reader", accepted: Any, on_made: "Callable[[_Protocol], None]"
-    ) -> None:
-        super().__init__(reader, accepted)
-        self._on_made = on_made
+    def __init__(self, doors: Doors, *, ours: bool) -> None:
+        self._doors = doors
+        self._ours = ours
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._on_made(self)
-        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
+        self._doors.greet(self, transport, ours=self._ours and not http2)
 
 
 class _Reader(asyncio.StreamReader):
@@ -238,15 +265,6 @@ async def _break_off(send: Any) -> None:
         protocol.connection.reset_stream(stream.stream_id, ErrorCodes.INTERNAL_ERROR)
         await protocol._window_updated(stream.stream_id)  # what waits to be sent is dropped
     await protocol._flush()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Closes with a reset, so that what the caller did not read does not linger in the kernel."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 def _config(certificate: str | None, key: str | None) -> Config:

@@ -4,11 +4,13 @@ With several workers the supervisor binds, and every worker accepts on the same 
 connects while one of them ends is taken by another.
 """
 
+import asyncio
 import contextlib
 import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterator, Sequence
 
 SEND_BUFFER_BYTES = 256 * 1024  # what the kernel may hold for a caller that does not read
@@ -49,6 +51,8 @@ def _bind(address: str) -> socket.socket:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            # What is accepted inherits it; asyncio sets it for sockets that name their protocol.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind(name)
         sock.listen(BACKLOG)  # Linux lets two bind one port, and refuses the second that listens
     except OSError:
@@ -107,3 +111,12 @@ def _url(sock: socket.socket, secure: bool) -> str:
     host, port = sock.getsockname()[:2]
     host = f"[{host}]" if sock.family == socket.AF_INET6 else host
     return f"{'https' if secure else 'http'}://{host}:{port}"
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Closes with a reset, so that what the caller did not read does not linger in the kernel."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -28,7 +28,7 @@ def test_each_path_has_a_dialect() -> None:
 
 def test_a_request_is_served_in_the_dialect_of_its_path() -> None:
     told = Told()
-    apps = handlers(cast("Flow", told))
+    apps = handlers(cast("Flow", told), ())
     assert set(apps) == set(PATHS)
 
     async def receive() -> Any:

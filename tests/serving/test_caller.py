@@ -1,13 +1,15 @@
 """One caller over plain ASGI: its body, its answer, its going away."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
 import pytest
 
 from proxy.errors import CallerGone, GatewayError
-from proxy.serving.caller import BODY_IDLE_S, BODY_TOTAL_S, Caller
+from proxy.serving.caller import BODY_IDLE_S, BODY_TOTAL_S, Caller, meet
+from proxy.serving.direct import DIRECT
 from tests.clock import play
 from tests.running import SERVERS, serving
 from tests.serving import raw
@@ -127,7 +129,7 @@ async def test_an_answer_in_pieces() -> None:
 
 async def test_a_whole_answer() -> None:
     wire = Wire()
-    await wire.caller.answer(402, {"X-Some": "thing"}, b"body")
+    await wire.caller.answer(402, [(b"x-some", b"thing")], b"body")
     assert wire.said == [
         {
             "type": "http.response.start",
@@ -231,3 +233,145 @@ async def test_a_client_sees_that_what_was_broken_off_is_not_whole(server: str) 
             async with session.get(f"{url}/cut") as answer:
                 with pytest.raises(aiohttp.ClientPayloadError):
                     await answer.read()
+
+
+# Where the server offers its connection in plain calls.
+
+
+class Line:
+    """The server's side of it: what it was told, and what it will tell."""
+
+    def __init__(self, body: bytes | None = b"body") -> None:
+        self.gone = self.full = False
+        self.said: list[Any] = []
+        self.told: list[Callable[[], None]] = []
+        self._body = body
+
+    def body(self) -> bytes | None:
+        return self._body
+
+    def watch(self, on_gone: Callable[[], None], on_drained: Callable[[], None]) -> None:
+        self.told = [on_gone, on_drained]
+
+    def unwatch(self) -> None:
+        self.told = []
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.said.append((status, *headers))
+
+    def write(self, data: bytes) -> None:
+        self.said.append(data)
+
+    def finish(self, data: bytes = b"") -> None:
+        self.said += [data, "end"]
+
+    def break_off(self) -> None:
+        self.said.append("broken off")
+
+
+def direct(line: Line, *messages: dict[str, Any], **headers: str) -> Caller:
+    wire = Wire(*messages, **headers)
+    scope = {**wire.caller.scope, "extensions": {DIRECT: line}}
+    return meet(scope, wire.arriving.get, wire._send, [(b"always", b"1")])
+
+
+async def test_a_body_that_is_here_is_taken_at_once() -> None:
+    assert await direct(Line()).read_body(BYTES_MAX) == b"body"
+    with pytest.raises(GatewayError) as caught:
+        await direct(Line(b"0" * 11)).read_body(BYTES_MAX)
+    assert caught.value.kind == "body_too_large"
+
+
+async def test_a_body_that_is_still_coming_is_received() -> None:
+    line = Line(None)
+    assert await direct(line, piece(b"01", more=True), piece(b"2")).read_body(BYTES_MAX) == b"012"
+    with pytest.raises(GatewayError) as caught:
+        await direct(Line(), content_encoding="gzip").read_body(BYTES_MAX)
+    assert caught.value.kind == "encoding_unsupported"
+
+
+async def test_an_answer_in_plain_calls() -> None:
+    line = Line()
+    caller = direct(line)
+    assert caller.ready
+    caller.open(200, [(b"a", b"b")])
+    caller.push(b"one")
+    await caller.write(b"two")
+    await caller.finish(b"three")
+    assert line.said == [(200, (b"a", b"b"), (b"always", b"1")), b"one", b"two", b"three", "end"]
+    assert (caller.started, caller.finished) == (True, True)
+
+
+async def test_a_piece_waits_for_a_caller_that_does_not_read() -> None:
+    line = Line()
+    caller = direct(line)
+    drained = 0
+
+    def on_drained() -> None:
+        nonlocal drained
+        drained += 1
+
+    caller.watch(lambda: None)
+    caller.wake(on_drained)
+    await caller.start(200, [])
+    line.full = True
+    assert not caller.ready
+    writing = asyncio.create_task(caller.write(b"late"))
+    await asyncio.sleep(0)
+    assert line.said[1:] == []
+    line.full = False
+    line.told[1]()
+    await writing
+    assert line.said[1:] == [b"late"]
+    assert drained == 1
+
+
+async def test_who_is_gone_is_told_nothing_more() -> None:
+    line = Line()
+    caller = direct(line)
+    gone: list[bool] = []
+    caller.watch(lambda: gone.append(caller.gone))
+    line.full = True
+    writing = asyncio.create_task(caller.write(b"x"))
+    await asyncio.sleep(0)
+    line.gone = True
+    line.told[0]()
+    with pytest.raises(CallerGone):
+        await writing
+    assert gone == [True]
+    assert not caller.ready
+    for said in (caller.start(200, []), caller.finish(b"x")):
+        with pytest.raises(CallerGone):
+            await said
+    assert line.said == []
+    await caller.close()
+    assert line.told == []
+
+
+async def test_who_hangs_up_after_the_end_was_told_all() -> None:
+    line = Line()
+    caller = direct(line)
+    gone: list[bool] = []
+    caller.watch(lambda: gone.append(True))
+    await caller.answer(200, [], b"all")
+    line.told[0]()
+    assert (gone, caller.gone) == ([], False)
+
+
+async def test_an_answer_that_is_broken_off_in_plain_calls() -> None:
+    line = Line()
+    caller = direct(line)
+    await caller.start(200, [])
+    caller.break_off()
+    assert line.said[1:] == ["broken off"]
+    assert caller.finished
+
+
+async def test_plain_calls_need_a_server_that_takes_them() -> None:
+    caller = Wire().caller
+    assert not caller.ready
+    caller.wake(lambda: None)
+    with pytest.raises(AssertionError):
+        caller.open(200, [])
+    with pytest.raises(AssertionError):
+        caller.push(b"")

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.app import refuse
 from proxy.errors import CallerGone, GatewayError
 from proxy.serving import caller, guard, listener
+from proxy.serving.direct import DIRECT
 from proxy.serving.guard import ABORT, Guard, abort, inspect
 from tests.running import SERVERS, Running, config_text, eventually, serving, weir
 from tests.serving.raw import connect, request, say
@@ -363,6 +364,26 @@ async def test_what_is_under_way_is_counted() -> None:
     await _call(guarded, _scope())
     assert counts == [1, 0, 2, 0, 3, 0]
     await guarded.drained()
+
+
+async def test_on_our_own_server_it_only_counts() -> None:
+    """That server asks the guard itself how long to wait and whether answers are the last."""
+    told: list[Guard] = []
+
+    class Connection:
+        guarded = staticmethod(told.append)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert receive is _unread
+        assert guarded.under_way == 1
+        raise CallerGone
+
+    guarded = _guard(app)
+    await _call(guarded, _scope(method="BREW", extensions={DIRECT: Connection()}))
+    assert told == [guarded]
+    assert guarded.under_way == 0
+    await guarded.drained()
+    assert (guarded.ending, guarded.client_stall_s) == (False, 1.0)
 
 
 async def test_a_failing_application_is_counted_too() -> None:

@@ -132,7 +132,8 @@ async def test_what_is_broken_off_ends_its_own_stream_of_http_2() -> None:
         elif scope["type"] != "http" or scope["path"] != "/none":
             await app(scope, receive, send)
 
-    async with listening(breaking) as (url,), httpx.AsyncClient(http1=False, http2=True) as client:
+    client = httpx.AsyncClient(http1=False, http2=True)
+    async with listening(breaking, http1="hypercorn") as (url,), client:
         other = asyncio.create_task(client.get(url))
         async with client.stream("GET", f"{url}/cut") as response:
             pieces = response.aiter_raw()
@@ -354,7 +355,7 @@ async def test_a_body_nobody_reads_does_not_hide_a_hang_up() -> None:
     """The application waits, the server's queue is full: the end of the connection is seen."""
     app = App()
     guarded = Guard(app, refuse=refuse, client_stall_s=lambda: 5.0)
-    async with listening(guarded) as (url,):
+    async with listening(guarded, http1="hypercorn") as (url,):
         _, writer = await connect(url)
         writer.write(request("/", f"Content-Length: {10**9}", method="POST"))
         await eventually(lambda: len(app.scopes) == 1)

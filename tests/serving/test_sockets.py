@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.serving.listener import Doors, listen
-from proxy.serving.sockets import bound, urls
+from proxy.serving.sockets import bound, reset, urls
 from tests.running import eventually
 from tests.serving.raw import connect, request, say
 from tests.serving.test_listener import App
@@ -104,3 +104,25 @@ async def test_two_share_a_socket_and_one_leaves(tmp_path: Path) -> None:
         await asyncio.gather(*serving)
         _, writer = await connect(url)  # it is still there, for the others
         writer.close()
+
+
+def test_what_is_written_is_sent_at_once(tmp_path: Path) -> None:
+    with bound(["127.0.0.1:0", f"unix:{tmp_path}/s"]) as (sock, _):
+        with socket.create_connection(sock.getsockname()):
+            accepted, _ = sock.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_a_reset_of_what_is_closed_already_does_no_harm() -> None:
+    class Closed(asyncio.Transport):
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    with socket.socket() as sock:
+        pass
+    for transport in (Closed({"socket": sock}), Closed()):
+        reset(transport)
+        assert transport.aborted
