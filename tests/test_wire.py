@@ -22,7 +22,8 @@ from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.settle import plausible, said_bytes
+from proxy.pipeline.heard import said_bytes
+from proxy.pipeline.settle import plausible
 from proxy.providers import Quirks, known
 from proxy.wire.events import Ended, Event, Failed, Finished, Started, Usage, UsageReport
 from proxy.wire.request import Head

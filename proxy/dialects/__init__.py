@@ -47,7 +47,9 @@ def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound
         return row.same
     foreign = ask is not None and ask.words == "messages" and row.words != "messages"
     lost = claudes_own(ask) if foreign and ask is not None else None
-    return row if lost is None else row._replace(encode_request=_refusing(lost))
+    if lost is None:
+        return row
+    return row._replace(encode_request=_refusing(lost), encode_steps=None)
 
 
 def _refusing(what: str) -> Callable[[Ask, Target], Encoded]:
@@ -60,13 +62,13 @@ def _refusing(what: str) -> Callable[[Ask, Target], Encoded]:
 
 
 def _spoken(provider: Provider, model: str, ask: Ask) -> Outbound:
-    own = TASKS.get((provider.dialect, ask.task))
-    if own is not None and _does(provider, model, ask.task):
-        return own
-    if ask.task == "completion":
+    if ask.task != "chat":
+        own = TASKS.get((provider.dialect, ask.task))
+        if own is not None and _does(provider, model, ask.task):
+            return own
+        if ask.task != "completion":
+            raise inexpressible(provider, f"a request for {ask.task}")
         check_chat(ask, provider)
-    elif ask.task != "chat":
-        raise inexpressible(provider, f"a request for {ask.task}")
     if ask.words == "responses" and ask.native is not None and provider.responses:
         return OUTBOUND["responses"]
     if ask.choices > 1 or not _CHAT_ONLY.isdisjoint(ask.body):

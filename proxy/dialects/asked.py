@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from proxy.dialects.asking import encode_json
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
     check_session,
@@ -13,7 +14,7 @@ from proxy.dialects.chat.fields import (
     refuse_unbuilt,
     refuse_unbuilt_headers,
 )
-from proxy.dialects.chat.request import FAIR_TIERS, decode_object, names_of
+from proxy.dialects.chat.request import FAIR_TIERS, names_of
 from proxy.dialects.forms import Headers
 from proxy.errors import GatewayError
 

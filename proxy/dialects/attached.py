@@ -12,11 +12,13 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.dialects.parts import mime_of
 from proxy.errors import GatewayError
+from proxy.wire.slices import Steps, at_once
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLANKS: Final = b" \t\r\n\f\v"
 _OF_URLS: Final = bytes.maketrans(b"-_", b"+/")
 _PADDINGS: Final = (b"", b"=", b"==")
+_CHECKED_CHARS: Final = 256 * 1024  # of base64, in one step
 _HEAD: Final = re.compile(r"(?is)data:([^,]{0,512}),")
 _JPG: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _FIELDS: Final = {
@@ -39,45 +41,52 @@ def mend(messages: list[dict[str, Any]]) -> None:
     Raises GatewayError `invalid_image` for an image, `invalid_request` for any other attachment,
     whose data is none; each names the field.
     """
+    at_once(mend_steps(messages))
+
+
+def mend_steps(messages: list[dict[str, Any]]) -> Steps[None]:
+    """The same, a step for each."""
     for number, message in enumerate(messages):
         content = message.get("content")
         for place, part in enumerate(content if isinstance(content, list) else ()):
             said = part.get(part["type"])
             if part["type"] in _FIELDS and said is not None:
+                yield
                 try:
-                    _mend(part, said)
+                    yield from _mend(part, said)
                 except ValueError as error:
                     kind = "invalid_image" if part["type"] == "image_url" else "invalid_request"
                     raise GatewayError(kind, f"{field_of(number, place, part)}: {error}") from None
 
 
-def _mend(part: dict[str, Any], said: object) -> None:
+def _mend(part: dict[str, Any], said: object) -> Steps[None]:
     kind = part["type"]
     if isinstance(said, str):
-        part[kind] = _plain(said, None)
+        part[kind] = yield from _plain(said, None)
     elif isinstance(said, dict):
         key = {"file": "file_data", "input_audio": "data"}.get(kind, "url")
         value, name = said.get(key), said.get("filename")
         if not isinstance(value, str) or (kind == "file" and not value):
             return
         if kind == "input_audio" and value[:5].lower() != "data:":
-            said[key] = _coded(value)
+            said[key] = yield from _coded(value)
         else:
-            said[key] = _plain(value, mime_of(name) if isinstance(name, str) else None)
+            mime = mime_of(name) if isinstance(name, str) else None
+            said[key] = yield from _plain(value, mime)
 
 
-def _plain(url: str, mime: str | None) -> str:
+def _plain(url: str, mime: str | None) -> Steps[str]:
     """A data URL in its plain form; any other URL as it is."""
     if url[:5].lower() != "data:":
         found = _told(url)
-        return f"data:{found};base64,{_coded(url)}" if found else url
+        return f"data:{found};base64,{(yield from _coded(url))}" if found else url
     head = _HEAD.match(url)
     if head is None:
         raise ValueError("a data URL is data:MIME;base64,DATA")
     said, *marks = head[1].split(";")
     written = url[head.end() :]
     if any(mark.strip().lower() == "base64" for mark in marks):
-        data = _coded(written)
+        data = yield from _coded(written)
     else:
         data = base64.b64encode(unquote_to_bytes(written)).decode()
     if not data:
@@ -87,21 +96,29 @@ def _plain(url: str, mime: str | None) -> str:
     return url if data is written and url.startswith(start) else start + data
 
 
-def _coded(data: str) -> str:
+def _coded(data: str) -> Steps[str]:
     """Base64 in its plain form: the same object, where it is that already, as is most."""
-    try:
-        raw = data.encode("ascii")
-    except UnicodeEncodeError:
-        raise ValueError("the data is not base64") from None
-    strange = raw.translate(None, _ALPHABET)
-    if strange in _PADDINGS and len(raw) % 4 == 0 and raw.endswith(strange):
+    strange = b""
+    for start in range(0, len(data), _CHECKED_CHARS):
+        if len(data) > _CHECKED_CHARS:
+            yield
+        strange += _bytes_of(data[start : start + _CHECKED_CHARS]).translate(None, _ALPHABET)
+    if strange in _PADDINGS and len(data) % 4 == 0 and data.endswith(strange.decode()):
         return data
+    raw = _bytes_of(data)
     if b"%" in strange:
         raw = unquote_to_bytes(raw)
     raw = raw.translate(_OF_URLS, _BLANKS).rstrip(b"=")
     if raw.translate(None, _ALPHABET) or len(raw) % 4 == 1:
         raise ValueError("the data is not base64")
     return (raw + b"=" * (-len(raw) % 4)).decode()
+
+
+def _bytes_of(data: str) -> bytes:
+    try:
+        return data.encode("ascii")
+    except UnicodeEncodeError:
+        raise ValueError("the data is not base64") from None
 
 
 def _told(data: str) -> str | None:

@@ -38,6 +38,7 @@ _MESSAGES = Inbound(
     encoder=messages_stream.Encoder,
     encode_answer=messages_answer.encode_answer,
     encode_error=messages_envelope.encode_error,
+    ask_steps=messages_asked.ask_steps,
 )
 
 INBOUND = {
@@ -46,10 +47,13 @@ INBOUND = {
         encoder=chat_stream.Encoder,
         encode_answer=chat_stream.encode_answer,
         encode_error=chat_errors.encode_error,
+        ask_steps=chat_request.ask_steps,
     ),
     "messages": _MESSAGES,
     "count": _MESSAGES._replace(
-        decode_request=messages_asked.decode_count, encode_answer=count_answer.encode_answer
+        decode_request=messages_asked.decode_count,
+        encode_answer=count_answer.encode_answer,
+        ask_steps=messages_asked.count_steps,
     ),
     "completions": Inbound(
         decode_request=completions_request.decode_request,
@@ -92,6 +96,7 @@ INBOUND = {
         encoder=responses_stream.Encoder,
         encode_answer=responses_stream.encode_answer,
         encode_error=responses_envelope.encode_error,
+        ask_steps=responses_asked.ask_steps,
         ends=responses_envelope.CUT,
         waiting=b": \n\n",
     ),

@@ -11,13 +11,13 @@ def usable(value: object) -> int | None:
     """The count that a provider gave; None where it is missing, negative, absurd or no number.
     `12.0` is 12: some schemas say `number`.
     """
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= COUNT_MAX else None
+    return value if type(value) is int and 0 <= value <= COUNT_MAX else None
 
 
 def count(value: object) -> int:
     """The same, with 0 for what is no count."""
-    return usable(value) or 0
+    if type(value) is int:  # as nearly all are
+        return value if 0 <= value <= COUNT_MAX else 0
+    return 0 if value is None else usable(value) or 0

@@ -3,10 +3,11 @@
 Pure and sans-I/O: bytes and values in, bytes and values out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from proxy.dialects.asking import NO_HEADERS, Encoded, Target
+from proxy.dialects.bodies import object_steps
 from proxy.dialects.parts import Kind
 from proxy.errors import GatewayError
 from proxy.money import Cost
@@ -15,6 +16,7 @@ from proxy.wire.events import Event, Usage
 from proxy.wire.frames import PROCESSING
 from proxy.wire.listing import Listing
 from proxy.wire.request import Ask, Head, Words
+from proxy.wire.slices import Steps
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
@@ -34,9 +36,9 @@ class StreamDecoder(Protocol):
     events before it have been taken.
     """
 
-    def feed(self, data: bytes) -> Iterator[Event]: ...
+    def feed(self, data: bytes) -> Iterable[Event]: ...
 
-    def end(self) -> Iterator[Event]: ...
+    def end(self) -> Iterable[Event]: ...
 
 
 class StreamEncoder(Protocol):
@@ -64,7 +66,9 @@ class Inbound(NamedTuple):
     the generation's id, where there is one, and what `Bill.routing` is. `waiting` is what a caller
     is sent while nothing else comes. Where `breaks`, an answer that began can not tell of an error:
     it is broken off. Errors of the types `ends` are none once a request was admitted: they end its
-    answer by its length. `encoder` is None where every answer comes whole.
+    answer by its length. `encoder` is None where every answer comes whole. `ask_steps` is
+    `decode_request` of a body that was decoded, whose size in bytes it is told, in steps; None
+    where a body is not one JSON object, or never a large one.
     """
 
     decode_request: Callable[[bytes, Headers], Ask]
@@ -75,6 +79,14 @@ class Inbound(NamedTuple):
     waiting: bytes = PROCESSING
     breaks: bool = False
     ends: frozenset[str] = frozenset()
+    ask_steps: Callable[[dict[str, Any], int, Headers], Steps[Ask]] | None = None
+
+    def decode_steps(self, body: bytes, headers: Headers) -> Steps[Ask]:
+        """The same as `decode_request`, in steps, for a body that is large."""
+        if self.ask_steps is None:
+            return self.decode_request(body, headers)
+        fields = yield from object_steps(body)
+        return (yield from self.ask_steps(fields, len(body), headers))
 
     def streaming(self, head: Head, ask: Ask) -> StreamEncoder | None:
         """What tells the answer while it comes; None where the caller wants it whole."""
@@ -90,7 +102,9 @@ class Outbound(NamedTuple):
     even one without TLS, `takes_url` says which other URLs it does; `reads_pdf` whether it takes
     PDFs. `same` is this format for a caller who speaks the same `words`: the request goes out in
     its own form, and the answer comes back as `Verbatim`. `raw` decodes an answer that is
-    neither JSON nor events, where there are such: its end makes it whole.
+    neither JSON nor events, where there are such: its end makes it whole. `splice` makes of a
+    stream's decoder one that spares itself the work for a caller who is told by that encoder.
+    `encode_steps` is `encode_request` in steps, None where even a large request takes no time.
     """
 
     path: Callable[[Target, bool], str]
@@ -108,3 +122,5 @@ class Outbound(NamedTuple):
     words: Words | None = None
     same: "Outbound | None" = None
     raw: Callable[[Quirks], StreamDecoder] | None = None
+    splice: Callable[[StreamDecoder, StreamEncoder], StreamDecoder] | None = None
+    encode_steps: Callable[[Ask, Target], Steps[Encoded]] | None = None

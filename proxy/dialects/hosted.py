@@ -50,6 +50,9 @@ _NAMING: Final = frozenset((
     "file_search_store_names", "vector_store_ids",
 ))  # fmt: skip
 
+HOSTED_FIELDS: Final = frozenset((*_FIELDS, "container", "tools"))
+"""All that `hosted_in` looks at."""
+
 _WORD: Final = re.compile(r"\w{1,64}")
 
 

@@ -9,6 +9,7 @@ from proxy.dialects.bedrock import request as bedrock_request
 from proxy.dialects.chat import events as chat_events
 from proxy.dialects.chat import request as chat_request
 from proxy.dialects.chat.request import azure_path
+from proxy.dialects.chat.splice import spliced
 from proxy.dialects.cohere import events as cohere_events
 from proxy.dialects.cohere import listing as cohere_listing
 from proxy.dialects.cohere import request as cohere_request
@@ -37,6 +38,7 @@ def _same(
     """`row`, and beside it the same for a caller who speaks its words."""
     same = row._replace(
         encode_request=encode_request,
+        encode_steps=None,
         decoder=verbatim_stream(decoder),
         decode_answer=verbatim_answer(row.decode_answer),
     )
@@ -48,6 +50,7 @@ _MESSAGES = Outbound(
     models_path="/v1/models?limit=1000",
     models_headers={"anthropic-version": messages_request.VERSION},
     encode_request=messages_request.encode_request,
+    encode_steps=messages_request.encode_steps,
     decoder=messages_events.decoder,
     decode_answer=messages_events.decode_answer,
     decode_listing=messages_listing.decode_listing,
@@ -61,6 +64,7 @@ _GEMINI = Outbound(
     path=gemini_request.path,
     models_path=gemini_request.MODELS_PATH,
     encode_request=gemini_request.encode_request,
+    encode_steps=gemini_request.encode_steps,
     decoder=gemini_events.decoder,
     decode_answer=gemini_events.decode_answer,
     decode_listing=gemini_listing.decode_listing,
@@ -73,6 +77,9 @@ _RESPONSES = _same(
         path=lambda target, stream: "/responses",
         models_path="/models",
         encode_request=lambda ask, target: responses_request.encode_request(
+            ask, target, target.provider.quirks.details_format
+        ),
+        encode_steps=lambda ask, target: responses_request.encode_steps(
             ask, target, target.provider.quirks.details_format
         ),
         decoder=lambda quirks: responses_events.decoder(quirks, quirks.details_format),
@@ -95,10 +102,12 @@ OUTBOUND = {
         path=lambda target, stream: "/chat/completions",
         models_path="/models",
         encode_request=chat_request.encode_request,
+        encode_steps=chat_request.encode_steps,
         decoder=chat_events.decoder,
         decode_answer=chat_events.decode_answer,
         decode_listing=decode_listing,
         fetches=frozenset(("image", "video")),
+        splice=spliced,
     ),
     "responses": _RESPONSES,
     "anthropic": _CLAUDE,
@@ -107,11 +116,13 @@ OUTBOUND = {
         path=gemini_request.vertex_path,
         models_path=None,
         encode_request=gemini_request.encode_vertex_request,
+        encode_steps=gemini_request.vertex_steps,
     ),
     "cohere": Outbound(
         path=lambda target, stream: "/v2/chat",
         models_path=cohere_listing.MODELS_PATH,
         encode_request=cohere_request.encode_request,
+        encode_steps=cohere_request.encode_steps,
         decoder=cohere_events.decoder,
         decode_answer=cohere_events.decode_answer,
         decode_listing=cohere_listing.decode_listing,
@@ -123,6 +134,7 @@ OUTBOUND = {
         path=bedrock_request.path,
         models_path="/foundation-models",
         encode_request=bedrock_request.encode_request,
+        encode_steps=bedrock_request.encode_steps,
         decoder=bedrock_events.decoder,
         decode_answer=bedrock_events.decode_answer,
         decode_listing=bedrock_listing.decode_listing,
@@ -136,6 +148,7 @@ VERTEX_CLAUDE = _same(
         path=gemini_request.vertex_claude_path,
         models_path=None,
         encode_request=messages_request.encode_vertex,
+        encode_steps=messages_request.vertex_steps,
         fetches=frozenset(),
     ),
     messages_native.encode_vertex,

@@ -6,7 +6,7 @@ mark after which nothing counts, and the mending of characters that providers cu
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -19,6 +19,7 @@ from proxy.wire.frames import Frame, FrameTooLong, Splitter
 Read = Callable[[str, dict[str, Any], list[Event]], None]
 """Appends the events of one frame: its name (`message` where it has none) and its object."""
 
+_ENDED = Ended()
 _HALVES_MAX = 128  # more than an answer's choices can each have one waiting
 _ESCAPE = re.compile(
     rb"(?s)\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)"
@@ -32,6 +33,8 @@ class Decoder:
     Raises GatewayError `provider_malformed` for what is no event stream.
     """
 
+    __slots__ = ("_ended", "_halves", "_read", "_splitter", "_verbatim")
+
     def __init__(self, read: Read) -> None:
         self._read = read
         self._splitter = Splitter()
@@ -39,17 +42,14 @@ class Decoder:
         self._ended = False
         self._verbatim = False
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """The events that `data` completes, those before a fault included."""
-        fault: GatewayError | None = None
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """The events that `data` completes; a fault is raised when those before it are taken."""
         try:
             frames = self._splitter.feed(data)
         except FrameTooLong as error:
-            frames = error.frames
             fault = GatewayError("provider_malformed", "An event of the answer is too long.")
-        yield from self._decode(frames)
-        if fault is not None:
-            raise fault
+            return broken_off(self._decode(error.frames), fault)
+        return self._decode(frames)
 
     def end(self) -> Iterator[Event]:
         """What stood in the last lines when the bytes ended, if it was whole."""
@@ -57,27 +57,41 @@ class Decoder:
         with contextlib.suppress(GatewayError):
             yield from self._decode(self._splitter.end())
 
-    def _decode(self, frames: list[Frame]) -> Iterator[Event]:
-        for frame in frames:
+    def _decode(self, frames: list[Frame]) -> Iterable[Event]:
+        told: list[Event] = []
+        for name, data in frames:
             if self._ended:
-                return
-            if frame.data.strip() == b"[DONE]":
-                self._ended = True
-                yield Ended()
-            elif frame.data.strip():
-                events: list[Event] = []
-                said = parse(frame.data, self._halves)
-                self._read(frame.name, said, events)
-                self._ended = any(isinstance(event, Ended) for event in events)
-                if self._verbatim:
-                    yield Verbatim(frame.name, frame.data, said, tuple(events))
-                else:
-                    yield from events
+                break
+            if not data.startswith(b"{"):
+                bare = data.strip()
+                if bare == b"[DONE]":
+                    self._ended = True
+                    told.append(_ENDED)
+                if not bare or self._ended:
+                    continue
+            before = len(told)
+            try:
+                said = parse(data, self._halves)
+                self._read(name, said, told)
+            except GatewayError as fault:
+                return broken_off(told[:before], fault)
+            for event in told[before:]:
+                if type(event) is Ended:
+                    self._ended = True
+            if self._verbatim:
+                told[before:] = [Verbatim(name, data, said, tuple(told[before:]))]
+        return told
 
     def keep(self) -> "Decoder":
         """Keeps every frame as it came, beside what it means: events are `Verbatim` from now on."""
         self._verbatim = True
         return self
+
+
+def broken_off(events: Iterable[Event], fault: GatewayError) -> Iterator[Event]:
+    """What came before a fault, and then the fault."""
+    yield from events
+    raise fault
 
 
 class NoStream:

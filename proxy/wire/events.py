@@ -5,7 +5,7 @@ for its caller, so N callers and M providers need N + M translations. A whole an
 events as a streamed one, only fewer and larger. `choice` counts from 0.
 """
 
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Final, TypeAlias, TypeGuard, get_args
 
 import msgspec
 
@@ -141,6 +141,23 @@ class Verbatim(Event, frozen=True):
     events: tuple[Event, ...]
 
 
+class Spliced(Event, frozen=True):
+    """Pieces of one choice that came together, in the caller's format already: `data` are their
+    events, each with its blank line, and `sizes` how much text is in each, as `Text` and its like
+    would be measured.
+    """
+
+    choice: int
+    data: bytes
+    sizes: tuple[int, ...]
+
+    def parts(self) -> list["Spliced"]:
+        """Each piece by itself. No line of JSON is blank, so a blank one ends an event."""
+        events = self.data.split(b"\n\n")
+        pairs = zip(events, self.sizes, strict=False)  # nothing stands behind the last blank line
+        return [Spliced(self.choice, event + b"\n\n", (size,)) for event, size in pairs]
+
+
 class Finished(Event, frozen=True):
     """A choice is complete. `reason` is OpenRouter's word, `native` the provider's own."""
 
@@ -171,7 +188,12 @@ class Ended(Event, frozen=True):
     """The dialect's own end mark. The end of the bytes alone is not one."""
 
 
-Content: TypeAlias = Text | Refusal | Reasoning | ToolCall | Audio | Attachments | Produced | Sound
+Content: TypeAlias = (
+    Text | Refusal | Reasoning | ToolCall | Audio | Attachments | Produced | Sound | Spliced
+)
+CONTENT: Final = frozenset(get_args(Content))
+_SAID: Final = (Text, Refusal)
+_WHATEVER_IT_SAYS: Final = frozenset((ToolCall, Audio, Attachments, Produced, Spliced))
 
 
 def is_content(event: Event) -> TypeGuard[Content]:
@@ -179,14 +201,10 @@ def is_content(event: Event) -> TypeGuard[Content]:
 
     An empty piece is no content, whatever its kind: many providers open with one.
     """
-    match event:
-        case Text() | Refusal():
-            return event.text != ""
-        case Reasoning():
-            return event.text != "" or event.details != ()
-        case ToolCall() | Audio() | Attachments() | Produced():
-            return True
-        case Sound():
-            return event.data != b""
-        case _:
-            return False
+    if type(event) in _WHATEVER_IT_SAYS:
+        return True
+    if isinstance(event, _SAID):
+        return event.text != ""
+    if isinstance(event, Reasoning):
+        return event.text != "" or event.details != ()
+    return isinstance(event, Sound) and event.data != b""

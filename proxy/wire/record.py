@@ -1,9 +1,12 @@
-"""What is kept of a finished request: the generation row, without prompt or answer."""
+"""What is kept of a finished request: the generation row, without prompt or answer.
+
+Nothing of it can be part of a cycle, so the collector of cycles need not look at it (`gc`).
+"""
 
 import msgspec
 
 
-class Try(msgspec.Struct, frozen=True, kw_only=True):
+class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One attempt at one endpoint. `status` is the provider's, None where it never answered.
     `error` is None for the attempt that answered, else a kind of `proxy.errors.KINDS` or one of
     three words for what was no fault: "lost", another attempt was faster; "hung_up", the caller was
@@ -21,7 +24,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     hedge: bool = False  # it raced another attempt that was under way
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An endpoint that the plan looked at, in the order in which it would be tried. `standing` is
     the word of `routing.health` for how it was doing; `price_nano` is what a million prompt tokens
     and a million completion tokens cost there together, None where nobody knows. `excluded` says in
@@ -35,7 +38,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     excluded: str | None = None
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True):
+class Generation(msgspec.Struct, frozen=True, gc=False):
     """One finished request. Times are seconds since 1970 or milliseconds, as named; tokens are in
     OpenRouter's counting. `cost_nano` is what the caller is charged, None where the endpoint has
     no price; `upstream_nano` the same without the margin; `house_nano` what the house bears: what

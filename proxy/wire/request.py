@@ -56,9 +56,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     for a provider that speaks the same; the fields that are the gateway's are taken out of it.
     `echo` asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
 
-    `hosted` are the tools that its provider is to run, by names of ours, `searches` how many
-    searches of the web it allows, if it says so; `names` is the field in which it names what is
-    kept in the operator's own account at a provider.
+    `bare` says that each of its messages is no more than a text and whose it is: `user`,
+    `assistant` or `system`. `hosted` are the tools that its provider is to run, by names of ours,
+    `searches` how many searches of the web it allows, if it says so; `names` is the field in which
+    it names what is kept in the operator's own account at a provider.
     """
 
     models: tuple[str, ...]
@@ -84,6 +85,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     hosted: frozenset[str] = frozenset()
     searches: int | None = None
     names: str | None = None
+    bare: bool = False
 
     @property
     def at_once(self) -> bool:

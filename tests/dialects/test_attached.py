@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.attached import mend
+from proxy.dialects.attached import mend, mend_steps
 from proxy.dialects.chat.request import decode_request
 from proxy.dialects.parts import media_of
 from proxy.errors import GatewayError
@@ -163,3 +163,15 @@ def test_bytes_survive(data: bytes, blank: str, urls: bool, padded: bool) -> Non
     assert media is not None
     assert media.data is not None
     assert base64.b64decode(media.data, validate=True) == data
+
+
+@pytest.mark.parametrize(("size", "steps"), [(3, 1), (190_000, 1), (400_000, 4)])
+def test_a_large_attachment_is_looked_through_in_steps(size: int, steps: int) -> None:
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(size)).decode()
+    url = f"data:image/png;base64,{data}"
+    part = image(url)
+    done = sum(1 for _ in mend_steps([{"role": "user", "content": [part]}]))
+    assert done == steps
+    assert part["image_url"]["url"] is url
+    broken = image(f"data:image/png;base64,{data[:-8]}\n{data[-8:]}")
+    assert mended(broken)["image_url"]["url"] == url

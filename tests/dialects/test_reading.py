@@ -127,7 +127,8 @@ def test_pieces_of_what_comes_whole_are_malformed(data: bytes) -> None:
 
 
 def test_an_event_that_is_too_long_is_told_of_after_those_before_it() -> None:
-    pieces = Decoder(read).feed(b'data: {"t":"1"}\n\ndata: ' + b"x" * (FRAME_BYTES_MAX + 1))
+    long = b"data: " + b"x" * (FRAME_BYTES_MAX + 1)
+    pieces = iter(Decoder(read).feed(b'data: {"t":"1"}\n\n' + long))
     assert next(pieces) == Text(0, "message:1")
     with pytest.raises(GatewayError, match="too long"):
         next(pieces)

@@ -16,6 +16,7 @@ from proxy.wire.events import (
     Reasoning,
     Refusal,
     Sound,
+    Spliced,
     Started,
     Text,
     ToolCall,
@@ -40,6 +41,7 @@ TABLE: list[tuple[Event, bool]] = [
     (Audio(0, {"id": "audio_1"}), True),
     (Attachments(0, "images", ({},)), True),
     (Produced(0, None), True),
+    (Spliced(0, b"data: {}\n\n", (2,)), True),
     (Sound(0, b"\xff"), True),
     (Sound(0, b""), False),
     (Echo({"model": "m"}), False),
@@ -75,3 +77,11 @@ def test_events_can_be_kept(event: Event) -> None:
 def test_unknown_usage_is_nothing() -> None:
     usage = msgspec.to_builtins(Usage())
     assert not any(usage.values())
+
+
+def test_what_was_spliced_together_has_parts() -> None:
+    event = Spliced(2, b'data: {"a":1}\n\ndata: {"b":2}\n\n', (3, 4))
+    assert event.parts() == [
+        Spliced(2, b'data: {"a":1}\n\n', (3,)),
+        Spliced(2, b'data: {"b":2}\n\n', (4,)),
+    ]

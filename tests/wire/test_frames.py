@@ -105,3 +105,17 @@ def test_a_stream_has_none(endless: bytes) -> None:
     splitter = Splitter(frame_bytes_max=64)
     for _ in range(100):
         splitter.feed(endless)
+
+
+@pytest.mark.parametrize("before", [b"data: a\n\n", b"data: a\r\n\r\n", b"data: a\r\r"], ids=repr)
+def test_what_came_before_one_that_is_too_long_is_not_lost(before: bytes) -> None:
+    with pytest.raises(FrameTooLong) as raised:
+        Splitter(frame_bytes_max=64).feed(before + b"x" * 65)
+    assert raised.value.frames == [message(b"a")]
+
+
+@pytest.mark.parametrize("size", [1, 3000, 5000, 9000])
+def test_a_long_event_comes_in_pieces(size: int) -> None:
+    body = b"data: a\n\nevent: b\ndata: " + b"x" * 20_000 + b"\n\ndata: c\n\n"
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    assert split(pieces)[0] == [message(b"a"), Frame("b", b"x" * 20_000), message(b"c")]

@@ -6,7 +6,7 @@ Amazon Bedrock, and recorded traffic.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import orjson
@@ -15,7 +15,7 @@ from proxy.dialects.bedrock.blocks import Block, Writing
 from proxy.dialects.bedrock.counts import decode_usage
 from proxy.dialects.bedrock.frames import Broken, Message, Splitter
 from proxy.dialects.faults import text_of
-from proxy.dialects.reading import Decoder, parse
+from proxy.dialects.reading import Decoder, broken_off, parse
 from proxy.dialects.values import json_text, mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
@@ -67,7 +67,7 @@ class Stream:
         self._decoder: Decoder | None = None
         self._begun = False
 
-    def feed(self, data: bytes) -> Iterator[Event]:
+    def feed(self, data: bytes) -> Iterable[Event]:
         """The events that `data` completes, those before a fault included."""
         if data and not self._begun:
             self._begun = True
@@ -83,22 +83,24 @@ class Stream:
         self._reader.fail(events)
         yield from events
 
-    def _binary(self, data: bytes) -> Iterator[Event]:
+    def _binary(self, data: bytes) -> Iterable[Event]:
         fault: GatewayError | None = None
         try:
             messages = self._splitter.feed(data)
         except Broken as broken:
             messages = broken.messages
             fault = GatewayError("provider_malformed", f"In the answer {broken}.")
-        reader = self._reader
+        reader, told = self._reader, list[Event]()
         for message in messages:
             if reader.ended:
-                return
+                return told
             events: list[Event] = []
-            _read_message(reader, message, events)
-            yield from events
-        if fault is not None and not reader.ended:
-            raise fault
+            try:
+                _read_message(reader, message, events)
+            except GatewayError as error:
+                return broken_off(told, error)
+            told += events
+        return told if fault is None or reader.ended else broken_off(told, fault)
 
 
 def decoder(quirks: Quirks) -> Stream:

@@ -14,6 +14,7 @@ from proxy.dialects.bedrock.turns import conversation
 from proxy.dialects.messages.schemas import strict_schema
 from proxy.dialects.values import mapping
 from proxy.wire.request import Ask
+from proxy.wire.slices import Steps, at_once
 
 EXPRESSES: Final = frozenset({
     "tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs",
@@ -50,9 +51,16 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     Raises GatewayError `provider_unfit` for an attachment or a tool that it has no words for, and
     `invalid_request` for what JSON could say to us and not from here.
     """
+    return at_once(encode_steps(ask, target))
+
+
+def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps."""
     said, family = ask.body, family_of(target.model)
-    system, turns = conversation(said, target.provider, family)
+    system, turns = yield from conversation(said, target.provider, family)
+    yield
     tools = encode_tools(said, turns, family, target.provider)
+    yield
     thinking = encode_thinking(ask, family, target, turns, forced="toolChoice" in tools)
     own = thinking.own
     body: _Object = {"messages": turns}
@@ -73,7 +81,9 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     if own:
         body["additionalModelRequestFields"] = own
     body |= _rest(ask)
+    yield
     _unmark([tools.get("tools", []), system, *(turn["content"] for turn in turns)])
+    yield
     return Encoded(encode_json(body), STREAM_HEADERS if ask.stream else NO_HEADERS)
 
 

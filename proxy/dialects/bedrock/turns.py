@@ -19,6 +19,7 @@ from proxy.dialects.reading import parse
 from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.providers import Provider
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 Block = dict[str, Any]
 
@@ -183,20 +184,24 @@ class Turns:
 
 def conversation(
     said: Block, provider: Provider, family: Family
-) -> tuple[list[Block], list[Block]]:
-    """The blocks of `system` and the turns. Where there are only instructions, the user says them.
+) -> Steps[tuple[list[Block], list[Block]]]:
+    """The blocks of `system` and the turns, in steps of so many messages. Where there are only
+    instructions, the user says them.
 
     Raises GatewayError `provider_unfit` for an attachment that Bedrock does not take.
     """
     turns, messages = Turns(provider, family), said["messages"]
     system: list[Block] = []
     alone = all(message["role"] in INSTRUCTING for message in messages)
-    for message in messages:
+    for number, message in enumerate(messages, 1):
+        if number % MESSAGES_PER_STEP == 0:
+            yield
         if message["role"] in INSTRUCTING and not alone:
             blocks = turns.blocks(message)
             system += [block for block in blocks if "text" in block or "cachePoint" in block]
         else:
             turns.add(message)
+    yield
     return system, turns.end(said)
 
 

@@ -3,7 +3,7 @@
 How much to think, in what form to answer, and what the rest is called: the flags of its row tell.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,10 +14,27 @@ from proxy.wire.request import Ask, Effort, Thinking
 
 _Body = dict[str, Any]
 
+_CONTROLS: Final = frozenset((
+    "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format",
+    "logprobs", "top_logprobs", "seed", "cache_control", "image_config", "prompt_cache_options",
+    "store", "metadata", "verbosity", "structured_outputs",
+))  # fmt: skip
+"""What providers take in ways of their own, beside the limit; other fields are sent as they are."""
+
 
 def encode_controls(body: _Body, ask: Ask, quirks: Quirks) -> None:
     """Changes `body`, which is the caller's but for its messages, to what the provider takes."""
     _limit(body, quirks)
+    effort = None
+    if ask.thinking is not None or not _CONTROLS.isdisjoint(body):
+        effort = _control(body, ask, quirks)
+    if quirks.omits or quirks.thinking_omits:
+        for name in quirks.refused(body["model"], effort):
+            body.pop(name, None)
+
+
+def _control(body: _Body, ask: Ask, quirks: Quirks) -> Effort | None:
+    """Says the wishes that few requests have; how much to think is the answer."""
     _tools(body)
     effort = _think(body, ask, quirks)
     _form(body, quirks)
@@ -30,8 +47,7 @@ def encode_controls(body: _Body, ask: Ask, quirks: Quirks) -> None:
             body["tools"] = [unmarked(tool) for tool in body["tools"]]
     if quirks.reasoning_control != "object":
         _forget_ours(body)
-    for name in quirks.refused(body["model"], effort):
-        body.pop(name, None)
+    return effort
 
 
 def _limit(body: _Body, quirks: Quirks) -> None:

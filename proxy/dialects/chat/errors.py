@@ -5,7 +5,6 @@ from typing import Any
 import orjson
 
 from proxy.dialects.faults import text_of, word_of
-from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.wire.events import Failed
 from proxy.wire.request import Head
@@ -18,10 +17,12 @@ def failure(chunk: dict[str, Any]) -> Failed | None:
     """
     error = chunk.get("error")
     if not error:
-        nested = (choice.get("error") for choice in objects(chunk.get("choices")))
-        error = next((e for e in nested if e), None)
-    if not error:
-        return None
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and (error := choice.get("error")):
+                break
+        else:
+            return None
     try:
         raw = orjson.dumps(error).decode()  # never what else stands there: the answer
     except orjson.JSONEncodeError:  # too deep

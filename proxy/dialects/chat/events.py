@@ -6,10 +6,11 @@ row decides. It is tolerant of what is missing and strict about what is broken: 
 JSON is an error, never skipped.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from proxy.dialects.chat.compat import Calls, citations, content_parts, decode_usage, executed
 from proxy.dialects.chat.errors import failure
+from proxy.dialects.chat.whole import REASONS, plain_events
 from proxy.dialects.reading import Decoder, parse
 from proxy.dialects.values import objects, string
 from proxy.errors import GatewayError
@@ -28,21 +29,8 @@ from proxy.wire.events import (
     UsageReport,
 )
 
-REASONS = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-    "function_call": "tool_calls",
-    "model_length": "length",  # Mistral, when the context is full
-    "max_tokens": "length",
-    "eos": "stop",  # Together's older models
-    "sensitive": "content_filter",  # Z.AI
-    "network_error": "error",  # Z.AI
-    "insufficient_system_resource": "error",  # DeepSeek
-    "error": "error",
-}
-"""A provider's finish reason in OpenRouter's words; an unknown one reads as `stop`."""
+_PLAIN: Final = frozenset(("role", "content"))
+_NOTHING: Final[dict[str, Any]] = {}
 
 
 def decoder(quirks: Quirks) -> Decoder:
@@ -56,7 +44,7 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
 
     Raises GatewayError `provider_malformed` for what is no answer.
     """
-    return whole(parse(body), quirks)
+    return plain_events(body, quirks) or whole(parse(body), quirks)
 
 
 def whole(answer: dict[str, Any], quirks: Quirks) -> list[Event]:
@@ -87,39 +75,42 @@ class Reader:
             events.append(failed)
             return
         self._start(chunk, events)
-        self._cited = citations(chunk) or self._cited
-        for choice in objects(chunk.get("choices")):
-            self._choice(choice, events)
+        if "citations" in chunk or "search_results" in chunk:
+            self._cited = citations(chunk) or self._cited
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                self._choice(choice, events)
         self._usage(chunk, events)
 
     def _start(self, chunk: dict[str, Any], events: list[Event]) -> None:
-        before = self._started or Started()
-        started = Started(
+        before, tier = self._started, string(chunk.get("service_tier"))
+        # Groq tells the tier only at the end, some change the fingerprint with every event.
+        if before is None:
+            before = Started()
+        elif tier is None or tier == before.service_tier:
+            return
+        self._started = Started(
             upstream_id=string(chunk.get("id")) or before.upstream_id,
             system_fingerprint=string(chunk.get("system_fingerprint")) or before.system_fingerprint,
-            service_tier=string(chunk.get("service_tier")) or before.service_tier,
+            service_tier=tier or before.service_tier,
         )
-        # Groq tells the tier only at the end, some change the fingerprint with every event.
-        if self._started is None or started.service_tier != before.service_tier:
-            self._started = started
-            events.append(started)
+        events.append(self._started)
 
     def _choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         index = choice.get("index")
         index = index if isinstance(index, int) else 0
-        said = choice.get("message") if self._whole else choice.get("delta")
+        said = choice.get("message" if self._whole else "delta")
+        said = said if isinstance(said, dict) else _NOTHING
         logprobs = choice.get("logprobs")
-        self._said(
-            index,
-            said if isinstance(said, dict) else {},
-            logprobs if isinstance(logprobs, dict) else None,
-            events,
-        )
+        self._said(index, said, logprobs if isinstance(logprobs, dict) else None, events)
         native = string(choice.get("finish_reason"))
         if native is None and isinstance(details := choice.get("finish_details"), dict):
             native = string(details.get("type"))  # OpenAI's models of 2023 that see
-        if (native is None and not self._whole) or index in self._finished:
-            return
+        if (native is not None or self._whole) and index not in self._finished:
+            self._finish(index, native, choice.get("native_finish_reason"), events)
+
+    def _finish(self, index: int, native: str | None, own: object, events: list[Event]) -> None:
         self._finished.add(index)
         if self._cited and index == 0:
             events.append(Attachments(index, "annotations", self._cited))
@@ -130,7 +121,6 @@ class Reader:
             return
         if reason == "stop" and index in self._calls:
             reason = "tool_calls"  # as OpenRouter does where a call is present
-        own = choice.get("native_finish_reason")
         events.append(Finished(index, reason, own if isinstance(own, str) else native))
 
     def _said(
@@ -140,7 +130,25 @@ class Reader:
         logprobs: dict[str, Any] | None,
         events: list[Event],
     ) -> None:
-        """The events of one message, or of one piece of it."""
+        """The events of one message, or of one piece of it: most have nothing but text."""
+        content, refusal = said.get("content"), None
+        for name, value in said.items():
+            if value and name not in _PLAIN:
+                self._thoughts(index, said, events)
+                refusal = string(said.get("refusal"))
+                break
+        else:
+            said = _NOTHING
+        if isinstance(content, list):
+            events.extend(content_parts(index, content))
+        elif string(content) or (logprobs and not refusal):
+            events.append(Text(index, string(content) or "", logprobs))
+        if refusal:
+            events.append(Refusal(index, refusal, logprobs))
+        if said:
+            self._beside(index, said, events)
+
+    def _thoughts(self, index: int, said: dict[str, Any], events: list[Event]) -> None:
         # Some say the same reasoning under both names (NVIDIA NIM), so only one is read.
         text = string(said.get("reasoning")) or string(said.get("reasoning_content")) or ""
         details = tuple(objects(said.get("reasoning_details")))
@@ -148,13 +156,9 @@ class Reader:
             events.append(Reasoning(index, text, details))
         if tools := executed(said.get("executed_tools")):
             events.append(Reasoning(index, "", tools))
-        content, refusal = said.get("content"), string(said.get("refusal"))
-        if isinstance(content, list):
-            events.extend(content_parts(index, content))
-        elif string(content) or (logprobs and not refusal):
-            events.append(Text(index, string(content) or "", logprobs))
-        if refusal:
-            events.append(Refusal(index, refusal, logprobs))
+
+    def _beside(self, index: int, said: dict[str, Any], events: list[Event]) -> None:
+        """What there is beside text: calls, sound, citations, images."""
         calls = objects(said.get("tool_calls"))
         if isinstance(legacy := said.get("function_call"), dict):
             calls = [{"index": 0, "function": legacy}]

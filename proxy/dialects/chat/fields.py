@@ -5,7 +5,7 @@ provider, acts on; what is not named travels on untouched.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +16,10 @@ from proxy.wire.listing import PARAMETERS
 from proxy.wire.request import Effort
 
 CHOICES_MAX = 128  # OpenAI's own limit on `n`
+TOKENS_LIMIT_MAX = 2**31
+TOP_LOGPROBS_MAX = 20
+TEMPERATURE_MAX = 2
+NUCLEUS_MAX = 1  # of `top_p`
 STOP_MAX = 4  # OpenAI's and OpenRouter's limit on stop sequences
 SESSION_CHARS_MAX = 256  # OpenRouter's limit on `session_id`
 METADATA_MAX = 16  # its limits on `metadata`: pairs, characters of a key and of a value
@@ -57,7 +61,7 @@ UNBUILT_HEADERS: dict[bytes, tuple[str, bytes | None]] = {
 """The same in headers: the name as OpenRouter writes it, and the value that asks for something;
 None where any does."""
 
-_TELLING = (b"x-openrouter-metadata", b"x-openrouter-experimental-metadata")
+TELLING_HEADERS = (b"x-openrouter-metadata", b"x-openrouter-experimental-metadata")
 
 _WORDS = {
     "array": "a list",
@@ -186,11 +190,10 @@ def fitted(fields: dict[str, Any], form: type[Form]) -> Form:
         raise GatewayError("invalid_request", _explain(str(error))) from None
 
 
-def _make_whole(fields: dict[str, Any], names: Iterable[str]) -> None:
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_MAX:
-            fields[name] = int(value)
+def _make_whole(fields: dict[str, Any], names: Collection[str]) -> None:
+    for name, value in fields.items():
+        if type(value) is float and name in names and value.is_integer():
+            fields[name] = int(value) if abs(value) <= _EXACT_MAX else value
 
 
 def _explain(error: str) -> str:
@@ -209,9 +212,10 @@ def _explain(error: str) -> str:
     return f"{path}: {reason.lower()}"
 
 
-def unset(known: Fields) -> set[str]:
-    """The known fields that are absent, or null, which means the same."""
-    return {name for name in known.__struct_fields__ if getattr(known, name) is None}
+def unset(fields: dict[str, Any]) -> set[str]:
+    """The known ones of `fields` that are null, which means the same as absent."""
+    known = Fields.__struct_fields__
+    return {name for name, value in fields.items() if value is None and name in known}
 
 
 _SYNONYMS = {
@@ -243,7 +247,7 @@ def refuse_unbuilt_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 def wants_routing(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the caller asks for `openrouter_metadata`; no other value means that."""
-    asked = [value for name, value in headers if name.lower() in _TELLING]
+    asked = [value for name, value in headers if name.lower() in TELLING_HEADERS]
     return any(value.strip().lower() == b"enabled" for value in asked)
 
 
@@ -263,11 +267,11 @@ def check_ranges(known: Fields) -> None:
     """The ranges on which all providers agree; what depends on the model is the provider's word."""
     bounds: tuple[tuple[str, float | None, float, float], ...] = (
         ("n", known.n, 1, CHOICES_MAX),
-        ("max_tokens", known.max_tokens, 1, 2**31),
-        ("max_completion_tokens", known.max_completion_tokens, 1, 2**31),
-        ("top_logprobs", known.top_logprobs, 0, 20),
-        ("temperature", known.temperature, 0, 2),
-        ("top_p", known.top_p, 0, 1),
+        ("max_tokens", known.max_tokens, 1, TOKENS_LIMIT_MAX),
+        ("max_completion_tokens", known.max_completion_tokens, 1, TOKENS_LIMIT_MAX),
+        ("top_logprobs", known.top_logprobs, 0, TOP_LOGPROBS_MAX),
+        ("temperature", known.temperature, 0, TEMPERATURE_MAX),
+        ("top_p", known.top_p, 0, NUCLEUS_MAX),
     )
     for name, value, low, high in bounds:
         if value is not None and not low <= value <= high:

@@ -12,15 +12,11 @@ from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.values import objects
 from proxy.providers import Provider
 from proxy.quirks import Attachment, Quirks
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps, at_once
 
-OPENROUTER_ADDITIONS: Final = (
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "model",
-    "annotations",
-    "images",
-)
+OPENROUTER_ADDITIONS: Final = frozenset((
+    "reasoning", "reasoning_content", "reasoning_details", "model", "annotations", "images",
+))  # fmt: skip
 
 _MARKS: Final = frozenset(("cache_control", "prompt_cache_breakpoint"))
 
@@ -35,6 +31,9 @@ _KINDS: Final[dict[object, Attachment]] = {
 CALL_ID_CHARS_MAX: Final = 40
 """OpenAI answers a longer id of a call with a 400."""
 
+_ASKING: Final = ("user", "system")
+_SILENT: Final = frozenset(("role", "name", "content"))
+
 _NINE: Final = re.compile(r"[A-Za-z0-9]{9}")
 
 _Message = dict[str, Any]
@@ -45,10 +44,19 @@ def encode_messages(messages: list[_Message], provider: Provider) -> list[_Messa
 
     Raises GatewayError `provider_unfit` for an attachment of a kind that it does not take.
     """
+    return at_once(message_steps(messages, provider))
+
+
+def message_steps(messages: list[_Message], provider: Provider) -> Steps[list[_Message]]:
+    """The same in steps of so many messages."""
     out: list[_Message] = []
     shown: list[_Message] = []  # attachments of results wait until the last result
-    for message in messages:
-        spoken = _spoken(message, provider)
+    for number, message in enumerate(messages, 1):
+        if number % MESSAGES_PER_STEP == 0:
+            yield
+        bare = len(message) == 2 and message["role"] in _ASKING
+        bare = bare and type(message.get("content")) is str  # as it is for every provider
+        spoken = message if bare else _spoken(message, provider)
         if spoken["role"] == "tool" and not provider.quirks.tool_attachments:
             spoken, more = _without_attachments(spoken)
             shown += more
@@ -64,21 +72,26 @@ def encode_messages(messages: list[_Message], provider: Provider) -> list[_Messa
 
 def _is_empty(message: _Message) -> bool:
     """Whether it is an answer that says nothing: one that was cut off while it thought."""
-    said = message.keys() - {"role", "name", "content"}
-    return message["role"] == "assistant" and not said and not message.get("content")
+    if message["role"] != "assistant" or message.get("content"):
+        return False
+    return message.keys() <= _SILENT
 
 
 def _alternating(messages: list[_Message]) -> list[_Message]:
     """The same with each turn as one message."""
     out: list[_Message] = []
+    joined = False  # whether the last one is of our own making, and may grow
     for message in messages:
         last = out[-1] if out else message
         plain = all(one.keys() == {"role", "content"} for one in (last, message))
         if out and plain and last["role"] == message["role"] != "system":
-            parts = [*parts_of(last["content"]), *parts_of(message["content"])]
-            out[-1] = {"role": message["role"], "content": parts}
+            if not joined:
+                out[-1] = {"role": message["role"], "content": parts_of(last["content"])}
+            out[-1]["content"] += parts_of(message["content"])
+            joined = True
         else:
             out.append(message)
+            joined = False
     return out
 
 
@@ -95,11 +108,12 @@ def unmarked(value: _Message) -> _Message:
 
 def _without_attachments(message: _Message) -> tuple[_Message, list[_Message]]:
     content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    more = [part for part in parts if part["type"] in _KINDS]
+    if not isinstance(content, list):
+        return message, []
+    more = [part for part in content if part["type"] in _KINDS]
     if not more:
         return message, []
-    left = [part for part in parts if part not in more]
+    left = [part for part in content if part not in more]
     return message | {"content": left or "The result is shown below."}, more
 
 
@@ -112,7 +126,8 @@ def _spoken(message: _Message, provider: Provider) -> _Message:
         changed["role"] = "system"
     if isinstance(message.get("content"), list):
         changed["content"] = _content(message["content"], provider)
-    message = message | changed
+    if changed:
+        message = message | changed
     if not quirks.names and message["role"] != "tool" and "name" in message:
         message = _named(message)
     if quirks.reasoning_replay == "details":
@@ -120,7 +135,9 @@ def _spoken(message: _Message, provider: Provider) -> _Message:
     if message["role"] == "assistant":
         return _answer(message, quirks)
     if "tool_call_id" in message:
-        return message | {"tool_call_id": _call_id(message["tool_call_id"], quirks)}
+        told = _call_id(message["tool_call_id"], quirks)
+        if told is not message["tool_call_id"]:
+            return message | {"tool_call_id": told}
     return message
 
 
@@ -179,7 +196,8 @@ def _call(call: _Message, quirks: Quirks) -> _Message:
     """An earlier call. A whole answer numbers its calls, and OpenAI-like providers refuse the
     number, sent back; some refuse arguments that are no JSON, as those of a call without any are.
     """
-    said = {name: value for name, value in call.items() if name != "index"}
+    said = dict(call)
+    said.pop("index", None)
     if "id" in said:
         said["id"] = _call_id(said["id"], quirks)
     function = said.get("function")
@@ -200,13 +218,14 @@ def _call_id(id_: Any, quirks: Quirks) -> Any:
 
 def _answer(message: _Message, quirks: Quirks) -> _Message:
     """An earlier answer without OpenRouter's additions, which most providers answer with a 400."""
-    reasoning = _reasoning(message)
-    answer = {
-        name: value
-        for name, value in message.items()
-        if name not in OPENROUTER_ADDITIONS and (value is not None or name == "content")
-    }
+    reasoning, answer = "", message
+    if not OPENROUTER_ADDITIONS.isdisjoint(message):
+        reasoning = _reasoning(message)
+        answer = {name: one for name, one in message.items() if name not in OPENROUTER_ADDITIONS}
+    if None in answer.values():
+        answer = {name: one for name, one in answer.items() if one is not None or name == "content"}
     if answer.get("tool_calls"):
+        answer = dict(answer)
         answer["tool_calls"] = [_call(call, quirks) for call in answer["tool_calls"]]
         if quirks.replay_required:
             reasoning = reasoning or " "

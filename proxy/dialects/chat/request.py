@@ -7,15 +7,12 @@ Contract: OpenRouter's ChatRequest, "Send a chat completion request" in its API 
 
 import re
 from collections.abc import Iterable
-from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
-import orjson
-
 from proxy.dialects.asking import Encoded, Target, encode_json
-from proxy.dialects.attached import mend
+from proxy.dialects.attached import mend_steps
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.controls import encode_controls
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
@@ -29,16 +26,14 @@ from proxy.dialects.chat.fields import (
     wants_routing,
 )
 from proxy.dialects.chat.legacy import modernize
-from proxy.dialects.chat.messages import encode_messages
+from proxy.dialects.chat.messages import encode_messages, message_steps
+from proxy.dialects.chat.plain import BETAS_HEADER, plain_ask, plain_steps
+from proxy.dialects.forms import Headers
 from proxy.dialects.hosted import hosted_in
 from proxy.dialects.parts import media_of
 from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Thinking
-
-VALUES_MAX: Final = 250_000
-"""Of objects, lists and their entries in a body: they cost the loop's time, not the bytes. 28 MB of
-`[],` took it 1.5 s and 600,000 messages up to 1 s; now both are refused within 45 ms. Counting
-takes 1 ms of an ordinary body of 2 MB; 4 MB of prose have about 60,000 commas."""
+from proxy.wire.slices import Steps, at_once
 
 TOKENS_MAX: Final = 2_000_000  # of any context
 TOKENS_PER_BYTE: Final = 3
@@ -47,12 +42,9 @@ FAIR_TIERS: Final = ("auto", "default", "flex")
 """Tiers that cost no more than what an endpoint's price says. The others are endpoints of their own
 (contract, 4.12), of which none is known yet: such a wish is then served by the ordinary one."""
 
-Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
-
 _MEDIA: Final = frozenset(("image_url", "video_url", "file", "input_audio"))
 
 _BETA = re.compile(r"[\w.-]{1,80}")
-_VALUE = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]')
 
 
 def decode_request(body: bytes, headers: Headers = ()) -> Ask:
@@ -68,19 +60,33 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
     """The same of a request that was decoded, or that another format's was brought into; its body
     had `size_bytes`.
     """
+    plain = plain_ask(fields, size_bytes, headers)
+    return plain or at_once(check_steps(fields, size_bytes, headers))
+
+
+def ask_steps(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> Steps[Ask]:
+    """The same in steps."""
+    plain = yield from plain_steps(fields, size_bytes, headers)
+    return plain or (yield from check_steps(fields, size_bytes, headers))
+
+
+def check_steps(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> Steps[Ask]:
+    """The same by the whole check, which changes `fields` where they are mended."""
     refuse_unbuilt_headers(headers)
     known = decode_fields(fields)
     messages = _messages(fields, known)
+    yield
     modern = modernize(fields, messages)
     if modern is not fields:
         fields, known = modern, decode_fields(modern)
     refuse_unbuilt(fields)
     check_ranges(known)
-    own = OWN_FIELDS | {"messages"} | unset(known)
+    own = OWN_FIELDS | {"messages"} | unset(fields)
     if fields.get("service_tier") not in FAIR_TIERS:
         own = own | {"service_tier"}
     travelling: dict[str, Any] = {"messages": messages}
     travelling |= {name: value for name, value in fields.items() if name not in own}
+    yield
     media = [
         part
         for message in messages
@@ -90,7 +96,8 @@ def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> As
     ]
     types = [part["type"] for part in media]
     text_bytes = max(0, size_bytes - sum(map(_text_size, media)))
-    mend(messages)
+    yield from mend_steps(messages)
+    yield
     hosted = hosted_in(fields)
     return Ask(
         models=names_of(known.model, known.models),
@@ -127,7 +134,7 @@ def wide_tokens(part: dict[str, Any]) -> int:
 
 def _betas(headers: Headers) -> tuple[str, ...]:
     """The marks of `x-anthropic-beta`, which OpenRouter hands on to Anthropic's models."""
-    told = [value for name, value in headers if name == b"x-anthropic-beta"]
+    told = [value for name, value in headers if name == BETAS_HEADER]
     marks = (mark.strip() for value in told for mark in value.decode("latin-1").split(","))
     return tuple(dict.fromkeys(mark for mark in marks if _BETA.fullmatch(mark)))
 
@@ -138,48 +145,6 @@ def _text_size(value: Any) -> int:
         return len(value)
     entries = value.values() if isinstance(value, dict) else value
     return sum(map(_text_size, entries)) if isinstance(entries, Iterable) else 0
-
-
-def decode_object(body: bytes) -> dict[str, Any]:
-    """A JSON object out of a caller's bytes; of a doubled key the last one counts, as the provider
-    is sent only what is encoded again from here.
-
-    Raises GatewayError `invalid_request` for all that is not one, however deep, wide or broken.
-    """
-    if too_many(body):
-        raise GatewayError("invalid_request", "The body has too many values.")
-    try:
-        fields = msgspec.json.decode(body)
-    except RecursionError:
-        raise GatewayError("invalid_request", "The body is nested too deeply.") from None
-    except UnicodeError:
-        raise GatewayError("invalid_request", "The body is not valid UTF-8.") from None
-    except msgspec.DecodeError as error:
-        raise GatewayError("invalid_request", _not_json(body, error)) from None
-    if not isinstance(fields, dict):
-        raise GatewayError("invalid_request", "The body is not a JSON object.")
-    return fields
-
-
-def too_many(body: bytes) -> bool:
-    """Whether JSON has more values than VALUES_MAX, told from the bytes that part them."""
-    if len(body) <= VALUES_MAX:
-        return False
-    if body.count(b",") + body.count(b"[") + body.count(b"{") <= VALUES_MAX:
-        return False
-    # A table or a program as text has as many of its own, so here a string counts as one.
-    return next(islice(_VALUE.finditer(body), VALUES_MAX, None), None) is not None
-
-
-def _not_json(body: bytes, error: msgspec.DecodeError) -> str:
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError as other:
-        # msgspec calls it truncated.
-        if "surrogate" in other.msg:
-            return f"The body is not valid JSON: half a surrogate pair (near character {other.pos})"
-    reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
-    return f"The body is not valid JSON: {reason}"
 
 
 def _messages(fields: dict[str, Any], known: Fields) -> list[dict[str, Any]]:
@@ -235,10 +200,31 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     Raises GatewayError `invalid_request` for what JSON could say to us and not from here, and
     `provider_unfit` for an attachment that the provider does not take.
     """
+    if _as_is(ask, target):
+        return _encoded(ask, target, ask.body["messages"])
+    return _encoded(ask, target, encode_messages(ask.body["messages"], target.provider))
+
+
+def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps, for a request that is large."""
+    messages = ask.body["messages"]
+    if not _as_is(ask, target):
+        messages = yield from message_steps(messages, target.provider)
+        yield
+    return _encoded(ask, target, messages)
+
+
+def _as_is(ask: Ask, target: Target) -> bool:
+    """Whether the provider takes the messages in the caller's own words."""
+    return ask.bare and not target.provider.quirks.alternates
+
+
+def _encoded(ask: Ask, target: Target, messages: list[dict[str, Any]]) -> Encoded:
     quirks = target.provider.quirks
-    body: dict[str, Any] = {"model": target.model} | ask.body
-    messages = encode_messages(body["messages"], target.provider)
-    body["messages"] = messages if quirks.reasoning_replay == "details" else _recalled(messages)
+    body: dict[str, Any] = {"model": target.model, **ask.body}
+    if not ask.bare and quirks.reasoning_replay != "details":
+        messages = _recalled(messages)
+    body["messages"] = messages
     encode_controls(body, ask, quirks)
     if ask.stream:
         body["stream"] = True

@@ -6,12 +6,15 @@ and provider, every delta has `role` and `content`, the finish comes twice, the 
 and some on more (`system_fingerprint: null` in a stream), so keys and their order are kept.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import orjson
 
 from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.errors import encode_failed_event
 from proxy.dialects.chat.pieces import Message, call_piece, plain_detail, to_json
+from proxy.dialects.chat.whole import plain_choice
 from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
 from proxy.money import Cost, to_usd
@@ -23,6 +26,7 @@ from proxy.wire.events import (
     Finished,
     Reasoning,
     Refusal,
+    Spliced,
     Started,
     Text,
     ToolCall,
@@ -37,35 +41,63 @@ class Encoder:
 
     def __init__(self, head: Head, ask: Ask) -> None:
         self._head = head
+        self._ask = ask
         self._hide_reasoning = hides_reasoning(ask)
-        self._started = Started()
         self._finished: dict[int, dict[str, Any]] = {}
+        self._start(Started())
+
+    def again(self) -> "Encoder":
+        """One that has told nothing yet of the same answer."""
+        return Encoder(self._head, self._ask)
+
+    def _start(self, started: Started) -> None:
+        self._opening = _opening(self._head, started)
+        self._begin = b"data: " + to_json(self._opening)[:-1] + b',"choices":['
+        self._first = self._begin + b'{"index":0,"delta":'
 
     def encode(self, event: Event) -> bytes:
         """One event. A finish ends its choice; the end of the answer is `encode_end`."""
-        match event:
-            case Started():
-                self._started = event
-                return b""
-            case Finished():
-                finished = _choice(event.choice, {"content": "", "role": "assistant"})
-                finished["finish_reason"] = event.reason
-                finished["native_finish_reason"] = event.native
-                self._finished[event.choice] = finished
-                return self._chunk([finished])
-            case Text() | Refusal():
-                choice = _choice(event.choice, _delta(event))
-                if event.logprobs is not None:
-                    choice["logprobs"] = event.logprobs
-                return self._chunk([choice])
-            case Reasoning() if self._hide_reasoning:
-                return b""
-            case Reasoning() | ToolCall() | Audio() | Attachments():
-                return self._chunk([_choice(event.choice, _delta(event))])
-            case Echo():
-                return self._chunk([], {"debug": {"echo_upstream_body": event.body}})
-            case _:
-                return b""
+        if type(event) is Spliced:
+            return event.data
+        tell = _TELLS.get(type(event))
+        return b"" if tell is None else tell(self, event)
+
+    def _text(self, event: Text) -> bytes:
+        if event.logprobs is not None or event.choice:
+            return self._said(event)
+        try:
+            text = orjson.dumps(event.text)
+        except orjson.JSONEncodeError:  # half of a character
+            return self._said(event)
+        return self._first + b'{"content":' + text + b',"role":"assistant"}' + _NOT_FINISHED
+
+    def _reasoning(self, event: Reasoning) -> bytes:
+        return b"" if self._hide_reasoning else self._said(event)
+
+    def _said(self, event: Text | Refusal | Reasoning | ToolCall | Audio | Attachments) -> bytes:
+        delta = to_json(_delta(event))
+        begin = self._begin + b'{"index":%d,"delta":' % event.choice
+        logprobs = getattr(event, "logprobs", None)
+        if logprobs is None:
+            return begin + delta + _NOT_FINISHED
+        return begin + delta + _UNFINISHED + b',"logprobs":' + to_json(logprobs) + b"}]}\n\n"
+
+    def _finish(self, event: Finished) -> bytes:
+        finished = {
+            "index": event.choice,
+            "delta": {"content": "", "role": "assistant"},
+            "finish_reason": event.reason,
+            "native_finish_reason": event.native,
+        }
+        self._finished[event.choice] = finished
+        return self._chunk([finished])
+
+    def _begun(self, event: Started) -> bytes:
+        self._start(event)
+        return b""
+
+    def _echo(self, event: Echo) -> bytes:
+        return self._chunk([], {"debug": {"echo_upstream_body": event.body}})
 
     def encode_end(self, bill: Bill) -> bytes:
         """The finish again with usage and cost, and the end mark."""
@@ -79,31 +111,44 @@ class Encoder:
         return encode_data(to_json(encode_failed_event(error, self._head))) + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
-        head, started = self._head, self._started
-        chunk: dict[str, Any] = {
-            "id": head.id,
-            "object": "chat.completion.chunk",
-            "created": head.created,
-            "model": head.model,
-            "provider": head.provider,
-        }
-        if started.system_fingerprint is not None:
-            chunk["system_fingerprint"] = started.system_fingerprint
-        if started.service_tier is not None:
-            chunk["service_tier"] = started.service_tier
-        chunk["choices"] = choices
-        if more:
-            chunk |= more
-        return encode_data(to_json(chunk))
+        return encode_data(to_json(self._opening | {"choices": choices} | (more or {})))
+
+
+_TELLS: Final[dict[type[Event], Callable[[Encoder, Any], bytes]]] = {
+    Text: Encoder._text,
+    Reasoning: Encoder._reasoning,
+    ToolCall: Encoder._said,
+    Refusal: Encoder._said,
+    Audio: Encoder._said,
+    Attachments: Encoder._said,
+    Started: Encoder._begun,
+    Finished: Encoder._finish,
+    Echo: Encoder._echo,
+}
+
+_UNFINISHED: Final = b',"finish_reason":null,"native_finish_reason":null'
+_NOT_FINISHED: Final = _UNFINISHED + b"}]}\n\n"
+
+
+def _opening(head: Head, started: Started) -> dict[str, Any]:
+    """What every event repeats."""
+    opening: dict[str, Any] = {
+        "id": head.id,
+        "object": "chat.completion.chunk",
+        "created": head.created,
+        "model": head.model,
+        "provider": head.provider,
+    }
+    if started.system_fingerprint is not None:
+        opening["system_fingerprint"] = started.system_fingerprint
+    if started.service_tier is not None:
+        opening["service_tier"] = started.service_tier
+    return opening
 
 
 def hides_reasoning(ask: Ask) -> bool:
     """Whether the caller wishes not to see what the model thinks."""
     return ask.thinking is not None and ask.thinking.hidden
-
-
-def _choice(index: int, delta: dict[str, Any]) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "finish_reason": None, "native_finish_reason": None}
 
 
 def _delta(event: Event) -> dict[str, Any]:
@@ -161,14 +206,7 @@ def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
 
 def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> Encoded:
     """A whole answer out of its events."""
-    hide_reasoning = hides_reasoning(ask)
-    started = Started()
-    choices: dict[int, Message] = {}
-    for event in events:
-        if isinstance(event, Started):
-            started = event
-        elif isinstance(index := getattr(event, "choice", None), int):
-            choices.setdefault(index, Message(hide_reasoning)).add(event)
+    started, choices = _choices(events, hides_reasoning(ask))
     answer = {
         "id": head.id,
         "object": "chat.completion",
@@ -179,8 +217,22 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
     }
     if started.service_tier is not None:
         answer["service_tier"] = started.service_tier
-    answer["choices"] = [choices[index].render(index) for index in sorted(choices)]
+    answer["choices"] = choices
     answer["usage"] = encode_usage(bill.usage, bill.cost)
     if bill.routing is not None:
         answer["openrouter_metadata"] = bill.routing
     return Encoded(to_json(answer))
+
+
+def _choices(events: Iterable[Event], hide_reasoning: bool) -> tuple[Started, list[dict[str, Any]]]:
+    plain = plain_choice(events, hide_reasoning=hide_reasoning)
+    if plain is not None:
+        return plain
+    started = Started()
+    choices: dict[int, Message] = {}
+    for event in events:
+        if isinstance(event, Started):
+            started = event
+        elif isinstance(index := getattr(event, "choice", None), int):
+            choices.setdefault(index, Message(hide_reasoning)).add(event)
+    return started, [choices[index].render(index) for index in sorted(choices)]

@@ -12,19 +12,24 @@ from proxy.dialects.cohere import PLAN, THINKING
 from proxy.dialects.parts import Media, arguments_of, media_of, parts_of, text_in
 from proxy.dialects.values import objects
 from proxy.providers import Provider
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 _DETAILS: Final = ("auto", "low", "high")
 
 
-def encode_messages(messages: list[dict[str, Any]], provider: Provider) -> list[dict[str, Any]]:
-    """The conversation as Cohere takes it.
+def encode_messages(
+    messages: list[dict[str, Any]], provider: Provider
+) -> Steps[list[dict[str, Any]]]:
+    """The conversation as Cohere takes it, in steps of so many messages.
 
     Raises GatewayError `provider_unfit` for attachments that it has no words for.
     """
     known: set[str] = set()
     out: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []  # pictures of tool results wait until the last result
-    for message in messages:
+    for number, message in enumerate(messages, 1):
+        if number % MESSAGES_PER_STEP == 0:
+            yield
         role = message["role"]
         if role in ("tool", "function"):
             result, pictures = _result(message, known, provider)

@@ -11,6 +11,7 @@ from proxy.dialects.cohere.messages import encode_messages
 from proxy.dialects.thinking import budget_of, wish_of
 from proxy.dialects.values import mapping, objects
 from proxy.wire.request import Ask, Thinking
+from proxy.wire.slices import Steps, at_once
 
 EXPRESSES: Final = frozenset({
     "tools", "tool_choice", "response_format", "structured_outputs", "temperature", "top_p",
@@ -46,9 +47,15 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     Raises GatewayError `provider_unfit` for a tool or an attachment that it has no words for, and
     `invalid_request` for what JSON could say to us and not from here.
     """
+    return at_once(encode_steps(ask, target))
+
+
+def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps."""
     said = ask.body
     body: dict[str, Any] = {"model": target.model, "stream": ask.stream}
-    body["messages"] = encode_messages(said["messages"], target.provider)
+    body["messages"] = yield from encode_messages(said["messages"], target.provider)
+    yield
     body |= {name: said[name] for name in OWN if said.get(name) is not None}
     if ask.max_tokens is not None:
         body["max_tokens"] = ask.max_tokens

@@ -12,8 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import CHOICES_MAX, fitted
-from proxy.dialects.chat.request import ask_of, decode_object
+from proxy.dialects.chat.request import ask_of
 from proxy.errors import GatewayError
 from proxy.providers import Provider
 from proxy.wire.events import Usage

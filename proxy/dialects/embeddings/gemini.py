@@ -21,6 +21,7 @@ from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import Event, Usage
 from proxy.wire.request import Ask
+from proxy.wire.slices import at_once
 
 _KINDS: Final = inputs.sides("RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT") | {
     "classification": "CLASSIFICATION",
@@ -82,7 +83,7 @@ def _contents(ask: Ask, target: Target, *, vertex: bool) -> list[_Json]:
     family = family_of(target.model)
     found = []
     for message in inputs.messages(ask, target):
-        _, contents = encode_contents([message], target, family, vertex=vertex)
+        _, contents = at_once(encode_contents([message], target, family, vertex=vertex))
         found.append({"parts": contents[0]["parts"]})
     return found
 

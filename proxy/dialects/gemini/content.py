@@ -15,6 +15,7 @@ from proxy.dialects.gemini.replay import MADE_UP, ON_END, ON_IMAGE, ON_TEXT, Par
 from proxy.dialects.gemini.tools import function_name
 from proxy.dialects.parts import Media, arguments_of, media_of, parts_of, text_in
 from proxy.dialects.values import objects
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 UNSIGNED: Final = "skip_thought_signature_validator"
 """What Google documents for a call whose signature is not known: it came from another model."""
@@ -31,14 +32,17 @@ Content = dict[str, Any]
 
 def encode_contents(
     messages: list[dict[str, Any]], target: Target, family: Family, *, vertex: bool
-) -> tuple[list[Part], list[Content]]:
-    """The parts of the system instruction, and the contents.
+) -> Steps[tuple[list[Part], list[Content]]]:
+    """The parts of the system instruction, and the contents, in steps of so many messages.
 
     Raises GatewayError `provider_unfit` for an attachment that Gemini can not be sent.
     """
     turns = _Turns(target, family, vertex)
-    for message in messages:
+    for number, message in enumerate(messages, 1):
+        if number % MESSAGES_PER_STEP == 0:
+            yield
         turns.add(message)
+    yield
     return turns.end()
 
 
@@ -216,5 +220,5 @@ def _response(text: str) -> dict[str, Any]:
 
 
 def _answers(content: Content) -> bool:
-    """Whether a turn has results, which no other part may join."""
-    return any("functionResponse" in part for part in content["parts"])
+    """Whether a turn has results, which no other part may join; with them it begins."""
+    return "functionResponse" in content["parts"][0]

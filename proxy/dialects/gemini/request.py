@@ -14,6 +14,7 @@ from proxy.dialects.gemini.family import family_of
 from proxy.dialects.gemini.settings import generation_config
 from proxy.dialects.gemini.tools import encode_tools
 from proxy.wire.request import Ask
+from proxy.wire.slices import Steps, at_once
 
 EXPRESSES: Final = frozenset((
     "tools", "tool_choice", "response_format", "structured_outputs", "temperature", "top_p",
@@ -71,20 +72,32 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     Raises GatewayError `provider_unfit` for an attachment that it can not be sent, and
     `invalid_request` for what JSON could say to us and not from here.
     """
-    return Encoded(encode_json(_body(ask, target, vertex=False)))
+    return at_once(encode_steps(ask, target))
+
+
+def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps."""
+    return Encoded(encode_json((yield from _body(ask, target, vertex=False))))
 
 
 def encode_vertex_request(ask: Ask, target: Target) -> Encoded:
     """The same as Vertex takes it, with the request's metadata as labels."""
-    body = _body(ask, target, vertex=True)
+    return at_once(vertex_steps(ask, target))
+
+
+def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps."""
+    body = yield from _body(ask, target, vertex=True)
     if labels := _labels(ask.body.get("metadata")):
         body["labels"] = labels
     return Encoded(encode_json(body))
 
 
-def _body(ask: Ask, target: Target, *, vertex: bool) -> dict[str, Any]:
+def _body(ask: Ask, target: Target, *, vertex: bool) -> Steps[dict[str, Any]]:
     family = family_of(target.model)
-    system, contents = encode_contents(ask.body["messages"], target, family, vertex=vertex)
+    messages = ask.body["messages"]
+    system, contents = yield from encode_contents(messages, target, family, vertex=vertex)
+    yield
     body: dict[str, Any] = {"contents": contents}
     cached = ask.body.get("cached_content") or ask.body.get("cachedContent")
     if isinstance(cached, str):

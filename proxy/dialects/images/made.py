@@ -186,7 +186,7 @@ class Stream:
             yield Finished(0, "stop", None)
             yield Ended()
 
-    def _checked(self, events: Iterator[Event]) -> Iterator[Event]:
+    def _checked(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:
             self._over = self._over or isinstance(event, Ended | Failed)
             if isinstance(event, Ended) and not self._images:

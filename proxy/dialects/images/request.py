@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from proxy.dialects.asked import Common, accept, options_of
 from proxy.dialects.attached import mend
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import OWN_FIELDS, wants_routing
-from proxy.dialects.chat.request import decode_object
 from proxy.dialects.images.shape import Shape, shape_in
 from proxy.dialects.multipart import Field, decode_form, form_in
 from proxy.errors import GatewayError

@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import fitted
-from proxy.dialects.chat.request import ask_of, decode_object
+from proxy.dialects.chat.request import ask_steps as chat_steps
 from proxy.dialects.messages.blocks import THOUGHTS, Block
 from proxy.dialects.messages.native import native_of
 from proxy.dialects.messages.recall import Recall
@@ -23,6 +24,7 @@ from proxy.dialects.values import mapping, objects
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
+from proxy.wire.slices import Steps, at_once
 
 FALLBACKS_MAX: Final = 3  # of OpenRouter's `fallbacks`
 USER_CHARS_MAX: Final = 64
@@ -128,18 +130,28 @@ def decode_request(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> 
     Raises GatewayError `invalid_request`, `invalid_image` or `not_supported`, each naming the
     field.
     """
-    fields = decode_object(body)
+    return at_once(ask_steps(decode_object(body), len(body), headers))
+
+
+def ask_steps(
+    fields: dict[str, Any], size_bytes: int, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Steps[Ask]:
+    """The same of a request that was decoded, in steps; its body had `size_bytes`."""
     known = fitted(fields, Fields)
+    yield
     recall = Recall()
-    chat = _chat(fields, known, recall)
+    chat = yield from _chat(fields, known, recall)
     try:
-        ask = ask_of(chat, len(body), _renamed(headers))
+        ask = yield from chat_steps(chat, size_bytes, _renamed(headers))
     except GatewayError as error:
         raise recall.told(error) from None
     if known.stop_sequences:
         ask.body["stop"] = known.stop_sequences
+    yield
     # What is of another's is a 400 at Anthropic; as much as it can be told, `turns.py` tells it.
-    native = None if _borrowed(fields) else native_of(fields, known.user)
+    borrowed = _borrowed(fields)
+    yield
+    native = None if borrowed else native_of(fields, known.user)
     return replace(ask, words="messages", native=native)
 
 
@@ -148,7 +160,14 @@ def decode_count(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> As
 
     Raises GatewayError as `decode_request`.
     """
-    ask = decode_request(body, headers)
+    return at_once(count_steps(decode_object(body), len(body), headers))
+
+
+def count_steps(
+    fields: dict[str, Any], size_bytes: int, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Steps[Ask]:
+    """The same of a request that was decoded, in steps."""
+    ask = yield from ask_steps(fields, size_bytes, headers)
     return replace(ask, task="count", stream=False, most=Usage(), hosted=frozenset())
 
 
@@ -170,12 +189,12 @@ def _renamed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
     return [(b"x-" + own if name == own else name, value) for name, value in headers]
 
 
-def _chat(fields: dict[str, Any], known: Fields, recall: Recall) -> dict[str, Any]:
+def _chat(fields: dict[str, Any], known: Fields, recall: Recall) -> Steps[dict[str, Any]]:
     """The fields of the chat that says the same."""
     chat = {name: fields[name] for name in _AS_THEY_ARE if fields.get(name) is not None}
     if models := _models(known):
         chat["models"] = models
-    chat["messages"] = recall.messages(fields)
+    chat["messages"] = yield from recall.messages(fields)
     if tools := [_tool(number, tool) for number, tool in enumerate(objects(fields.get("tools")))]:
         chat["tools"] = tools
     if known.tool_choice is not None:

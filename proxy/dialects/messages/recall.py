@@ -15,6 +15,7 @@ from proxy.dialects.messages.blocks import FORMAT, USES, Block, marked
 from proxy.dialects.messages.seals import unsealed
 from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 _PLACE: Final = re.compile(r"messages\[(\d+)\]\.content\[(\d+)\]\.([\w.]+)")
 _MEDIA: Final = ("image_url", "file")
@@ -27,8 +28,8 @@ class Recall:
         self._messages: list[Block] = []
         self._paths: dict[int, str] = {}  # of parts, by their identity
 
-    def messages(self, fields: dict[str, Any]) -> list[Block]:
-        """The chat of a request whose types were checked.
+    def messages(self, fields: dict[str, Any]) -> Steps[list[Block]]:
+        """The chat of a request whose types were checked, in steps of so many messages.
 
         Raises GatewayError `invalid_request`, which names the field.
         """
@@ -39,6 +40,8 @@ class Recall:
         if system := fields.get("system"):
             self._messages.append({"role": "system", "content": _words(system)})
         for number, message in enumerate(fields["messages"]):
+            if number % MESSAGES_PER_STEP == MESSAGES_PER_STEP - 1:
+                yield
             self._add(message, f"messages[{number}].content")
         return self._messages
 

@@ -14,6 +14,7 @@ from proxy.dialects.messages.schemas import strict_schema
 from proxy.dialects.messages.tools import encode_choice, encode_tools, is_forced, tool_betas
 from proxy.dialects.messages.turns import conversation
 from proxy.wire.request import Ask
+from proxy.wire.slices import Steps, at_once
 
 EXPRESSES: Final = frozenset(
     (
@@ -54,7 +55,12 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     Raises GatewayError `provider_unfit` for an attachment or a tool that it has no words for, and
     `invalid_request` for what JSON could say to us and not from here.
     """
-    body, betas = _body(ask, target)
+    return at_once(encode_steps(ask, target))
+
+
+def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps."""
+    body, betas = yield from _body(ask, target)
     thinking = dict(body.get("thinking", {}))
     if unbound(thinking, claude_of(target.model), body["messages"]):
         body["thinking"] = thinking
@@ -71,7 +77,12 @@ def encode_vertex(ask: Ask, target: Target) -> Encoded:
 
     Raises GatewayError as `encode_request`.
     """
-    body, betas = _body(ask, target)
+    return at_once(vertex_steps(ask, target))
+
+
+def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
+    """The same in steps."""
+    body, betas = yield from _body(ask, target)
     if mark := body.pop("cache_control", None):
         body["messages"][-1]["content"][-1].setdefault("cache_control", mark)
     version: dict[str, Any] = {"anthropic_version": VERTEX_VERSION}
@@ -80,12 +91,12 @@ def encode_vertex(ask: Ask, target: Target) -> Encoded:
     return Encoded(encode_json({**version, **body}))
 
 
-def _body(ask: Ask, target: Target) -> tuple[dict[str, Any], list[str]]:
+def _body(ask: Ask, target: Target) -> Steps[tuple[dict[str, Any], list[str]]]:
     claude = claude_of(target.model)
     said = ask.body
     completion_max = target.completion_max or claude.completion_max
     max_tokens = min(ask.max_tokens or completion_max, target.completion_max or 2**31)
-    system, turns = conversation(said["messages"], target.provider, claude)
+    system, turns = yield from conversation(said["messages"], target.provider, claude)
     tools = encode_tools(said.get("tools"), claude, target.provider)
     choice = encode_choice(said.get("tool_choice"), said.get("parallel_tool_calls"))
     choice = choice if tools else None
@@ -102,7 +113,9 @@ def _body(ask: Ask, target: Target) -> tuple[dict[str, Any], list[str]]:
     body |= _rest(said, claude, body.get("output_config"))
     if ask.stream:
         body["stream"] = True
+    yield
     _unmark(body)
+    yield
     features = [_BETAS[name] for name in _BETAS if name in body]
     return body, list(dict.fromkeys([*ask.betas, *features, *tool_betas(tools)]))
 

@@ -23,6 +23,7 @@ from proxy.dialects.messages.blocks import (
 from proxy.dialects.messages.models import Claude
 from proxy.dialects.parts import arguments_of
 from proxy.providers import Provider
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 INSTRUCTING: Final = ("system", "developer")
 NOTHING: Final = "."
@@ -182,8 +183,8 @@ class Turns:
 
 def conversation(
     messages: list[Block], provider: Provider, claude: Claude
-) -> tuple[list[Block], list[Block]]:
-    """The blocks of `system` and the turns.
+) -> Steps[tuple[list[Block], list[Block]]]:
+    """The blocks of `system` and the turns, in steps of so many messages.
 
     Raises GatewayError `provider_unfit` for an attachment that Anthropic does not take.
     """
@@ -193,8 +194,11 @@ def conversation(
     for number in range(len(rest) - 2, -1, -1):
         role = rest[number + 1]["role"]
         following[number] = following[number + 1] if role in INSTRUCTING else role
-    for message, role in zip(rest, following, strict=True):
+    for number, (message, role) in enumerate(zip(rest, following, strict=True), 1):
+        if number % MESSAGES_PER_STEP == 0:
+            yield
         turns.add(message, role)
+    yield
     return system, turns.end()
 
 

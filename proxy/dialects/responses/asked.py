@@ -11,14 +11,17 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from proxy.dialects.chat.request import Headers, ask_of, decode_object
+from proxy.dialects.bodies import decode_object
+from proxy.dialects.chat.request import ask_steps as chat_steps
 from proxy.dialects.counts import usable
+from proxy.dialects.forms import Headers
 from proxy.dialects.hosted import hosted_in
 from proxy.dialects.responses.recall import Recall, refuse
 from proxy.dialects.responses.tools import decode_tools
 from proxy.dialects.values import mapping, objects
 from proxy.errors import GatewayError
 from proxy.wire.request import Ask
+from proxy.wire.slices import Steps, at_once
 
 Json = dict[str, Any]
 
@@ -63,20 +66,27 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     Raises GatewayError `invalid_request`, `invalid_image` or `not_supported`, each naming the
     field.
     """
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
+    return at_once(ask_steps(decode_object(body), len(body), headers))
+
+
+def ask_steps(said: Json, size_bytes: int, headers: Headers = ()) -> Steps[Ask]:
+    """The same of a request that was decoded, in steps; its body had `size_bytes`."""
+    fields = {name: value for name, value in said.items() if value is not None}
     _check(fields)
     recall = Recall()
     if instructions := fields.get("instructions"):
         recall.messages.append({"role": "system", "content": instructions})
         recall.places.append(-1)
-    recall.read(_input(fields))
+    yield from recall.read(_input(fields))
     if not recall.messages:
         raise refuse("input", "must not be empty")
     chat = {name: value for name, value in fields.items() if name not in _CHANGED}
     try:
-        ask = ask_of(chat | _chat(fields) | {"messages": recall.messages}, len(body), headers)
+        chat |= _chat(fields) | {"messages": recall.messages}
+        ask = yield from chat_steps(chat, size_bytes, headers)
     except GatewayError as error:
         raise _named(error, recall.places) from None
+    yield
     native = {name: value for name, value in fields.items() if name not in _OWN}
     hosted = hosted_in(fields | {"tools": list(_tools(fields))})
     return replace(

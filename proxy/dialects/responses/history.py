@@ -11,6 +11,7 @@ from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.responses.items import server_item
 from proxy.dialects.values import string
 from proxy.providers import Provider
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 CALL_ID_CHARS_MAX: Final = 64
 """OpenAI answers a longer `call_id` with a 400."""
@@ -41,8 +42,11 @@ class History:
         )  # encrypted, and placed: a second one is a 400
         self._legacy = 0  # calls of the form before `tool_calls`, which had no ids
 
-    def encode(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for message in messages:
+    def encode(self, messages: list[dict[str, Any]]) -> Steps[list[dict[str, Any]]]:
+        """The items, in steps of so many messages."""
+        for number, message in enumerate(messages, 1):
+            if number % MESSAGES_PER_STEP == 0:
+                yield
             match message["role"]:
                 case "assistant":
                     self._assistant(message)
@@ -56,6 +60,7 @@ class History:
                     content = message.get("content")
                     content = self._named(content, message.get("name"))
                     self._items.append({"role": role, "content": self._content(content)})
+        yield
         return _paired(self._items)
 
     def _assistant(self, message: dict[str, Any]) -> None:

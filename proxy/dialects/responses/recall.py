@@ -7,14 +7,16 @@ which are no functions (shells, patches, computers) are told as calls of functio
 
 from typing import Any, Final
 
-from proxy.dialects.chat.request import too_many
+from proxy.dialects.bodies import too_many
 from proxy.dialects.responses.items import OPENAI, images_of, server_call
 from proxy.dialects.responses.sealing import details_of, seals_in
 from proxy.dialects.responses.tools import spaced, wrapped
 from proxy.dialects.values import json_text, string
 from proxy.errors import GatewayError
+from proxy.wire.slices import MESSAGES_PER_STEP, Steps
 
 Json = dict[str, Any]
+
 
 _ROLES: Final = ("user", "system", "developer", "assistant")
 _OWN_CALLS: Final = ("local_shell_call", "shell_call", "apply_patch_call", "computer_call")
@@ -55,14 +57,17 @@ class Recall:
         self.places: list[int] = []
         self._answer: Json | None = None  # the assistant's message that is under way
 
-    def read(self, said: str | list[Any]) -> None:
-        """The whole of `input`."""
+    def read(self, said: str | list[Any]) -> Steps[None]:
+        """The whole of `input`, in steps of so many items."""
         if isinstance(said, str):
             self._add({"role": "user", "content": said}, 0)
             return
         if too_many(seals_in(said)):
             raise refuse("input", "too many values in its sealed reasoning")
+        yield
         for place, item in enumerate(said):
+            if place % MESSAGES_PER_STEP == MESSAGES_PER_STEP - 1:
+                yield
             if not isinstance(item, dict):
                 raise refuse(f"input[{place}]", "expected an object")
             try:

@@ -13,6 +13,7 @@ from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.thinking import effort_of, wish_of
 from proxy.providers import Quirks
 from proxy.wire.request import Ask, Effort
+from proxy.wire.slices import Steps, at_once
 
 EXPRESSES: Final = frozenset(
     (
@@ -48,15 +49,18 @@ def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     Raises GatewayError `provider_unfit` for an attachment that can not be sent, `invalid_request`
     for what JSON can not say.
     """
+    return at_once(encode_steps(ask, target, format_))
+
+
+def encode_steps(ask: Ask, target: Target, format_: str = OPENAI) -> Steps[Encoded]:
+    """The same in steps."""
     quirks = target.provider.quirks
     reasoning = _reasoning(ask, quirks.efforts_for(target.model))
     refused = quirks.refused(target.model, reasoning.get("effort"))
     asked = {name: said for name, said in ask.body.items() if name not in refused}
-    body: dict[str, Any] = {
-        "model": target.model,
-        "input": History(target.provider, format_).encode(asked["messages"]),
-        "store": False,
-    }
+    items = yield from History(target.provider, format_).encode(asked["messages"])
+    yield
+    body: dict[str, Any] = {"model": target.model, "input": items, "store": False}
     body |= {name: asked[name] for name in _SAME if name in asked}
     if ask.max_tokens is not None:
         body["max_output_tokens"] = max(ask.max_tokens, OUTPUT_TOKENS_MIN)

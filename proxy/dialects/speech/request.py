@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 from proxy.dialects.asked import Common, size_bytes, unknown_bytes
 from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
 from proxy.dialects.audio import decode, split
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import wants_routing
-from proxy.dialects.chat.request import decode_object
 from proxy.dialects.forms import Headers
 from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 from proxy.dialects.asked import Common, size_bytes, unknown_bytes
 from proxy.dialects.asking import Encoded, Target, encode_json
 from proxy.dialects.audio import decode, split
+from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import wants_routing
-from proxy.dialects.chat.request import decode_object
 from proxy.dialects.forms import Headers
 from proxy.dialects.multipart import Field, decode_form, encode_form, form_in
 from proxy.dialects.transcription.length import Length

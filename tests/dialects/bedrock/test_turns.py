@@ -10,6 +10,7 @@ from proxy.dialects.bedrock.families import family_of
 from proxy.dialects.bedrock.turns import conversation
 from proxy.errors import GatewayError
 from proxy.providers import Provider
+from proxy.wire.slices import at_once
 from tests.accepted.bedrock import bedrock_accepts
 
 Json = dict[str, Any]
@@ -65,7 +66,7 @@ def given(id_: str, *content: Json) -> Json:
 
 def talk(*messages: Json, model: str = CLAUDE) -> tuple[list[Json], list[list[Json]]]:
     """The blocks of `system` and those of each turn, if Bedrock accepts them."""
-    system, turns = conversation({"messages": list(messages)}, PROVIDER, family_of(model))
+    system, turns = at_once(conversation({"messages": list(messages)}, PROVIDER, family_of(model)))
     body: Json = {"messages": turns}
     if system:
         body["system"] = system

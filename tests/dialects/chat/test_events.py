@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects import reading as reading_module
-from proxy.dialects.chat.events import REASONS, decode_answer, decoder
+from proxy.dialects.chat.events import decode_answer, decoder
+from proxy.dialects.chat.whole import REASONS
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -339,7 +340,7 @@ def test_halves_that_never_meet_are_bounded() -> None:
     "broken", [b"data: {\n\n", b"data: " + b"x" * (FRAME_BYTES_MAX + 1)], ids=["json", "size"]
 )
 def test_events_before_a_fault_are_not_lost(broken: bytes) -> None:
-    events = decoder(Quirks()).feed(sse(chunk({"content": "a"})) + broken)
+    events = iter(decoder(Quirks()).feed(sse(chunk({"content": "a"})) + broken))
     assert [next(events), next(events)] == [Started(), Text(0, "a")]
     with pytest.raises(GatewayError) as raised:
         next(events)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.asking import Target
+from proxy.dialects.bodies import VALUES_MAX
 from proxy.dialects.chat.fields import OWN_FIELDS
-from proxy.dialects.chat.request import VALUES_MAX, decode_request, encode_request
+from proxy.dialects.chat.request import decode_request, encode_request
 from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks
 from proxy.wire.request import Ask, Thinking

@@ -23,6 +23,7 @@ from proxy.wire.events import (
     Finished,
     Reasoning,
     Refusal,
+    Spliced,
     Started,
     Text,
     ToolCall,
@@ -198,6 +199,24 @@ def test_what_can_not_be_written_is_the_providers_fault() -> None:
     assert raised.value.kind == "provider_malformed"
     with pytest.raises(GatewayError):
         encode_answer([event], HEAD, ASK, BILL)
+
+
+def test_half_of_a_character_can_not_be_written() -> None:
+    with pytest.raises(GatewayError) as raised:
+        Encoder(HEAD, ASK).encode(Text(0, "\ud83d"))
+    assert raised.value.kind == "provider_malformed"
+
+
+def test_another_encoder_of_the_same_answer_has_told_nothing() -> None:
+    encoder = Encoder(HEAD, HIDING)
+    text = encoder.encode(Text(0, "a"))
+    encoder.encode(Started(service_tier="flex"))
+    assert encoder.again().encode(Text(0, "a")) == text != encoder.encode(Text(0, "a"))
+    assert encoder.again().encode(Reasoning(0, "a")) == b""
+
+
+def test_what_was_spliced_is_told_as_it_is() -> None:
+    assert Encoder(HEAD, ASK).encode(Spliced(0, b"data: {}\n\n", (1,))) == b"data: {}\n\n"
 
 
 def test_hidden_reasoning() -> None:

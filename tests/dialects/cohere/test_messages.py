@@ -12,6 +12,7 @@ from proxy.dialects.cohere.messages import encode_messages
 from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks
 from proxy.wire.request import Head
+from proxy.wire.slices import at_once
 from tests.accepted.cohere import cohere_accepts
 from tests.plain import ASK, BILL
 from tests.recordings import load
@@ -45,7 +46,7 @@ def thought(own: str | None, value: str, **more: object) -> Json:
 
 
 def encoded(*messages: Json) -> list[Json]:
-    out = encode_messages(list(messages), PROVIDER)
+    out = at_once(encode_messages(list(messages), PROVIDER))
     cohere_accepts({"model": "m", "stream": False, "messages": out})
     return out
 

@@ -10,6 +10,7 @@ from proxy.dialects.gemini.content import NO_RESULT, UNSIGNED, encode_contents
 from proxy.dialects.gemini.family import family_of
 from proxy.errors import GatewayError
 from proxy.providers import Provider
+from proxy.wire.slices import at_once
 from tests.accepted.gemini import gemini_accepts
 
 Json = dict[str, Any]
@@ -28,7 +29,7 @@ def both(
     *messages: Json, model: str = "gemini-2.5-pro", vertex: bool = False
 ) -> tuple[list[Json], list[Json]]:
     target = Target(PROVIDER, model)
-    system, said = encode_contents(list(messages), target, family_of(model), vertex=vertex)
+    system, said = at_once(encode_contents(list(messages), target, family_of(model), vertex=vertex))
     gemini_accepts({"contents": json.loads(json.dumps(said))})
     return system, said
 

@@ -11,6 +11,7 @@ from proxy.dialects.messages.blocks import FORMAT
 from proxy.dialects.messages.models import Claude
 from proxy.dialects.messages.turns import conversation
 from proxy.providers import Provider
+from proxy.wire.slices import at_once
 from tests.accepted.messages import anthropic_accepts
 
 Json = dict[str, Any]
@@ -20,7 +21,7 @@ MARK = {"type": "ephemeral"}
 
 def turns(*messages: Json, **traits: Any) -> list[tuple[str, Any]]:
     """The turns, a single text as it is."""
-    _, told = conversation(list(messages), PROVIDER, Claude(**traits))
+    _, told = at_once(conversation(list(messages), PROVIDER, Claude(**traits)))
     return [(turn["role"], short(turn["content"])) for turn in told]
 
 
@@ -63,13 +64,15 @@ HI = say("user", "hi")
 def test_the_system_is_what_comes_first() -> None:
     marked = {"type": "text", "text": "b", "cache_control": MARK}
     said = [say("system", "a"), say("developer", [marked]), say("system", " "), HI]
-    system, told = conversation(said, PROVIDER, Claude())
+    system, told = at_once(conversation(said, PROVIDER, Claude()))
     assert system == [{"type": "text", "text": "a"}, marked]
     assert told == [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
 
 
 def test_with_nothing_but_a_system_the_user_says_it() -> None:
-    system, told = conversation([say("system", "a"), say("system", "b")], PROVIDER, Claude())
+    system, told = at_once(
+        conversation([say("system", "a"), say("system", "b")], PROVIDER, Claude())
+    )
     assert system == []
     assert [(turn["role"], short(turn["content"])) for turn in told] == [("user", ["a", "b"])]
 
@@ -249,7 +252,7 @@ MESSAGES = st.one_of(
 def test_any_conversation_is_one_that_anthropic_takes(
     messages: list[Json], instructable: bool
 ) -> None:
-    system, told = conversation(messages, PROVIDER, Claude(instructable=instructable))
+    system, told = at_once(conversation(messages, PROVIDER, Claude(instructable=instructable)))
     assert told[0]["role"] == "user"
     for turn, after in zip(told, [*told[1:], None], strict=True):
         assert turn["content"]
@@ -264,7 +267,7 @@ def test_any_conversation_is_one_that_anthropic_takes(
 
 
 def test_a_mark_on_a_message_is_one_on_its_last_block() -> None:
-    system, told = conversation(
+    system, told = at_once(conversation(
         [
             say("system", "s", cache_control=MARK),
             say("user", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
@@ -276,7 +279,7 @@ def test_a_mark_on_a_message_is_one_on_its_last_block() -> None:
         ],
         PROVIDER,
         Claude(),
-    )  # fmt: skip
+    ))  # fmt: skip
     places = [system, *(turn["content"] for turn in told)]
     marks = [["cache_control" in block for block in blocks] for blocks in places]
     assert marks == [[True], [False, True], [False, True], [True, True]]
@@ -285,7 +288,7 @@ def test_a_mark_on_a_message_is_one_on_its_last_block() -> None:
 def test_a_mark_on_a_part_goes_before_that_of_its_message() -> None:
     lasting = MARK | {"ttl": "1h"}
     part = {"type": "text", "text": "a", "cache_control": lasting}
-    _, told = conversation([say("user", [part], cache_control=MARK)], PROVIDER, Claude())
+    _, told = at_once(conversation([say("user", [part], cache_control=MARK)], PROVIDER, Claude()))
     assert told[0]["content"] == [part]
 
 

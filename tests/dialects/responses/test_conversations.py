@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
 from proxy.providers import known
+from proxy.wire.slices import at_once
 from tests.accepted.responses import responses_accepts
 from tests.truths.responses import XAI
 
@@ -109,13 +110,13 @@ def _with(turn: Any, item: Json) -> Any:
 
 @given(said=turns(), format_=st.sampled_from((OPENAI, XAI)))
 def test_every_conversation_is_found_in_its_items(said: list[Any], format_: str) -> None:
-    items = History(known()["openai"], format_).encode(messages_of(said, format_))
+    items = at_once(History(known()["openai"], format_).encode(messages_of(said, format_)))
     responses_accepts({"model": "m", "input": items})
     assert read(items) == said
 
 
 @given(said=turns())
 def test_in_another_providers_hands_only_reasoning_is_missing(said: list[Any]) -> None:
-    items = History(known()["openai"], OPENAI).encode(messages_of(said, XAI))
+    items = at_once(History(known()["openai"], OPENAI).encode(messages_of(said, XAI)))
     without = [("assistant", [], *turn[2:]) if turn[0] == "assistant" else turn for turn in said]
     assert read(items) == without

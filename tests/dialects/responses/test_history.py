@@ -9,6 +9,7 @@ from proxy.dialects.responses.history import CALL_ID_CHARS_MAX, History
 from proxy.dialects.responses.items import OPENAI
 from proxy.errors import GatewayError
 from proxy.providers import known
+from proxy.wire.slices import at_once
 from tests.accepted.responses import responses_accepts
 from tests.truths.responses import XAI
 
@@ -18,7 +19,7 @@ PNG = "data:image/png;base64,iVBORw=="
 
 
 def items(*messages: Json, format_: str = OPENAI) -> list[Json]:
-    made = History(known()["openai"], format_).encode(list(messages))
+    made = at_once(History(known()["openai"], format_).encode(list(messages)))
     responses_accepts({"model": "m", "input": made})
     return made
 
@@ -258,7 +259,7 @@ PARTS: list[tuple[Json, Json]] = [
 
 
 def test_developers_are_the_system_where_nobody_knows_them() -> None:
-    made = History(known()["xai"], XAI).encode([{"role": "developer", "content": "x"}])
+    made = at_once(History(known()["xai"], XAI).encode([{"role": "developer", "content": "x"}]))
     assert made == [{"role": "system", "content": "x"}]
 
 
@@ -393,7 +394,7 @@ def test_each_provider_gets_its_own() -> None:
 def test_reasoning_without_an_id_goes_back_without_one() -> None:
     # OpenAI takes it, though its SDK's types do not.
     message = {"role": "assistant", "reasoning_details": [detail("encrypted", "E")]}
-    made = History(known()["openai"], OPENAI).encode([message])
+    made = at_once(History(known()["openai"], OPENAI).encode([message]))
     assert made == [{"type": "reasoning", "summary": [], "encrypted_content": "E"}]
 
 
@@ -439,8 +440,17 @@ def test_ids_that_are_too_long_are_made_shorter_and_still_fit() -> None:
 
 
 def test_odd_messages_are_read_as_far_as_they_go() -> None:
-    made = History(known()["openai"], OPENAI).encode(
-        [{"role": "assistant", "content": 7, "reasoning_details": 7, "tool_calls": [{"id": "c"}]}]
+    made = at_once(
+        History(known()["openai"], OPENAI).encode(
+            [
+                {
+                    "role": "assistant",
+                    "content": 7,
+                    "reasoning_details": 7,
+                    "tool_calls": [{"id": "c"}],
+                }
+            ]
+        )
     )
     assert made == [{"type": "function_call", "call_id": "c", "name": None, "arguments": "{}"}]
 

@@ -4,19 +4,20 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.chat.request import VALUES_MAX
+from proxy.dialects.bodies import VALUES_MAX
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.recall import Recall
 from proxy.dialects.responses.sealing import sealed
 from proxy.errors import GatewayError
 from proxy.providers import known
+from proxy.wire.slices import at_once
 from tests.order import Json
 
 
 def recall(*items: Any) -> list[Json]:
     found = Recall()
-    found.read(list(items))
+    at_once(found.read(list(items)))
     assert len(found.places) == len(found.messages)
     return found.messages
 
@@ -35,7 +36,7 @@ def text(words: str) -> Json:
 
 def test_a_string() -> None:
     found = Recall()
-    found.read("hi")
+    at_once(found.read("hi"))
     assert (found.messages, found.places) == ([{"role": "user", "content": "hi"}], [0])
 
 
@@ -161,7 +162,7 @@ def test_what_the_providers_own_tools_did_goes_back_to_it() -> None:
     messages = recall(*items)
     url = "data:image/png;base64,AAAA"
     assert messages[0]["images"] == [{"type": "image_url", "image_url": {"url": url}}]
-    again = History(known()["openai"], OPENAI).encode(messages)
+    again = at_once(History(known()["openai"], OPENAI).encode(messages))
     assert again == [*items[:2], {"role": "assistant", "content": "a"}]
 
 

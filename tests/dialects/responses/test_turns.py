@@ -16,6 +16,7 @@ from proxy.dialects.responses.items import OPENAI
 from proxy.providers import Quirks, known
 from proxy.wire.events import Event
 from proxy.wire.request import Head
+from proxy.wire.slices import at_once
 from tests.accepted.responses import responses_accepts
 from tests.plain import ASK, BILL
 from tests.recordings import Recording, index, load
@@ -163,7 +164,7 @@ def replayed() -> tuple[Counter[str], Counter[str]]:
         wanted = expected(recording, lost)
         told = heard(recording)
         for message in (message_of(told), streamed_message_of(told)):
-            made = History(known()["openai"], format_of(recording)).encode([message])
+            made = at_once(History(known()["openai"], format_of(recording)).encode([message]))
             assert made == wanted, row["dir"]
             if row["provider"] != "xai" and "sources" not in json.dumps(made):
                 # xAI's work has fields of its own, OpenAI's sources a type that its SDK lacks.
