@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -42,6 +43,8 @@ _USUAL_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctim
 
 _known: set[str] = set()
 _known_form: re.Pattern[str] | None = None
+_shown: dict[str, str] = {}
+_SHOWN_MAX = 4096
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -51,6 +54,7 @@ def hide(secrets: Iterable[str]) -> None:
     # The longest first: where one secret begins with another, nothing of it is left over.
     longest_first = sorted(_known, key=lambda secret: (-len(secret), secret))
     _known_form = re.compile("|".join(map(spelt, longest_first))) if _known else None
+    _shown.clear()
 
 
 def redact(text: str) -> str:
@@ -62,14 +66,28 @@ def redact(text: str) -> str:
     return _FORMS.sub(lambda found: f"{found[1] or ''}{HIDDEN}", text)
 
 
-def setup(level: str) -> None:
-    """Send all loggers of the process to standard error, from `level` ("INFO", …) on.
+def shown(text: str | None) -> str:
+    """`text` as a line has it: redacted, as JSON. Words that come again and again are kept."""
+    if text is None:
+        return "null"
+    known = _shown.get(text)
+    if known is None:
+        if len(_shown) >= _SHOWN_MAX:
+            _shown.clear()
+        known = _shown[text] = json.dumps(_text(text))
+    return known
+
+
+def setup(level: str, **more: Any) -> None:
+    """Send all loggers of the process to standard error, from `level` ("INFO", …) on; `more` are
+    fields of every line.
 
     Raises ValueError for an unknown level. Other libraries are heard from INFO on at most: at
     DEBUG, HTTP/2's header coding logs every header, credentials included.
     """
-    handler = _Lines(sys.stderr)
-    handler.setFormatter(_Json())
+    global _lines
+    handler = _lines = _Lines(sys.stderr, more)
+    handler.setFormatter(_Json(more))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     logging.getLogger("proxy").setLevel(level.upper())
@@ -83,14 +101,58 @@ def setup(level: str) -> None:
 
 
 class _Lines(logging.StreamHandler[Any]):
+    """Writes records at once, and what waits before them, so that lines stay in their order."""
+
+    def __init__(self, stream: Any, more: Mapping[str, Any]) -> None:
+        super().__init__(stream)
+        self.end = "".join(f", {json.dumps(name)}: {json.dumps(more[name])}" for name in more)
+        self.waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.waiting:
+            self.flush()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write what waits; the interpreter calls it as it ends, too."""
+        with suppress(Exception), self.lock or nullcontext():
+            count = len(self.waiting)  # other threads may add to it meanwhile
+            text = "".join(self.waiting[:count])
+            del self.waiting[:count]
+            self.stream.write(text)
+            super().flush()
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Standard error is gone or full: there is no place left to say so."""
 
 
+_lines: _Lines | None = None
+
+
+def put(line: str) -> int:
+    """Let a whole line wait that has neither its end nor anything that must be hidden; how many
+    wait now. It is written by `flush`, or before the next record of any logger.
+    """
+    if _lines is None:
+        return 0
+    _lines.waiting.append(f"{line}{_lines.end}}}\n")
+    return len(_lines.waiting)
+
+
+def flush() -> None:
+    """Write what waits."""
+    if _lines is not None:
+        _lines.flush()
+
+
 class _Json(logging.Formatter):
+    def __init__(self, more: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._more = more
+
     def format(self, record: logging.LogRecord) -> str:
         try:
-            return json.dumps(_plain(_fields(record), depth=0))
+            return json.dumps(_plain({**_fields(record), **self._more}, depth=0))
         except Exception as error:  # a log line is never worth a request
             lost = f"(a record could not be written: {type(error).__name__})"
             return json.dumps({"level": record.levelname, "logger": record.name, "message": lost})
@@ -118,6 +180,11 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # the arguments do not fit the text
         return f"{_said(record.msg)} {_said(record.args)}"
+
+
+def time_of(second: float) -> str:
+    """The second as RFC 3339 has it, in UTC, as far as the seconds."""
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")[:-6]
 
 
 def _time(created: float) -> str:

@@ -85,47 +85,62 @@ class Histogram:
         return [*self.counts, self.sum_s]
 
 
+class _Sums:
+    """What the requests of one model, provider and status add up to."""
+
+    __slots__ = ("cached", "completion", "cost_nano", "prompt", "reasoning", "requests")
+
+    def __init__(self) -> None:
+        self.requests = self.cost_nano = 0
+        self.prompt = self.completion = self.cached = self.reasoning = 0
+
+
 class Metrics:
     """The counters of one process. `gauges` are read when somebody asks."""
 
     def __init__(self) -> None:
-        self.requests: Counter[tuple[str, str, str]] = Counter()
         self.refusals: Counter[str] = Counter()
         self.attempts: Counter[tuple[str, str]] = Counter()
-        self.tokens: Counter[tuple[str, str]] = Counter()
-        self.cost_nano: Counter[str] = Counter()
         self.hangups = 0
         self.first_token = Histogram()
         self.request = Histogram()
+        self._sums: dict[tuple[str, str, int], _Sums] = {}
 
     def record(self, row: Generation) -> None:
         """Counts one finished request."""
-        self.requests[row.model, row.provider, str(row.status)] += 1
-        kinds = {
-            "prompt": row.prompt_tokens,
-            "completion": row.completion_tokens,
-            "cached": row.cached_tokens,
-            "reasoning": row.reasoning_tokens,
-        }
-        for kind, count in kinds.items():
-            if count:
-                self.tokens[row.provider, kind] += count
+        labels = row.model, row.provider, row.status
+        sums = self._sums.get(labels)
+        if sums is None:
+            sums = self._sums[labels] = _Sums()
+        sums.requests += 1
+        sums.prompt += row.prompt_tokens
+        sums.completion += row.completion_tokens
+        if row.cached_tokens:
+            sums.cached += row.cached_tokens
+        if row.reasoning_tokens:
+            sums.reasoning += row.reasoning_tokens
         if row.cost_nano:
-            self.cost_nano[row.provider] += row.cost_nano
-        self.hangups += row.cancelled
-        if row.latency_ms is not None:
-            self.first_token.observe(row.latency_ms / 1000)
-        if row.generation_time_ms is not None:
-            self.request.observe(row.generation_time_ms / 1000)
+            sums.cost_nano += row.cost_nano
+        if row.cancelled:
+            self.hangups += 1
+        if (ms := row.latency_ms) is not None:
+            self.first_token.observe(ms / 1000)
+        if (ms := row.generation_time_ms) is not None:
+            self.request.observe(ms / 1000)
 
     def dump(self, gauges: Mapping[str, float]) -> Dump:
         """All that was counted so far. `gauges` are values by name of `NAMES`."""
         counters: dict[str, Mapping[Any, float]] = {
-            "weir_requests_total": self.requests,
+            "weir_requests_total": {
+                (model, provider, str(status)): sums.requests
+                for (model, provider, status), sums in self._sums.items()
+            },
             "weir_refusals_total": self.refusals,
             "weir_attempts_total": self.attempts,
-            "weir_tokens_total": self.tokens,
-            "weir_cost_usd_total": self.cost_nano,
+            "weir_tokens_total": self._by_provider(("prompt", "completion", "cached", "reasoning")),
+            "weir_cost_usd_total": {
+                provider: cost for (provider, _), cost in self._by_provider(("cost_nano",)).items()
+            },
             "weir_hangups_total": {(): self.hangups},
         }
         dump: Dump = {
@@ -135,6 +150,15 @@ class Metrics:
         dump["weir_first_token_seconds"] = [([], self.first_token.values)]
         dump["weir_request_seconds"] = [([], self.request.values)]
         return dump | {name: [([], [value])] for name, value in gauges.items()}
+
+    def _by_provider(self, names: Iterable[str]) -> dict[tuple[str, str], int]:
+        """What each provider's sums of these names add up to, where that is not nothing."""
+        added: Counter[tuple[str, str]] = Counter()
+        for (_, provider, _), sums in self._sums.items():
+            for name in names:
+                if count := getattr(sums, name):
+                    added[provider, name] += count
+        return added
 
     def render(self, gauges: Mapping[str, float]) -> bytes:
         """What `/metrics` answers for one process."""

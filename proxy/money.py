@@ -7,7 +7,7 @@ fits 64 bits.
 
 from bisect import bisect_left
 from decimal import Decimal
-from functools import lru_cache
+from operator import ge
 from typing import Final, NamedTuple
 
 import msgspec
@@ -64,7 +64,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 FREE = Pricing(prompt=Decimal(0), completion=Decimal(0))
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one request cost, in nano-dollars: `total` by the provider's prices, `charge` what the
     caller pays for it. Both were rounded once; the parts of the total, rounded each for itself, are
     for display and may add up to a nano-dollar more.
@@ -123,6 +123,9 @@ class Tariff:
         self._levels: list[_Level] = []
         for threshold in (-1, *self._thresholds):
             self._levels.append(self._level(pricing, threshold))
+        self._dearest = [self._request, *self._units]
+        for level in self._levels:
+            self._dearest += level.dearest_text, level.dearest_prompt, level.dearest_completion
 
     def _whole(self, usd: Decimal) -> int:
         sign, digits, exponent = usd.as_tuple()
@@ -154,23 +157,14 @@ class Tariff:
         most = below and below.dearest_completion
         outs = (completion, reasoning, audio_output, image_output, most)
         return _Level(
-            prompt,
-            completion,
-            cache_read,
-            cache_write,
-            cache_write_1h,
-            audio,
-            image,
-            video,
-            reasoning,
-            audio_output,
-            image_output,
+            prompt, completion, cache_read, cache_write, cache_write_1h, audio, image, video,
+            reasoning, audio_output, image_output,
             max(one or 0 for one in texts),
             max(one or 0 for one in ins),
             max(one or 0 for one in outs),
             any(one is not None for one in parts_in),
             (reasoning, audio_output, image_output) != (None, None, None),
-        )
+        )  # fmt: skip
 
     def cost(self, usage: Usage, margin: tuple[int, int] = NO_MARGIN) -> Cost:
         """The exact price of `usage`, rounded up to a whole nano-dollar."""
@@ -201,12 +195,12 @@ class Tariff:
         if self._by_units:
             made, heard = self._spent_units(usage)
             spent_in, spent_out, spent = spent_in + heard, spent_out + made, spent + made + heard
-        total_nano = self._nano(spent)
+        scale, total_nano = self._scale, self._nano(spent)
         return Cost(
             total_nano=total_nano,
             charge_nano=self._nano(spent, margin) if margin[0] else total_nano,
-            prompt_nano=self._nano(spent_in),
-            completion_nano=self._nano(spent_out),
+            prompt_nano=min(-(-spent_in // scale), NANO_MAX),
+            completion_nano=min(-(-spent_out // scale), NANO_MAX),
         )
 
     def _spent_units(self, usage: Usage) -> tuple[int, int]:
@@ -231,15 +225,19 @@ class Tariff:
         prompt_tokens: int,
         completion_tokens: int,
         margin: tuple[int, int] = NO_MARGIN,
-        *,
         searches: int = 0,
     ) -> int:
-        """No usage of at most so many tokens, of whatever kinds, and searches of the web is charged
-        more.
-        """
+        """No usage of at most so many tokens, of whatever kinds, and searches is charged more."""
         level = self._levels[bisect_left(self._thresholds, prompt_tokens)]
         spent = prompt_tokens * level.dearest_prompt + completion_tokens * level.dearest_completion
-        return self._nano(spent + self._request + searches * self._units[-1], margin)
+        spent += self._request + searches * self._units[-1]
+        return self._nano(spent, margin)
+
+    def covers(self, other: "Tariff") -> bool:
+        """Whether a bound by `other` is surely no higher than the same bound by this one."""
+        if (self._scale, self._thresholds) != (other._scale, other._thresholds):
+            return False
+        return all(map(ge, self._dearest, other._dearest))
 
     def tokens_within(
         self, nano: int, prompt_tokens: int, margin: tuple[int, int], *, searches: int = 0
@@ -265,10 +263,17 @@ class Tariff:
         return not (top.dearest_prompt or top.dearest_completion or self._request or self._by_units)
 
 
-@lru_cache(maxsize=4096)
+_tariffs: dict[int, tuple[Tariff, Pricing]] = {}  # by the id of what is kept beside it
+
+
 def tariff_of(pricing: Pricing) -> Tariff:
-    """The tariff of these prices, made once."""
-    return Tariff(pricing)
+    """The tariff of these prices, made once for each such object: to hash decimals is slow."""
+    known = _tariffs.get(id(pricing))
+    if known is None:
+        if len(_tariffs) >= 4096:
+            _tariffs.clear()
+        known = _tariffs[id(pricing)] = Tariff(pricing), pricing
+    return known[0]
 
 
 def cost_of(usage: Usage, pricing: Pricing, margin: tuple[int, int] = NO_MARGIN) -> Cost:

@@ -16,6 +16,7 @@ from proxy.accounts.ledger import Balance, Settlement
 from proxy.accounts.lending import Borrower
 from proxy.accounts.limits import FREE_UNLOCK_NANO, Book, Rules
 from proxy.api import account
+from proxy.journal import Journal
 from proxy.metrics import Metrics
 from proxy.pipeline.admit import Gate
 from proxy.serving.channel import Channel
@@ -53,11 +54,13 @@ class Office:
     ) -> None:
         self._writer = writer
         self._keyring = Keyring()
+        self.key = self._keyring.find  # as of a quarter of a second ago
         self._rules = rules
         self._channel = channel
         self._new_id = new_id
         self._wall = wall
         clock = asyncio.get_running_loop().time
+        self._journal = Journal(asyncio.get_running_loop())
         self.metrics = Metrics()
         self.treasury = Treasury(
             lambda work: writer.call(lambda store: work(store.ledger)),
@@ -137,10 +140,6 @@ class Office:
 
     # What the story of a request is given.
 
-    def key(self, hash: str) -> Key | None:
-        """The key of that fingerprint, as of a quarter of a second ago."""
-        return self._keyring.find(hash)
-
     def tried(self, note: Try) -> None:
         """Counts one call to a provider."""
         self.metrics.attempts[note.provider, note.error or "ok"] += 1
@@ -150,14 +149,19 @@ class Office:
         self._writer.checkpoint(settlement)
 
     def finished(self, settlement: Settlement) -> None:
-        """Keeps and counts one finished request, soon."""
+        """Keeps, counts and logs one finished request, soon."""
         self._writer.submit(settlement)
-        self.metrics.record(settlement.generation)
+        self._over(settlement.generation)
 
     def settled(self, settlement: Settlement) -> asyncio.Future[None]:
         """The same; the future is done once it is durable."""
-        self.metrics.record(settlement.generation)
+        self._over(settlement.generation)
         return self._writer.settle(settlement)
+
+    def _over(self, row: Generation) -> None:
+        self.metrics.record(row)
+        key = self.key(row.key_hash) if row.key_hash else None
+        self._journal.tell(row, key.label if key else None)
 
     def refused(self, kind: str) -> None:
         """Counts a request that never became a generation."""

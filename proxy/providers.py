@@ -38,6 +38,9 @@ DIALECTS: Final[Mapping[str, tuple[str, ...]]] = {
 """What a provider may speak, and the options that the paths of that dialect are made of."""
 
 
+_NO_TOOLS: Final[frozenset[str]] = frozenset()
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider. `None` for a policy means that the provider does not say."""
 
@@ -114,6 +117,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def tools_of(self, model: str) -> frozenset[str]:
         """The tools that `model` runs unasked."""
+        if not self.tools:
+            return _NO_TOOLS
         found = (tools for name, tools in self.tools.items() if re.match(name, model))
         return frozenset(next(found, ()))
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy import money
 from proxy.money import FREE, NANO_PER_USD, PriceOverride, Pricing, cost_of, tariff_of, to_usd
 from proxy.wire.events import Usage
 
@@ -354,3 +355,11 @@ def test_searches_are_charged_and_held_for(
     assert abs(held - plain - exact) < 1
     left = tariff.tokens_within(held, tokens[0], (0, 1), searches=searches)
     assert left == 0 or tariff.bound_nano(tokens[0], left, searches=searches) <= held
+
+
+def test_tariffs_are_made_once_and_not_kept_for_ever() -> None:
+    assert tariff_of(FREE) is tariff_of(FREE)
+    for number in range(5000):
+        pricing = Pricing(prompt=Decimal(number), completion=Decimal(0))
+        assert tariff_of(pricing).bound_nano(1, 0) == number * NANO_PER_USD
+    assert len(money._tariffs) <= 4096

@@ -1,14 +1,18 @@
 """The books of a gateway, over a real store: what is counted, kept, and told to accounts."""
 
 import asyncio
+import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from proxy import logs
 from proxy.accounts.keys import mint
 from proxy.accounts.ledger import Settlement, account_pot
 from proxy.accounts.limits import Rules
@@ -87,6 +91,31 @@ async def test_what_is_finished_is_kept_and_counted_once(tmp_path: Path) -> None
         assert one.metrics.refusals == {"unauthenticated": 1}
         assert one.metrics.attempts == {("p", "ok"): 1}
         assert set(one.gauges()) >= {"weir_store_healthy", "weir_held_usd"}
+
+
+async def test_what_is_over_has_one_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines: list[str] = []
+
+    def put(line: str) -> int:
+        lines.append(line + "}")
+        return len(lines)
+
+    monkeypatch.setattr(logs, "put", put)
+    caplog.set_level(logging.INFO, logger="proxy")
+    async with office(tmp_path) as one:
+        one.finished(settlement("a"))
+        await one.settled(settlement("b"))
+        one.finished(
+            msgspec.structs.replace(settlement("c"), generation=Generation(id="c", created_at=NOW))
+        )
+    told = [json.loads(line) for line in lines]
+    assert [(line["generation"], line["key"]) for line in told] == [
+        ("a", KEY.label),
+        ("b", KEY.label),
+        ("c", None),
+    ]
 
 
 async def test_a_row_that_is_not_yet_written_is_found(tmp_path: Path) -> None:

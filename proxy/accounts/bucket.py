@@ -5,7 +5,9 @@ look at the calendar. All arithmetic is in integers: a rate's level is counted i
 `MINUTE_NS` make one unit, so that each nanosecond adds exactly `limit` of them.
 """
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+
+import msgspec
 
 MINUTE_NS: Final = 60 * 10**9
 DAY_MS: Final = 86_400_000
@@ -14,7 +16,7 @@ SLOT_WAIT_NS: Final = 10**9
 """When a slot will be free nobody knows; a second is what callers are told to wait."""
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """An instant on both clocks: monotonic nanoseconds, and milliseconds since 1970."""
 
     now_ns: int
@@ -33,8 +35,11 @@ class Bucket:
     refill pays: it could never pass otherwise, and over time the rate still holds. What is lent
     counts as still in the bucket, which fills up to the limit less that: else a bucket that filled
     up meanwhile and what was lent could be spent together, which is more than it holds. `limit` is
-    at least 1.
+    at least 1. `take` and `give` are of every request, and do in one go what `_refill` and `_cap`
+    say.
     """
+
+    __slots__ = ("_at_ns", "_lent", "_level", "limit")
 
     def __init__(self, limit: int, at: Moment) -> None:
         self.limit = limit
@@ -56,32 +61,44 @@ class Bucket:
 
     def wait_ns(self, amount: int, at: Moment) -> int:
         """How long until `amount` can be taken if nobody else takes; 0 when it can be now."""
+        if self._level >= amount * MINUTE_NS:  # which a refill would only add to
+            return 0
         self._refill(at)
         missing = self._needed(amount) - self._level
         return max(0, -(-missing // self.limit))
 
     def take(self, amount: int, at: Moment) -> bool:
         """Take all of `amount`, or nothing."""
-        self._refill(at)
-        if self._level < self._needed(amount):
+        now_ns, level = at.now_ns, self._level
+        if now_ns > self._at_ns:
+            level += (now_ns - self._at_ns) * self.limit
+            most = (self.limit - self._lent) * MINUTE_NS
+            if level > most:
+                level = most
+            self._at_ns, self._level = now_ns, level
+        wanted = amount * MINUTE_NS
+        if level < wanted and level < self._needed(amount):
             return False
-        self._level -= amount * MINUTE_NS
+        self._level = level - wanted
         return True
 
     def give(self, amount: int, at: Moment) -> None:
-        """Get back what was taken and not used."""
-        self._refill(at)
-        self._level += amount * MINUTE_NS
-        self._cap()
-
-    def force(self, amount: int, at: Moment) -> None:
-        """Take what is used already, whatever is left."""
-        self._refill(at)  # first, or the refill of the time before would pay for it
-        self._level -= amount * MINUTE_NS
+        """Get back what was taken and not used; below zero, take what is used already, whatever is
+        left.
+        """
+        now_ns, level = at.now_ns, self._level
+        most = (self.limit - self._lent) * MINUTE_NS
+        if now_ns > self._at_ns:
+            level += (now_ns - self._at_ns) * self.limit
+            if level > most:  # first, or the refill of the time before would pay for what is owed
+                level = most
+            self._at_ns = now_ns
+        level += amount * MINUTE_NS
+        self._level = most if level > most else level
 
     def lend(self, amount: int, at: Moment) -> None:
         """Take `amount`, at most `left`, which may lie unused for a while."""
-        self.force(amount, at)
+        self.give(-amount, at)
         self._lent += amount
 
     def unlend(self, amount: int, at: Moment) -> None:
@@ -98,18 +115,23 @@ class Bucket:
         return min(amount, self.limit) * MINUTE_NS
 
     def _refill(self, at: Moment) -> None:
-        passed_ns = at.now_ns - self._at_ns
+        now_ns = at.now_ns
+        passed_ns = now_ns - self._at_ns
         if passed_ns > 0:
-            self._at_ns = at.now_ns
+            self._at_ns = now_ns
             self._level += passed_ns * self.limit
             self._cap()
 
     def _cap(self) -> None:
-        self._level = min(self._level, (self.limit - self._lent) * MINUTE_NS)
+        most = (self.limit - self._lent) * MINUTE_NS
+        if self._level > most:
+            self._level = most
 
 
 class Slots:
     """So many at once. What is lent is simply taken."""
+
+    __slots__ = ("_held", "limit")
 
     def __init__(self, limit: int, at: Moment) -> None:
         self.limit = limit
@@ -133,9 +155,6 @@ class Slots:
 
     def give(self, amount: int, at: Moment) -> None:
         self._held -= amount
-
-    def force(self, amount: int, at: Moment) -> None:
-        self._held += amount
 
     def lend(self, amount: int, at: Moment) -> None:
         self._held += amount
@@ -184,6 +203,10 @@ class Daily:
             return False
         self._used += amount
         return True
+
+    def give(self, amount: int, at: Moment) -> None:
+        """Get back what was taken at the same moment."""
+        self._used -= amount
 
     def idle(self, at: Moment) -> bool:
         """Only when both clocks say that the day is over: a jump forth and back clears nothing."""

@@ -14,7 +14,9 @@ import msgspec
 from proxy.errors import GatewayError
 
 PREFIX = "sk-or-v1-"
-_FORM = re.compile(r"sk-or-v1-[0-9a-f]{64}")
+_CARRIERS = (b"authorization", b"x-api-key")
+_CARRIER_LENGTHS = tuple(map(len, _CARRIERS))
+_FORM = re.compile(r"sk-or-v1-[0-9a-f]{64}").fullmatch
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +40,6 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_minute: int | None = None
     concurrent_requests: int | None = None
     management: bool = False
-
-    @property
-    def unlimited(self) -> bool:
-        """Whether it has no limit of its own but perhaps one of money."""
-        return not (self.requests_per_minute or self.tokens_per_minute or self.concurrent_requests)
 
 
 def mint(name: str, *, token_hex: Callable[[int], str], now: float, **more: Any) -> tuple[str, Key]:
@@ -71,27 +68,27 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     here, so that no carrier can escape a check. Two that differ are refused: which one another
     program in front of us looked at can not be known.
     """
-    found: set[str] = set()
+    found: str | None = None
     for name, value in headers:
-        text = value.decode("latin-1").strip()
-        if name.lower() == b"authorization":
-            scheme, _, text = text.partition(" ")
-            if scheme.lower() != "bearer":
-                continue
-        elif name.lower() != b"x-api-key":
+        if len(name) not in _CARRIER_LENGTHS or (carrier := name.lower()) not in _CARRIERS:
             continue
-        if secret := text.strip():
-            found.add(secret)
-    if len(found) > 1:
-        raise GatewayError(
-            "credentials_differ", "The request carries two credentials that differ; send one."
-        )
-    return found.pop() if found else None
+        text = value.decode("latin-1")
+        if carrier == b"authorization":
+            scheme, _, text = text.strip().partition(" ")
+            if scheme != "Bearer" and scheme.lower() != "bearer":
+                continue
+        secret = text.strip()
+        if found and secret and secret != found:
+            raise GatewayError(
+                "credentials_differ", "The request carries two credentials that differ; send one."
+            )
+        found = found or secret or None
+    return found
 
 
 def well_formed(secret: str) -> bool:
     """Whether `secret` can be a key of ours at all."""
-    return _FORM.fullmatch(secret) is not None
+    return _FORM(secret) is not None
 
 
 def check(key: Key | None, *, now: float) -> Key:

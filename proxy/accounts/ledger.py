@@ -19,6 +19,7 @@ An allowance (a key's limit) is no money: it has a pot and leases, and no transf
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -40,11 +41,13 @@ class Pot(msgspec.Struct, frozen=True, kw_only=True):
     since: int = 0
 
 
+@lru_cache(maxsize=4096)
 def account_pot(account: str) -> Pot:
     """The credit of an account."""
     return Pot(name=f"account:{account}")
 
 
+@lru_cache(maxsize=4096)
 def allowance_pot(key_hash: str, *, limit_nano: int, since: int) -> Pot:
     """What a limited key may spend in the period that began at `since` (0: ever)."""
     name = f"key:{key_hash}:{since}"
@@ -63,7 +66,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     awaited: int = 0
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The end of one generation. `charge_nano` is taken from the owner's lease on each of `pots`;
     `house_nano` is what the house bears beside it. Without an account's pot among `pots` the charge
     is `unbilled`. `since` of allowances is in their names; `free` counts for the free-model rules.

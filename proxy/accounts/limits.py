@@ -6,6 +6,7 @@ are freed and its tokens, estimated until then, become those that were used.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -50,20 +51,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     free_requests_per_day: int = 50
     free_requests_per_day_with_credit: int = 1000
 
-    @property
-    def none(self) -> bool:
-        """Whether nothing is limited but free models."""
-        return not (
-            self.requests_per_minute
-            or self.tokens_per_minute
-            or self.concurrent_requests
-            or self.account_requests_per_minute
-            or self.account_tokens_per_minute
-            or self.account_concurrent_requests
-        )
 
-
-class Claim(msgspec.Struct, frozen=True, array_like=True):
+class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`amount` of what the meter `name` holds. `text` is what the caller is told when it is not
     there.
     """
@@ -75,7 +64,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     text: str = ""
 
 
-class Taken(msgspec.Struct):
+class Taken(msgspec.Struct, gc=False):
     """Claims that were granted; to be finished, once."""
 
     claims: tuple[Claim, ...]
@@ -88,8 +77,29 @@ def claims(
     """What a request of about `tokens` tokens claims. `free` says whether its model is a free one,
     `bought_nano` what the account ever bought. No limit, no claim.
     """
-    if rules.none and not free and (key is None or key.unlimited):
+    known = _usuals.get((KEYLESS if key is None else key.hash, account))
+    if known is None or known[0] is not key or known[1] is not rules:
+        known = _usual(key, account, rules)
+    usual = known[2]
+    if not free and not usual:
         return ()
+    made = [
+        Claim(one.name, "tokens", one.limit, tokens, one.text) if one.kind == "tokens" else one
+        for one in usual
+    ]
+    if free:
+        made += _free(account, rules, bought_nano)
+    return tuple(made)
+
+
+_Usual: TypeAlias = tuple[Key | None, Rules, list[Claim]]
+
+_usuals: dict[tuple[str, str], _Usual] = {}
+
+
+def _usual(key: Key | None, account: str, rules: Rules) -> _Usual:
+    """What every request of the key claims, by units; kept until key or rules are others."""
+    hash = KEYLESS if key is None else key.hash
     own: tuple[int | None, ...] = (None, None, None)
     if key is not None:
         own = (key.requests_per_minute, key.tokens_per_minute, key.concurrent_requests)
@@ -100,25 +110,23 @@ def claims(
         rules.account_tokens_per_minute,
         rules.account_concurrent_requests,
     ]
-    made = list(_own("key", KEYLESS if key is None else key.hash, limits, tokens))
-    made += _own("account", account, account_limits, tokens)
-    if free:
-        made += _free(account, rules, bought_nano)
-    return tuple(made)
+    made = [*_own("key", hash, limits), *_own("account", account, account_limits)]
+    if len(_usuals) >= 4096:
+        _usuals.clear()
+    known = _usuals[hash, account] = key, rules, made
+    return known
 
 
-def _own(scope: str, id: str, limits: Sequence[int], tokens: int) -> Iterator[Claim]:
-    requests, tokens_per_minute, concurrent = limits
-    where = f"{scope}:{id}"
-    if requests:
-        text = f"{_EXCEEDED}requests-per-minute. {_SCOPES[scope]}"
-        yield Claim(f"{where}:requests", "requests", requests, 1, text)
-    if tokens_per_minute:
-        text = f"{_EXCEEDED}tokens-per-minute. {_SCOPES[scope]}"
-        yield Claim(f"{where}:tokens", "tokens", tokens_per_minute, tokens, text)
-    if concurrent:
-        text = f"{_EXCEEDED}concurrent-requests. {_SCOPES[scope]}"
-        yield Claim(f"{where}:slots", "slots", concurrent, 1, text)
+def _own(scope: str, id: str, limits: Sequence[int]) -> Iterator[Claim]:
+    kinds: tuple[tuple[Kind, str], ...] = (
+        ("requests", "requests-per-minute"),
+        ("tokens", "tokens-per-minute"),
+        ("slots", "concurrent-requests"),
+    )
+    for (kind, words), limit in zip(kinds, limits, strict=True):
+        if limit:
+            text = f"{_EXCEEDED}{words}. {_SCOPES[scope]}"
+            yield Claim(f"{scope}:{id}:{kind}", kind, limit, 1, text)
 
 
 def _free(account: str, rules: Rules, bought_nano: int) -> Iterator[Claim]:
@@ -142,15 +150,17 @@ def _free_day(account: str) -> str:
     return f"account:{account}:free-day"
 
 
-def owed(claims: Sequence[Claim], tokens: int) -> Iterator[tuple[Claim, int]]:
+def owed(claims: Sequence[Claim], tokens: int) -> list[tuple[Claim, int]]:
     """What an ended request that used `tokens` gives back of each claim; below zero it owes more.
     Requests and days are used up by having been let in.
     """
+    back = []
     for claim in claims:
-        if claim.kind == "slots":
-            yield claim, claim.amount
-        elif claim.kind == "tokens":
-            yield claim, claim.amount - tokens
+        if (kind := claim.kind) == "slots":
+            back.append((claim, claim.amount))
+        elif kind == "tokens" and claim.amount != tokens:
+            back.append((claim, claim.amount - tokens))
+    return back
 
 
 class Book:
@@ -178,38 +188,45 @@ class Book:
 
         Raises GatewayError `rate_limited`, for the claim that has to wait longest.
         """
-        self._sweep(at)  # first: the meters of these claims must stay until they are taken from
-        if short := self.short(claims, at):
-            raise self._refusal(short, at)
+        if self._unswept:
+            self._sweep(at)  # first: the meters of these claims must stay until they are taken from
+        meters = self._meters
         for claim in claims:
-            self._meters[claim.name].take(claim.amount, at)
+            meter = meters.get(claim.name)
+            if meter is None or meter.limit != claim.limit:
+                meter = self._fitting(claim, at)
+            if not meter.take(claim.amount, at):
+                self._untake(claims, claim, at)
+                raise self._refusal(self.short(claims, at), at)
         return Taken(tuple(claims))
+
+    def _untake(self, claims: Sequence[Claim], until: Claim, at: Moment) -> None:
+        """Give back what was taken before `until`, at the same moment: as if nothing had been."""
+        for claim in takewhile(lambda one: one is not until, claims):
+            self._meters[claim.name].give(claim.amount, at)
 
     def short(self, claims: Sequence[Claim], at: Moment) -> list[Claim]:
         """The claims that can not be granted now. A limit that has changed is changed here."""
-        short = []
-        for claim in claims:
-            meter = self._meter(claim, at)
-            if meter.limit != claim.limit:
-                meter.resize(claim.limit, at)
-            if meter.wait_ns(claim.amount, at):
-                short.append(claim)
-        return short
+        return [one for one in claims if self._fitting(one, at).wait_ns(one.amount, at)]
+
+    def _fitting(self, claim: Claim, at: Moment) -> Meter:
+        """The meter of `claim`, by its present limit."""
+        meter = self._meters.get(claim.name) or self._meter(claim, at)
+        if meter.limit != claim.limit:
+            meter.resize(claim.limit, at)
+        return meter
 
     def finish(self, taken: Taken, *, tokens: int, at: Moment) -> None:
         """The request has ended and used `tokens`. Only the first call does anything."""
         if not taken.finished:
             taken.finished = True
             for claim, amount in owed(taken.claims, tokens):
-                self.settle(claim, amount, at)
+                meter = self._meters.get(claim.name) or self._meter(claim, at)
+                meter.give(amount, at)
 
     def settle(self, claim: Claim, amount: int, at: Moment) -> None:
         """Give `amount` back to the meter of `claim`; below zero, take it whatever is left."""
-        meter = self._lendable(claim, at)
-        if amount >= 0:
-            meter.give(amount, at)
-        else:
-            meter.force(-amount, at)
+        self._lendable(claim, at).give(amount, at)
 
     def left(self, claim: Claim, at: Moment) -> int:
         """How many units the meter of `claim` has left."""

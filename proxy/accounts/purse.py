@@ -7,10 +7,13 @@ amount in each, or does not come about. It ends once, settled or void, whatever 
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from proxy.accounts.ledger import Pot
 from proxy.money import NANO_MAX
+
+_name = attrgetter("pot.name")
 
 
 class Purse:
@@ -46,21 +49,22 @@ class Bill(NamedTuple):
 
 
 class Hold:
-    """An amount reserved in every one of `purses` for one request of `owner`."""
+    """An amount reserved in every one of `purses` for one request of `owner`; who makes it has
+    reserved `amount_nano` there.
+    """
 
     __slots__ = ("amount_nano", "most_nano", "open", "owner", "purses")
 
-    def __init__(self, owner: str, purses: Sequence[Purse]) -> None:
+    def __init__(self, owner: str, purses: Sequence[Purse], amount_nano: int = 0) -> None:
         self.owner = owner
-        self.purses = tuple(purses)
-        self.amount_nano = 0
-        self.most_nano = 0
+        self.purses = purses
+        self.amount_nano = self.most_nano = amount_nano
         self.open = True
 
     @property
     def pots(self) -> tuple[str, ...]:
         """The names of what it is taken from."""
-        return tuple(purse.pot.name for purse in self.purses)
+        return tuple(map(_name, self.purses))
 
     def grow(self, more_nano: int) -> bool:
         """Reserve more in all purses, or in none."""
@@ -88,10 +92,13 @@ class Hold:
         assert cost_nano >= 0
         if cost_nano > self.amount_nano:
             self.grow(min(cost_nano - self.amount_nano, max(0, self.room_nano)))
-        charge_nano = min(cost_nano, self.amount_nano)
+        held_nano = self.amount_nano
+        charge_nano = cost_nano if cost_nano < held_nano else held_nano
+        self.open = False
         for purse in self.purses:
             purse.spent_nano += charge_nano
-        self.void()
+            purse.held_nano -= held_nano
+        self.amount_nano = 0
         return Bill(charge_nano, cost_nano - charge_nano)
 
     def void(self) -> None:
@@ -106,5 +113,9 @@ class Hold:
 def open_hold(owner: str, purses: Sequence[Purse], amount_nano: int) -> Hold | None:
     """A hold of `amount_nano` in each of `purses`; None where one of them has not got it free."""
     assert amount_nano >= 0
-    hold = Hold(owner, purses)
-    return hold if hold.grow(amount_nano) else None
+    for purse in purses:
+        if purse.amount_nano - purse.spent_nano - purse.held_nano < amount_nano:
+            return None
+    for purse in purses:
+        purse.held_nano += amount_nano
+    return Hold(owner, purses, amount_nano)

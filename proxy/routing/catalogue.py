@@ -94,6 +94,8 @@ class Catalogue:
 
     def __init__(self, models: Iterable[Model]) -> None:
         self.models: Mapping[str, Model] = {model.id: model for model in models}
+        self.sifted: dict[Any, Any] = {}  # what `plan` found of it, which is true as long as it is
+        self.terms: dict[int, Any] = {}  # the same of `pipeline.bounds`
         self._natives: dict[str, list[str]] = {}
         self._bare: dict[str, list[str]] = {}
         for model in self.models.values():

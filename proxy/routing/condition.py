@@ -35,7 +35,7 @@ class Ticket:
 
     __slots__ = ("began_at", "content_at", "ended", "epoch", "of", "probe", "whole")
 
-    def __init__(self, of: "Condition", now: float, *, probe: bool, whole: bool) -> None:
+    def __init__(self, of: "Condition", now: float, probe: bool, whole: bool) -> None:
         self.probe = probe
         self.whole = whole  # not streamed
         self.of = of
@@ -74,8 +74,12 @@ class Condition:
         self._recent = Mean(rules.cap_recent_s)
         self._usual = Mean(rules.cap_usual_s)
 
+    def calm(self, now: float) -> bool:
+        """Whether it is well and has room."""
+        return self._out_until is None and now >= self._calm_at and self.in_flight < self.cap
+
     def look(self, now: float) -> Look:
-        """How it is doing at `now`. Every plan asks this of every endpoint: it must stay cheap."""
+        """How it is doing at `now`."""
         load = self.in_flight / self.cap
         if self._out_until is None and now >= self._calm_at:
             return "well", 1.0, load
@@ -107,8 +111,8 @@ class Condition:
         """Whether an attempt there is one of those that feed a storm."""
         return self._out_until is not None or now < self.trouble_at + self._rules.shaky_s
 
-    def begin(self, now: float, *, probe: bool, whole: bool) -> Ticket:
-        ticket = Ticket(self, now, probe=probe, whole=whole)
+    def begin(self, now: float, probe: bool, whole: bool) -> Ticket:
+        ticket = Ticket(self, now, probe, whole)
         self.in_flight += 1
         if probe:
             self._probe = ticket
@@ -127,8 +131,10 @@ class Condition:
         self, ticket: Ticket, outcome: Outcome, now: float, retry_after_s: float | None
     ) -> None:
         self.in_flight -= 1
-        self._pass_probe(now)
-        mine = self._probe is ticket
+        mine = False
+        if self._probe is not None:
+            self._pass_probe(now)
+            mine = self._probe is ticket
         if mine:
             self._probe = None
         if outcome is Outcome.LIMITED:

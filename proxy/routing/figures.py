@@ -21,7 +21,9 @@ class Fading:
         self._at = 0.0
 
     def add(self, now: float, amount: float = 1.0) -> None:
-        self._sum = self.sum(now) + amount
+        past_s = now - self._at
+        past = self._sum * exp(-past_s / self._window_s) if past_s > 0 else self._sum
+        self._sum = past + amount
         self._at = now
 
     def sum(self, now: float) -> float:
@@ -36,24 +38,34 @@ class Fading:
 class Mean:
     """The mean of the values of about the last `window_s` seconds."""
 
-    __slots__ = ("_count", "_sum")
+    __slots__ = ("_at", "_count", "_sum", "_window_s")
 
     def __init__(self, window_s: float) -> None:
-        self._count = Fading(window_s)
-        self._sum = Fading(window_s)
+        self._window_s = window_s
+        self._count = 0.0
+        self._sum = 0.0
+        self._at = 0.0
 
     def add(self, now: float, value: float) -> None:
-        self._count.add(now)
-        self._sum.add(now, value)
+        left = self._left(now)
+        self._count = self._count * left + 1.0
+        self._sum = self._sum * left + value
+        self._at = now
 
     def count(self, now: float) -> float:
         """How many values it rests on, older ones counting less."""
-        return self._count.sum(now)
+        return self._count * self._left(now)
 
     def value(self, now: float) -> float:
         """The mean; 0 where nothing was added, or so long ago that nothing is left."""
-        count = self._count.sum(now)
-        return self._sum.sum(now) / count if count else 0.0
+        left = self._left(now)
+        count = self._count * left
+        return self._sum * left / count if count else 0.0
+
+    def _left(self, now: float) -> float:
+        """What counts of the past, as a share."""
+        past_s = now - self._at
+        return exp(-past_s / self._window_s) if past_s > 0 else 1.0
 
 
 class Spread:
@@ -62,18 +74,21 @@ class Spread:
     its mind on a busy endpoint as on a quiet one.
     """
 
-    __slots__ = ("_counts", "_growth", "_total", "_weight", "samples")
+    __slots__ = ("_counts", "_growth", "_top", "_total", "_weight", "samples")
 
     def __init__(self, memory: int) -> None:
         self.samples = 0
         self._counts = [0.0] * (_STEPS + 1)
+        self._top = 0  # no step above it was ever reached
         self._total = 0.0
         self._weight = 1.0
         self._growth = 1.0 + 1.0 / memory
 
     def add(self, duration_s: float) -> None:
         step = int(log(duration_s / _LEAST_S) / _LOG_STEP) + 1 if duration_s > _LEAST_S else 0
-        self._counts[min(step, _STEPS)] += self._weight
+        step = min(step, _STEPS)
+        self._counts[step] += self._weight
+        self._top = max(self._top, step)
         self._total += self._weight
         self.samples += 1
         self._weight *= self._growth
@@ -87,7 +102,7 @@ class Spread:
         if not self.samples:
             return 0.0
         left = self._total * (1.0 - share)
-        step = _STEPS
+        step = self._top
         while step > 0 and (left := left - self._counts[step]) >= 0.0:
             step -= 1
         return _LEAST_S * float(_STEP**step)

@@ -5,7 +5,7 @@ came, and gives the ticket back with its outcome, exactly once. Times are second
 clock; nothing here waits.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -97,6 +97,15 @@ class Pool:
         condition = self._conditions.get(id)
         return _NEW if condition is None else condition.look(now)
 
+    def calm(self, ids: Iterable[EndpointId], now: float) -> bool:
+        """Whether all of them are well and have room: every plan asks this first."""
+        conditions = self._conditions
+        for id in ids:
+            condition = conditions.get(id)
+            if condition is not None and not condition.calm(now):
+                return False
+        return True
+
     def standing(self, id: EndpointId, now: float) -> Standing:
         """How an endpoint is doing; one that was never tried is well."""
         condition = self._conditions.get(id) or Condition(self._rules, self._rng)
@@ -153,20 +162,21 @@ class Pool:
         condition = self._conditions.get(id)
         if condition is None:
             condition = self._conditions[id] = Condition(self._rules, self._rng)
-        word, weight, load = condition.look(now)
-        probe = word == "probing" and weight > 0.0
-        if not probe:
+        probe = False
+        if not condition.calm(now):  # nothing but a failure a moment ago is against who is
+            word, weight, load = condition.look(now)
+            probe = word == "probing" and weight > 0.0
             crowded = load >= 1.0 and (rival or not retry)
-            if not last and (word in _SHUT or crowded):
+            if not probe and not last and (word in _SHUT or crowded):
                 return _SHUT.get(word, FULL)
-            if now < condition.asked_until:
+            if not probe and now < condition.asked_until:
                 return _SHUT["limited"]
-            if retry and condition.troubled(now) and not self._may_retry(now):
-                return _SPENT
+        if retry and not probe and condition.troubled(now) and not self._may_retry(now):
+            return _SPENT
         if not retry:
             self._requests.add(now)
             self._hedged_of.add(now)
-        return condition.begin(now, probe=probe, whole=whole)
+        return condition.begin(now, probe, whole)
 
     def content(self, ticket: Ticket, now: float, *, lag_s: float = 0.0) -> None:
         """The first content came; `lag_s` is how long our own loop let it lie. Later calls, and

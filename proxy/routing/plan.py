@@ -1,16 +1,24 @@
 """What is tried for a request, and in which order: its model's endpoints, then its fallbacks'."""
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
-from proxy.routing.health import Pool
+from proxy.routing.health import EndpointId, Pool
 from proxy.routing.kinds import PATHS
-from proxy.routing.ranking import rank
+from proxy.routing.ranking import Entry, Field
 from proxy.wire.record import Candidate
 from proxy.wire.request import WEB_SEARCH, Task
+
+SIFTED_MAX: Final = 1024
+"""Of how many kinds of requests it is kept who may be tried: callers choose what they require."""
+
+NAMES_KEPT_MAX: Final = 4
+"""Of a request that names more models it is not kept: each such may be as large as the catalogue,
+and there are endlessly many."""
 
 _NO_PRICE = "has no price, and credits can only pay for what has one"
 
@@ -29,6 +37,31 @@ class Plan(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...] = ()
 
 
+class _Wish(NamedTuple):
+    """What decides who may be tried at all, whoever is well: the key of what is kept of it. `tools`
+    are those that each endpoint's provider would run, where the request names any.
+    """
+
+    names: tuple[str, ...]
+    task: Task
+    required: frozenset[str]
+    priced_only: bool
+    tools: tuple[frozenset[str], ...] | None
+    kept: str | None
+
+
+class _Sifted(NamedTuple):
+    """The models of a request, the endpoints that may be tried, by model, and those that may not.
+    `told` is what the record says of the latter while they are well.
+    """
+
+    models: tuple[Model, ...]
+    fields: tuple[Field, ...]
+    excluded: tuple[Entry, ...]
+    ids: tuple[EndpointId, ...]
+    told: tuple[Candidate, ...]
+
+
 def plan(
     names: Sequence[str],
     catalogue: Catalogue,
@@ -39,15 +72,16 @@ def plan(
     priced_only: bool = False,
     required: Collection[str] = (),
     task: Task = "chat",
-    tools: Callable[[Endpoint], Collection[str]] = lambda _: (),
+    tools: Callable[[Endpoint], Collection[str]] | None = None,
     kept: str | None = None,
 ) -> Plan:
     """The endpoints of the first of `names` as `pool` and their prices rank them, then those of
     the next. `now` is seconds of the pool's clock, `rng` uniform in [0, 1); `priced_only` leaves
     out what has no price, because somebody's credits are to pay for it; `required` are parameters
     that an endpoint must support, `task` is what it must be able to do. `tools` are those that the
-    provider of an endpoint would run, which need prices as well, `kept` is the field that names
-    what is kept in the operator's own account there.
+    provider of an endpoint would run, which need prices as well; None where it is asked for none,
+    and runs what its model runs unasked. `kept` is the field that names what is kept in the
+    operator's own account there.
 
     Raises GatewayError: `invalid_request` without names, and where nobody shares what is `kept`,
     `model_unknown` or `model_ambiguous` for
@@ -55,35 +89,71 @@ def plan(
     without a price do and those do not count, `no_endpoint` where nobody supports what is required,
     `wrong_endpoint` where nobody can do the task.
     """
-    if not names:
+    ran = None
+    if tools is not None and priced_only:
+        models = _found(names, catalogue)
+        ran = tuple(frozenset(tools(one)) for model in models for one in model.endpoints)
+    wish = (tuple(names), task, frozenset(required), priced_only, ran, kept)
+    sifted: _Sifted | None = catalogue.sifted.get(wish)
+    if sifted is None:
+        sifted = _sift(_Wish(*wish), catalogue)
+        if len(names) <= NAMES_KEPT_MAX:
+            if len(catalogue.sifted) >= SIFTED_MAX:
+                del catalogue.sifted[next(iter(catalogue.sifted))]  # the oldest
+            catalogue.sifted[wish] = sifted
+    fields = sifted.fields
+    if not fields:
+        raise _nobody(sifted.models, sifted.excluded)
+    attempts, candidates = fields[0].order(pool, now, rng)
+    for field in fields[1:]:
+        more = field.order(pool, now, rng)
+        attempts, candidates = attempts + more.attempts, candidates + more.candidates
+    if sifted.excluded:
+        candidates += _told(sifted, pool, now)
+    return Plan(attempts, candidates)
+
+
+def _found(names: Sequence[str], catalogue: Catalogue) -> tuple[Model, ...]:
+    return tuple({(model := catalogue.find(name)).id: model for name in names}.values())
+
+
+def _told(sifted: _Sifted, pool: Pool, now: float) -> tuple[Candidate, ...]:
+    if pool.calm(sifted.ids, now):
+        return sifted.told
+    return tuple(one.candidate(pool.look(one.id, now)[0]) for one in sifted.excluded)
+
+
+def _sift(wish: _Wish, catalogue: Catalogue) -> _Sifted:
+    """Who may be tried, and who may not. Raises GatewayError where a name is no model's."""
+    if not wish.names:
         raise GatewayError("invalid_request", "No models provided")
-    models = list({(model := catalogue.find(name)).id: model for name in names}.values())
-    seen: set[tuple[str, str]] = set()
-    attempts: list[tuple[Model, Endpoint]] = []
-    candidates: list[Candidate] = []
-    excluded: list[Candidate] = []
+    models = _found(wish.names, catalogue)
+    seen: set[EndpointId] = set()
+    fields: list[Field] = []
+    excluded: list[Entry] = []
+    tools = iter(wish.tools or ())
     for model in models:
-        usable: list[Endpoint] = []
+        usable: list[Entry] = []
         for endpoint in model.endpoints:
-            id = (endpoint.tag, endpoint.model)
-            if id in seen:
-                continue
-            seen.add(id)
-            why = _unfit(endpoint, task, kept)
-            if why is None and priced_only:
-                why = _unpriced(endpoint, tools(endpoint))
-            why = why or _lacking(endpoint, required)
-            if why is None:
-                usable.append(endpoint)
-            else:
-                word = pool.look(id, now)[0]
-                excluded.append(_candidate(endpoint, word, None, excluded=why))
-        for endpoint, word, price_nano in rank(usable, pool=pool, now=now, rng=rng):
-            attempts.append((model, endpoint))
-            candidates.append(_candidate(endpoint, word, price_nano))
-    if not attempts:
-        raise _nobody(models, excluded)
-    return Plan(tuple(attempts), (*candidates, *excluded))
+            ran = next(tools, None)
+            entry = Entry(model, endpoint, _why(endpoint, wish, ran))
+            if entry.id not in seen:
+                seen.add(entry.id)
+                (usable if entry.excluded is None else excluded).append(entry)
+        if usable:
+            fields.append(Field(usable))
+    told = tuple(entry.candidate("well") for entry in excluded)
+    ids = tuple(entry.id for entry in excluded)
+    return _Sifted(models, tuple(fields), tuple(excluded), ids, told)
+
+
+def _why(endpoint: Endpoint, wish: _Wish, tools: frozenset[str] | None) -> str | None:
+    """Why an endpoint may not be tried, if it may not. `tools` None are those it runs unasked."""
+    why = _unfit(endpoint, wish.task, wish.kept)
+    if why is None and wish.priced_only:
+        unasked = endpoint.provider.tools_of(endpoint.model) if tools is None else tools
+        why = _unpriced(endpoint, unasked)
+    return why or _lacking(endpoint, wish.required)
 
 
 def _unfit(endpoint: Endpoint, task: Task, kept: str | None) -> str | None:
@@ -114,7 +184,7 @@ def _unpriced(endpoint: Endpoint, tools: Collection[str]) -> str | None:
     return f"{', '.join(lacking)} {_NO_PRICE}" if lacking else None
 
 
-def _nobody(models: Sequence[Model], excluded: Sequence[Candidate]) -> GatewayError:
+def _nobody(models: Sequence[Model], excluded: Sequence[Entry]) -> GatewayError:
     wanted = ", ".join(model.id for model in models)
     reasons = [one.excluded or "" for one in excluded]
     if excluded and all(why.startswith(_UNFIT) for why in reasons):
@@ -141,15 +211,3 @@ def _asked_at(model: Model) -> str:
     tasks = frozenset[Task]().union(*(endpoint.tasks for endpoint in model.endpoints))
     paths = [f"/api/v1{path}" for task, path in PATHS.items() if task in tasks]
     return f"is asked at {' or '.join(paths)}" if paths else "can not be asked here at all"
-
-
-def _candidate(
-    endpoint: Endpoint, word: str, price_nano: int | None, *, excluded: str | None = None
-) -> Candidate:
-    return Candidate(
-        provider=endpoint.tag,
-        model=endpoint.model,
-        standing=word,
-        price_nano=price_nano,
-        excluded=excluded,
-    )

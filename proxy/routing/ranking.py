@@ -10,13 +10,14 @@ for two.
 """
 
 from bisect import bisect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Final, NamedTuple
 
-from proxy.routing.catalogue import Endpoint
+from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.health import Look, Pool
+from proxy.wire.record import Candidate
 
 _PER_MILLION_NANO: Final = Decimal(10**15)  # of dollars per token
 _PER_UNITS_NANO: Final = (
@@ -41,40 +42,105 @@ _UNPRICED: Final = float("inf")
 _Key = tuple[int, float, float]
 """Tier, order within it, price."""
 
+_Row = tuple[_Key, float, tuple["Entry", str]]
+"""Place, weight, and whose it is with the word for its condition."""
 
-class Ranked(NamedTuple):
-    """An endpoint in its place. `word` is that of `health.Standing`, `price_nano` what a million
-    prompt tokens and a million completion tokens cost there together, or as much of other units,
-    None where nobody knows.
+
+class Entry:
+    """An endpoint of a model and all that is true of it whatever its condition. `id` is the pool's,
+    `price_nano` what a million prompt tokens and a million completion tokens cost there together,
+    or as much of other units, None where nobody knows; `excluded` is why it is not to be tried.
     """
 
-    endpoint: Endpoint
-    word: str
-    price_nano: int | None
+    __slots__ = ("_candidates", "excluded", "id", "pair", "price", "price_nano")
+
+    def __init__(self, model: Model, endpoint: Endpoint, excluded: str | None = None) -> None:
+        self.pair = model, endpoint
+        self.id = endpoint.tag, endpoint.model
+        self.excluded = excluded
+        self.price_nano = None if excluded else _price_nano(endpoint)
+        self.price: float = _UNPRICED if self.price_nano is None else self.price_nano
+        self._candidates: dict[str, Candidate] = {}
+
+    def candidate(self, word: str) -> Candidate:
+        """What the record tells of it where `word` is that of `health.Standing`."""
+        known = self._candidates.get(word)
+        if known is None:
+            slug, name = self.id
+            known = self._candidates[word] = Candidate(
+                provider=slug,
+                model=name,
+                standing=word,
+                price_nano=self.price_nano,
+                excluded=self.excluded,
+            )
+        return known
 
 
-def rank(
-    endpoints: Iterable[Endpoint], *, pool: Pool, now: float, rng: Callable[[], float]
-) -> list[Ranked]:
-    """The endpoints of a model, the one to try first at the head; `rng` is uniform in [0, 1)."""
-    rows: list[tuple[_Key, float, Ranked]] = []
+class Order(NamedTuple):
+    """Endpoints of one model in their order, and what the record tells of each."""
+
+    attempts: tuple[tuple[Model, Endpoint], ...]
+    candidates: tuple[Candidate, ...]
+
+
+class Field:
+    """At least one endpoint of a model, to be put in order for every request. Where all of them are
+    well, as they mostly are, there are no more orders than endpoints to draw: each is made once.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        self._ids = tuple(entry.id for entry in entries)
+        self._by_price = sorted(entries, key=_price)  # it keeps the configured order of equals
+        self._odds = _odds([(entry.price, 1.0) for entry in self._by_price])
+        self._orders: list[Order | None] = [None] * len(self._odds)
+
+    def order(self, pool: Pool, now: float, rng: Callable[[], float]) -> Order:
+        """The one to try first at the head; `rng` is uniform in [0, 1)."""
+        if not pool.calm(self._ids, now):
+            return _order(_ranked(self._entries, pool, now, rng))
+        drawn = _drawn(self._odds, rng) if len(self._ids) > 1 else 0
+        known = self._orders[drawn]
+        if known is None:
+            row = self._by_price.copy()
+            row.insert(0, row.pop(drawn))
+            known = self._orders[drawn] = _order([(entry, "well") for entry in row])
+        return known
+
+
+def _price(entry: Entry) -> float:
+    return entry.price
+
+
+def _order(ranked: Iterable[tuple[Entry, str]]) -> Order:
+    """The order of entries that are in their places already, with the word for each."""
+    pairs, candidates = [], []
+    for entry, word in ranked:
+        pairs.append(entry.pair)
+        candidates.append(entry.candidate(word))
+    return Order(tuple(pairs), tuple(candidates))
+
+
+def _ranked(
+    entries: Iterable[Entry], pool: Pool, now: float, rng: Callable[[], float]
+) -> list[tuple[Entry, str]]:
+    rows: list[_Row] = []
     probing = False
-    for endpoint in endpoints:
-        look = pool.look((endpoint.provider.slug, endpoint.model), now)
-        price = _price_nano(endpoint)
+    for entry in entries:
+        look = pool.look(entry.id, now)
         tier, order = _place(look, rng)
         weight = look[1] if tier == _SHAKY else 1.0
         if tier == _PROBE:
             tier, probing = (_OUT if probing else _PROBE), True
-        key = (tier, order, _UNPRICED if price is None else price)
-        rows.append((key, weight, Ranked(endpoint, look[0], price)))
+        rows.append(((tier, order, entry.price), weight, (entry, look[0])))
     if len(rows) > 1:
         rows.sort(key=_key)  # it keeps the configured order of equals
         _draw(rows, 1 if probing else 0, rng)
     return [ranked for _, _, ranked in rows]
 
 
-def _key(row: tuple[_Key, float, Ranked]) -> _Key:
+def _key(row: _Row) -> _Key:
     return row[0]
 
 
@@ -102,18 +168,28 @@ def _place(look: Look, rng: Callable[[], float]) -> tuple[int, float]:
     return tier, 0.0
 
 
-def _draw(rows: list[tuple[_Key, float, Ranked]], at: int, rng: Callable[[], float]) -> None:
+def _draw(rows: list[_Row], at: int, rng: Callable[[], float]) -> None:
     """Moves one of the best to the head: `at`, and those after it of its tier and price class."""
-    tier, _, least = rows[at][0] if at < len(rows) else (_OUT, 0.0, 0.0)
+    tier = rows[at][0][0]
     if tier > _SHAKY:
         return
+    best = takewhile(lambda row: row[0][0] == tier, rows[at:])
+    odds = _odds([(key[2], weight) for key, weight, _ in best])
+    rows.insert(at, rows.pop(at + _drawn(odds, rng)))
+
+
+def _odds(rows: Sequence[tuple[float, float]]) -> list[float]:
+    """The weights of the first of `rows` and those after it of its price class, each added to all
+    before it; rows are prices and weights, cheapest first.
+    """
+    least = rows[0][0]
     pulls: list[float] = []
-    for key, weight, _ in rows[at:]:
-        price = key[2]
-        alike = price == least or 0.0 < least < price < _UNPRICED
-        if key[0] != tier or not alike:
+    for price, weight in rows:
+        if price != least and not 0.0 < least < price < _UNPRICED:
             break
         pulls.append(weight if price == least else weight * (least / price) ** 2)
-    reached = list(accumulate(pulls))
-    drawn = bisect(reached, rng() * reached[-1], hi=len(reached) - 1)
-    rows.insert(at, rows.pop(at + drawn))
+    return list(accumulate(pulls))
+
+
+def _drawn(odds: Sequence[float], rng: Callable[[], float]) -> int:
+    return bisect(odds, rng() * odds[-1], hi=len(odds) - 1)

@@ -36,6 +36,7 @@ class Books:
     def __init__(self, database: Database) -> None:
         self._reading = database.reading
         self._writing = database.writing
+        self._posting = database.posting
 
     def create_account(self, name: str, at: float) -> None:
         """Open an account without credit. Raises StoreError where there is one of this name."""

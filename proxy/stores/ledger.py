@@ -8,6 +8,7 @@ the generation's id, and all others bring something to a state rather than forwa
 
 import logging
 import secrets
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -28,6 +29,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from proxy.accounts.ledger import Fenced, Lease, Pot, Settlement, portion
 from proxy.stores import moves, posting
 from proxy.stores.books import Books
+from proxy.stores.hot import Odd
 from proxy.stores.moves import Held
 from proxy.stores.schema import checkpoints, generations, leases, owners
 from proxy.stores.sqlite import Database
@@ -45,6 +47,9 @@ class SqlLedger(Books):
     ) -> None:
         super().__init__(database)
         self._token_hex = token_hex
+        # Of which generations there may be checkpoints to forget. What another process noted stays
+        # until its owner is closed, and is no charge beside the one that is known then.
+        self._noted: set[str] = set()
 
     def open_owner(self, owner: str, *, at: float) -> None:
         row = insert(owners).values(owner=owner, beat=0, opened_at=at)
@@ -113,6 +118,7 @@ class SqlLedger(Books):
             for each in settlements
         ]
         if rows:
+            self._noted.update(each.generation.id for each in settlements)
             with self._writing() as connection:
                 connection.execute(_CHECKPOINT, rows)
 
@@ -122,14 +128,16 @@ class SqlLedger(Books):
         """
         if not settlements:
             return
+        noted = self._noted.intersection([each.generation.id for each in settlements])
         try:
             batch = posting.gather(settlements)
-            with self._writing() as connection:
-                posting.post(connection, batch)
-        except posting.Odd:
+            with self._posting() as run:
+                posting.post(run, batch, noted)
+        except _ODD:
             with self._writing() as connection:
                 for each in settlements:
                     posting.book(connection, each)
+        self._noted -= noted
 
     def _lease(
         self, connection: Connection, owner: str, pot: str, *, more_nano: int, at: float
@@ -191,6 +199,8 @@ def _noting() -> Insert:
 
 
 _CHECKPOINT: Final = _noting()
+# What is wrong with a value is told where its settlement is booked alone.
+_ODD: Final = (Odd, sqlite3.Error, ValueError, OverflowError)
 
 
 def _recover(connection: Connection, owner: str) -> None:

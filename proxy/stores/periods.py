@@ -4,6 +4,7 @@ Limits and usage are counted by these periods. UTC has no summer time, so a day 
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 DAY_S: Final = 86_400
@@ -26,7 +27,12 @@ def start_of(reset: str | None, now: float) -> int:
     """When the period began that a limit with this `reset` (`daily`, `weekly`, `monthly`) is
     counted in at `now`; 0, the beginning of all, for one that is never reset.
     """
-    return 0 if reset is None else _seconds(_start(reset, now))
+    return 0 if reset is None else _start_on(reset, int(now // DAY_S))
+
+
+@lru_cache(maxsize=16)
+def _start_on(reset: str, day: int) -> int:
+    return _seconds(_start(reset, day * DAY_S))
 
 
 def end_of(reset: str | None, now: float) -> int | None:

@@ -1,4 +1,4 @@
-"""How settlements become rows: a whole batch in six statements, or one by one where it is odd.
+"""How settlements become rows: a whole batch in few statements, or one by one where it is odd.
 
 A batch is usual when none of its generations is known, every lease covers its charges, and each
 row says what is charged. `gather` and `post` do that case, through statements that SQLAlchemy
@@ -18,21 +18,19 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    ClauseElement,
     Connection,
     bindparam,
     case,
     literal_column,
     select,
 )
-from sqlalchemy.dialects.sqlite import dialect, insert
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.dialects.sqlite import insert
 
 from proxy.accounts.ledger import Settlement
 from proxy.money import NANO_MAX
 from proxy.stores import moves
+from proxy.stores.hot import Hot, Odd, Rows
 from proxy.stores.schema import (
-    Encoded,
     checkpoints,
     generations,
     leases,
@@ -40,24 +38,21 @@ from proxy.stores.schema import (
     spend,
     transfers,
 )
-from proxy.wire.record import Generation
+from proxy.stores.sqlite import Run
+from proxy.wire.record import Candidate, Generation
 
 CHARGES: Final = "house:charges"
 UNBILLED: Final = "house:unbilled"
 LOSSES: Final = "house:losses"
 
 _MOST: Final = literal_column(str(NANO_MAX), BigInteger)
-_ENCODED: Final = [i for i, column in enumerate(generations.c) if isinstance(column.type, Encoded)]
+_ATTEMPTS, _CANDIDATES = map(generations.c.keys().index, ("attempts", "candidates"))
 # As integers: the driver looks for an adapter of every value that is no plain number or text.
 _FLAGS: Final = [i for i, column in enumerate(generations.c) if isinstance(column.type, Boolean)]
 
 _json: Final = msgspec.json.Encoder().encode
 
 log = logging.getLogger(__name__)
-
-
-class Odd(Exception):
-    """The batch is not as usual, and must be booked one by one."""
 
 
 class Batch(NamedTuple):
@@ -71,63 +66,39 @@ class Batch(NamedTuple):
     spend: dict[tuple[str, str, int], tuple[int, int]]
 
 
-class _Hot:
-    """A statement compiled once. `names` are its parameters in the order in which rows give them;
-    without them the rows are whole rows of the table.
-    """
-
-    def __init__(self, statement: ClauseElement, *names: str) -> None:
-        compiled = statement.compile(dialect=dialect())
-        assert isinstance(compiled, SQLCompiler)
-        self._text = str(compiled)
-        order = compiled.positiontup or ()
-        self._picks = [names.index(name) for name in order] if names else None
-
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Raises Odd unless as many rows were changed as are given."""
-        if not rows:
-            return
-        if self._picks is not None:
-            rows = [tuple([row[i] for i in self._picks]) for row in rows]
-        if connection.exec_driver_sql(self._text, list(rows)).rowcount != len(rows):
-            raise Odd
-
-
-def _count_leases() -> _Hot:
+def _count_leases() -> Hot:
     sum_nano = bindparam("sum_nano", type_=BigInteger)
     settled = leases.c.settled_nano + sum_nano
     mine = leases.update().where(leases.c.owner == bindparam("o"), leases.c.pot == bindparam("p"))
     within = mine.where(leases.c.amount_nano - leases.c.settled_nano >= sum_nano)
-    return _Hot(within.values(settled_nano=settled), "o", "p", "sum_nano")
+    return Hot(within.values(settled_nano=settled), "o", "p", "sum_nano")
 
 
-def _count_pots() -> _Hot:
+def _count_pots() -> Hot:
     sum_nano = bindparam("sum_nano", type_=BigInteger)
     named = pots.update().where(pots.c.name == bindparam("p"))
     within = named.where(pots.c.charged_nano <= _MOST - sum_nano)
-    return _Hot(within.values(charged_nano=pots.c.charged_nano + sum_nano), "p", "sum_nano")
+    return Hot(within.values(charged_nano=pots.c.charged_nano + sum_nano), "p", "sum_nano")
 
 
-def _count_spend() -> _Hot:
+def _count_spend() -> Rows:
     new = insert(spend)
     amount, more = spend.c.amount_nano, new.excluded.amount_nano
     summed = case((amount > _MOST - more, _MOST), else_=amount + more)
     free = spend.c.free + new.excluded.free
     key = ["key_hash", "account", "day"]
-    return _Hot(
+    return Rows(
         new.on_conflict_do_update(index_elements=key, set_={"amount_nano": summed, "free": free})
     )
 
 
-_KEEP: Final = _Hot(insert(generations).on_conflict_do_nothing())
-_MOVE: Final = _Hot(insert(transfers).on_conflict_do_nothing())
+_KEEP: Final = Rows(insert(generations).on_conflict_do_nothing())
+_MOVE: Final = Rows(insert(transfers).on_conflict_do_nothing())
 _LEASES: Final = _count_leases()
 _POTS: Final = _count_pots()
 _SPEND: Final = _count_spend()
-_FORGET: Final = str(
-    checkpoints.delete()
-    .where(checkpoints.c.generation == bindparam("g"))
-    .compile(dialect=dialect())
+_FORGET: Final = Rows(
+    checkpoints.delete().where(checkpoints.c.generation.in_([literal_column("?")])), row="?"
 )
 
 
@@ -158,8 +129,8 @@ def write(batch: Batch, settlement: Settlement, row: Generation, *, debit: str) 
     if not (0 <= charge <= NANO_MAX and 0 <= house <= NANO_MAX):
         raise Odd
     values = list(msgspec.structs.astuple(row))
-    for i in _ENCODED:
-        values[i] = _json(values[i]).decode() if values[i] else "[]"
+    values[_ATTEMPTS] = _json(row.attempts).decode() if row.attempts else "[]"
+    values[_CANDIDATES] = _text_of(row.candidates) if row.candidates else "[]"
     for i in _FLAGS:
         values[i] = 1 if values[i] else 0
     batch.generations.append(tuple(values))
@@ -178,6 +149,19 @@ def write(batch: Batch, settlement: Settlement, row: Generation, *, debit: str) 
         batch.spend[day] = (amount + charge, free + settlement.free)
 
 
+_texts: dict[int, tuple[tuple[Candidate, ...], str]] = {}  # by the id of what is kept with it
+
+
+def _text_of(candidates: tuple[Candidate, ...]) -> str:
+    """As JSON; written once for each such tuple, which most requests of a model have in common."""
+    known = _texts.get(id(candidates))
+    if known is None:
+        if len(_texts) >= 256:
+            _texts.clear()
+        known = _texts[id(candidates)] = candidates, _json(candidates).decode()
+    return known[1]
+
+
 @lru_cache(maxsize=4096)
 def _since(pots: tuple[str, ...]) -> float:
     """When the latest period of the allowances among `pots` began: a charge counts in the period
@@ -187,17 +171,28 @@ def _since(pots: tuple[str, ...]) -> float:
     return max(map(float, since), default=0.0)
 
 
-def post(connection: Connection, batch: Batch) -> None:
-    """Write a whole batch. Raises Odd where it is not as usual; the transaction is lost then."""
+def post(run: Run, batch: Batch, noted: Iterable[str]) -> None:
+    """Write a whole batch, and forget the checkpoints of the generations `noted`. Raises Odd where
+    it is not as usual; the transaction is lost then.
+    """
     by_pot: dict[str, int] = defaultdict(int)
     for (_, pot), charge in batch.leases.items():
         by_pot[pot] += charge
-    _KEEP.run(connection, batch.generations)
-    _MOVE.run(connection, batch.transfers)
-    _LEASES.run(connection, [(*key, charge) for key, charge in batch.leases.items() if charge])
-    _POTS.run(connection, [pot for pot in by_pot.items() if pot[1]])
-    _SPEND.run(connection, [(*key, *sums) for key, sums in batch.spend.items()])
-    connection.exec_driver_sql(_FORGET, [row[:1] for row in batch.generations])
+    _KEEP.all(run, batch.generations)
+    _MOVE.all(run, batch.transfers)
+    _LEASES.run(run, [(*key, charge) for key, charge in batch.leases.items() if charge])
+    _POTS.run(run, [pot for pot in by_pot.items() if pot[1]])
+    _SPEND.all(run, [(*key, *sums) for key, sums in batch.spend.items()])
+    _FORGET.run(run, [(id,) for id in noted])
+
+
+def runs(connection: Connection) -> Run:
+    """How `post` writes in a transaction of SQLAlchemy's."""
+
+    def run(text: str, values: Sequence[Any]) -> Any:
+        return connection.exec_driver_sql(text, tuple(values))
+
+    return run
 
 
 def book(connection: Connection, settlement: Settlement) -> None:
@@ -212,7 +207,7 @@ def book(connection: Connection, settlement: Settlement) -> None:
     if known is not None:
         if known.recovered and not row.recovered:
             _complete(connection, settlement, known.cost_nano, known.house_nano)
-        connection.exec_driver_sql(_FORGET, (row.id,))
+        _FORGET.run(runs(connection), [(row.id,)])
         return
     if min(settlement.charge_nano, settlement.house_nano) < 0:
         raise ValueError("a settlement with a negative amount")
@@ -229,7 +224,7 @@ def book(connection: Connection, settlement: Settlement) -> None:
     batch = Batch([], [], {}, {})
     row = msgspec.structs.replace(row, cost_nano=cost, house_nano=house)
     write(batch, settlement, row, debit=debit)
-    post(connection, batch)
+    post(runs(connection), batch, (row.id,))
 
 
 def _complete(
@@ -252,12 +247,12 @@ def _complete(
             row.key_hash,
             None,
         )
-        _MOVE.run(connection, [loss])
+        _MOVE.all(runs(connection), [loss])
     row = msgspec.structs.replace(row, cost_nano=cost_nano, house_nano=house_nano + rest_nano)
     connection.execute(generations.delete().where(generations.c.id == row.id))
     batch = Batch([], [], {}, {})
     write(batch, settlement, row, debit=UNBILLED)
-    _KEEP.run(connection, batch.generations)
+    _KEEP.all(runs(connection), batch.generations)
 
 
 def _charge(

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -89,11 +90,25 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
+# Of columns that came after the first version, as their migrations give them to the rows that were
+# there; the program always writes every column.
+_LATER: Final[dict[str, Any]] = {
+    **dict.fromkeys(("disabled", "management", "recovered"), false()),
+    "candidates": text("'[]'"),
+    "upstream_nano": "0",
+    **dict.fromkeys(("house_nano", "held_nano", "waited_ms"), text("0")),
+    **dict.fromkeys(("task", "words"), text("'chat'")),
+    **dict.fromkeys(("images", "search_units", "characters", "audio_ms"), text("0")),
+}
+
+
 def _columns(struct: type[msgspec.Struct], *, key: str) -> Iterator[Column[Any]]:
     for field in msgspec.structs.fields(struct):
         nullable = isinstance(field.type, UnionType)
         kind = get_args(field.type)[0] if nullable else field.type
-        yield Column(field.name, _TYPES[kind], primary_key=field.name == key, nullable=nullable)
+        default = _LATER.get(field.name)
+        role: dict[str, Any] = {"primary_key": field.name == key, "nullable": nullable}
+        yield Column(field.name, _TYPES[kind], **role, server_default=default)
 
 
 metadata = MetaData()
@@ -190,7 +205,7 @@ checkpoints = Table(
 Index("checkpoints_owner", checkpoints.c.owner)
 
 # Alembic's own note of where the database stands; not part of the metadata it compares.
-version = Table("alembic_version", MetaData(), Column("version_num", Text, nullable=False))
+version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
 
 
 def encode(struct: msgspec.Struct) -> dict[str, Any]:

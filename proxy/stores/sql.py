@@ -43,7 +43,7 @@ class SqlStore:
     """One open database. Every method raises StoreUnavailable where SQLite can not do its part."""
 
     def __init__(self, path: str, engine: Engine) -> None:
-        database = sqlite.Database(path, engine)
+        self._database = database = sqlite.Database(path, engine)
         self._path = path
         self._engine = engine
         self._reading = database.reading
@@ -108,7 +108,7 @@ class SqlStore:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        self._engine.dispose()
+        self._database.close()
 
     # Keys, and how other processes hear of them.
 

@@ -120,7 +120,7 @@ class Treasury:
         purses = []
         for pot in pots:
             purse = self._purses.get(pot.name)
-            if purse is None or purse.free_nano < amount_nano:
+            if purse is None:
                 return None
             purses.append(purse)
         return open_hold(self.owner, purses, amount_nano)

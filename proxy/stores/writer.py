@@ -6,10 +6,11 @@
     checkpoint(settlement)  ──►  the last of each ──►  noted after the group
     call(fn)                ──►  calls, awaited   ──►  fn(store), between two groups
 
-What is submitted waits `GATHER_S` for company; where somebody waits for a settlement or a call, or
-at the end, nothing waits: what arrives during one commit is the next group. While the database is
-locked or full, settlements stay here, up to `ROWS_MAX`, and are tried again with growing pauses. A
-settlement that the database can not hold at all fails alone, so that it can not hold up the others.
+What is submitted waits `GATHER_S` for company. Where somebody waits for a settlement or a call, or
+at the end, nothing waits: what arrives during one commit is the next group, which gathers for
+`CROWD_S` only where the last one was a crowd. While the database is locked or full, settlements
+stay here, up to `ROWS_MAX`, and are tried again with growing pauses. A settlement that the database
+can not hold at all fails alone, so that it can not hold up the others.
 Queues are deques and dicts, whose operations are safe between threads: the loop waits for no lock.
 """
 
@@ -23,6 +24,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from proxy.accounts.ledger import Settlement
+from proxy.stores.alarm import Alarm
 from proxy.stores.schema import StoreUnavailable
 from proxy.stores.sql import SqlStore
 from proxy.wire.record import Generation
@@ -30,6 +32,8 @@ from proxy.wire.record import Generation
 T = TypeVar("T")
 
 GATHER_S: Final = 0.02  # a commit costs a sync of the disk, whether it holds one row or a hundred
+CROWD_S: Final = 0.001
+CROWD_ROWS: Final = 4
 BATCH_ROWS_MAX: Final = 500  # some 10 ms of work: no call waits longer than this behind rows
 ROWS_MAX: Final = 100_000  # about 150 MB, and some minutes of a busy gateway without its database
 RETRY_S_MAX: Final = 0.5
@@ -62,8 +66,8 @@ class Writer:
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._singly = 0  # so many rows are committed one by one, to find the unfit one
-        self._wake = threading.Event()
-        self._urgent = threading.Event()
+        self._alarm = Alarm()
+        self._crowd = 0  # rows of the last group
         self._give_up_at: float | None = None  # set once, by `close`; time.monotonic
         self.healthy = True
         self._failing_since = 0.0  # time.monotonic, while it is not
@@ -89,7 +93,7 @@ class Writer:
     def submit(self, settlement: Settlement) -> None:
         """Keep it, soon. Where too many are waiting it is dropped, and counted."""
         if self._enqueue(settlement):
-            self._wake.set()
+            self._alarm.ring()
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Keep it at once; the future is done when it is durable. It fails with StoreUnavailable
@@ -100,10 +104,8 @@ class Writer:
             future.set_exception(StoreUnavailable("The store takes no more settlements."))
             return future
         self._waiting.setdefault(settlement.generation.id, []).append(future)
-        if self.healthy and not self._urgent.is_set():  # else it waits like all others
-            self._urgent.set()
-        if not self._wake.is_set():
-            self._wake.set()
+        wake = self._alarm.hurry if self.healthy else self._alarm.ring  # it waits like all others
+        wake()
         return future
 
     def _enqueue(self, settlement: Settlement) -> bool:
@@ -128,7 +130,7 @@ class Writer:
         full = len(self._notes) >= self._rows_max and id not in self._notes
         if id not in self._pending and self._give_up_at is None and not full:
             self._notes[id] = settlement
-            self._wake.set()
+            self._alarm.ring()
 
     def pending_generation(self, id: str) -> Generation | None:
         """The row `id`, as long as the store is not known to have it."""
@@ -147,8 +149,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._calls.append(_Call(fn, loop, future))
-        self._urgent.set()
-        self._wake.set()
+        self._alarm.hurry()
         return await future
 
     async def close(self, *, timeout_s: float = CLOSE_S_MAX) -> None:
@@ -158,8 +159,7 @@ class Writer:
         """
         if self._give_up_at is None:
             self._give_up_at = time.monotonic() + timeout_s
-            self._urgent.set()
-            self._wake.set()
+            self._alarm.hurry()
         # The thread may be in its last pause or its last commit when the time is over.
         await asyncio.to_thread(self._thread.join, timeout_s + 1.0)
 
@@ -190,15 +190,14 @@ class Writer:
     def _serve(self) -> None:
         pause_s = GATHER_S
         while self._give_up_at is None or self._unfinished(self._give_up_at):
-            self._wake.wait()
-            self._urgent.wait(pause_s)
-            # Cleared before the queues are read: what comes later sets them again.
-            self._wake.clear()
-            self._urgent.clear()
+            self._alarm.rest(pause_s, self._has_rows)
+            if self._crowd >= CROWD_ROWS and self._give_up_at is None:
+                time.sleep(CROWD_S)
             pause_s = self._commit(pause_s)
             self._answer()
-            if self._rows or self._notes:
-                self._wake.set()
+
+    def _has_rows(self) -> bool:
+        return bool(self._rows or self._notes)
 
     def _unfinished(self, give_up_at: float) -> bool:
         """Whether the end must wait: there is something to do, and time to do it."""
@@ -207,6 +206,7 @@ class Writer:
     def _commit(self, pause_s: float) -> float:
         """Commit one group of settlements and the checkpoints; the pause before the next group."""
         batch, notes = self._take(), self._take_notes()
+        self._crowd = len(batch)
         if not batch and not notes:
             return GATHER_S
         try:

@@ -68,7 +68,7 @@ def test_a_bucket_is_exact(limit: int, steps: list[tuple[str, int, int]]) -> Non
             bucket.give(amount, here)
             model.level = min(Fraction(limit - model.lent), model.level + amount)
         elif verb == "force":
-            bucket.force(amount, here)
+            bucket.give(-amount, here)
             model.level -= amount
         elif verb == "lend":
             amount = min(amount, bucket.left(here))
@@ -106,20 +106,20 @@ def test_a_settled_estimate_leaves_what_the_truth_would(
 ) -> None:
     estimated, truthful = Bucket(limit, at(0)), Bucket(limit, at(0))
     assert estimated.take(estimate, at(0))
-    truthful.force(used, at(0))
+    truthful.give(-used, at(0))
     later = at(passed_ns)
     if used <= estimate:
         estimated.give(estimate - used, later)
         assert estimated.left(later) == truthful.left(later)
     else:  # what was used beyond it is only known later, and paid for later
-        estimated.force(used - estimate, later)
+        estimated.give(estimate - used, later)
         assert estimated.left(later) <= truthful.left(later)
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(1, 2 * 10**6))
 def test_the_wait_is_the_least_that_is_enough(limit: int, spent: int, amount: int) -> None:
     bucket = Bucket(limit, at(0))
-    bucket.force(spent, at(0))
+    bucket.give(-spent, at(0))
     wait_ns = bucket.wait_ns(amount, at(0))
     if wait_ns:
         assert not bucket.take(amount, at(wait_ns - 1))
@@ -181,7 +181,7 @@ def test_slots_are_held_until_given() -> None:
     slots.give(1, at(0))
     assert slots.left(at(0)) == 1
     assert slots.wait_ns(1, at(0)) == 0
-    slots.force(2, at(0))
+    slots.give(-2, at(0))
     slots.resize(1, at(0))
     assert slots.left(at(0)) == 0
     assert not slots.idle(at(0))

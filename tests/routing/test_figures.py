@@ -32,6 +32,19 @@ def test_a_mean_follows_the_latest() -> None:
     assert mean.value(1e6) == 0.0  # all forgotten
 
 
+@given(st.lists(st.tuples(st.floats(-1.0, 30.0), st.floats(0.0, 9.0)), max_size=30))
+def test_a_mean_is_a_sum_by_a_count(story: list[tuple[float, float]]) -> None:
+    mean, count, total, now = Mean(10.0), Fading(10.0), Fading(10.0), 0.0
+    for later_s, value in story:
+        now += later_s
+        mean.add(now, value)
+        count.add(now)
+        total.add(now, value)
+        for at in (now, now - 1.0, now + 7.0):
+            assert mean.count(at) == count.sum(at)
+            assert mean.value(at) == total.sum(at) / count.sum(at)
+
+
 @given(
     st.lists(st.floats(0.0, 600.0), min_size=1, max_size=60),
     st.sampled_from([0.1, 0.5, 0.95, 0.99, 1.0]),

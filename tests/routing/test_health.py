@@ -425,3 +425,26 @@ def test_one_hangs_and_heals(whole: bool, fails_s: float, later_s: float) -> Non
     in_full = [at for at in to_a if heals_at + 60.0 <= at < heals_at + 80.0]
     assert len(in_full) == 80
     assert street.pool.look(A, heals_at + 90.0)[0] == "well"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(Outcome)), st.floats(0.0, 20.0)), max_size=30),
+    st.integers(0, 5),
+)
+def test_all_are_calm_where_each_is_well_and_has_room(
+    story: list[tuple[Outcome, float]], more: int
+) -> None:
+    pool, now = Pool(Rules(cap_start=4)), 0.0
+    for outcome, later_s in story:
+        ticket = pool.begin(A, now, retry=False, last=True)
+        if isinstance(ticket, Ticket):
+            pool.end(ticket, outcome, now, retry_after_s=later_s)
+        now += later_s
+    for _ in range(more):
+        pool.begin(A, now, retry=True, last=True)
+    word, weight, load = pool.look(A, now)
+    assert pool.calm([A], now) is (word == "well" and load < 1.0)
+    assert pool.calm([A, C], now) is pool.calm([C, A], now) is pool.calm([A], now)
+    assert pool.calm([C], now)
+    assert pool.calm([], now)
+    assert weight == 1.0 or not pool.calm([A], now)

@@ -3,17 +3,19 @@
 from collections import Counter
 from decimal import Decimal
 from random import Random
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
-from proxy.routing.catalogue import EndpointRow, ModelRow, build
+from proxy.routing.catalogue import Catalogue, EndpointRow, ModelRow, build
 from proxy.routing.health import Outcome, Pool, Ticket
-from proxy.routing.plan import Plan, plan
+from proxy.routing.plan import NAMES_KEPT_MAX, SIFTED_MAX, Plan, plan
 from proxy.routing.waits import Timeouts
 from proxy.wire.record import Candidate
 from proxy.wire.request import Task
@@ -346,3 +348,136 @@ def test_what_the_operator_keeps_is_shared_only_where_it_says_so(priced_only: bo
     assert isinstance(refused, GatewayError)
     assert (refused.status, refused.kind) == (400, "invalid_request")
     assert refused.message.startswith("tools[0]: names what is the operator's own")
+
+
+# What is kept of who may be tried.
+
+
+def catalogue_of(*rows: ModelRow) -> Catalogue:
+    return build(
+        providers=[ONE, TWO],
+        listings={},
+        configured=rows,
+        timeouts=Timeouts(),
+        price_of=lambda provider, model: None,
+    )
+
+
+def test_another_catalogue_is_another_plan() -> None:
+    """What a reload changes holds for the next request, and for no earlier one."""
+    before = catalogue_of(row("a/m", "one m=1", "two m=2"))
+    after = catalogue_of(row("a/m", "two m=9", "one new=3"))
+    for _ in range(2):
+        for catalogue, names in ((before, ["m", "m"]), (after, ["new", "m"])):
+            found = plan(["a/m"], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0)
+            assert [endpoint.model for _, endpoint in found.attempts] == names
+            assert all(
+                one is catalogue.models["a/m"] and endpoint in one.endpoints
+                for one, endpoint in found.attempts
+            )
+    prices = [one.price_nano for one in found.candidates]
+    assert prices == [6 * 10**9, 18 * 10**9]
+
+
+WISHES: list[dict[str, Any]] = [
+    {},
+    {"priced_only": True},
+    {"required": frozenset(("seed",))},
+    {"required": frozenset(("tools",)), "priced_only": True},
+    {"task": "completion"},
+    {"task": "embeddings"},
+    {"tools": lambda endpoint: ("mcp",), "priced_only": True},
+    {"tools": lambda endpoint: ("mcp",) if endpoint.tag == "one" else (), "priced_only": True},
+    {"tools": lambda endpoint: (), "priced_only": True},
+    {"kept": "tools[0]"},
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["a/x", "a/y", "a/none", "x"]), min_size=1, max_size=3),
+            st.sampled_from(WISHES),
+            st.integers(0, 5),
+        ),
+        max_size=12,
+    )
+)
+def test_what_is_kept_is_what_would_be_found(
+    asks: list[tuple[list[str], dict[str, Any], int]],
+) -> None:
+    """One catalogue for all requests is as good as a new one for each."""
+    limited = EndpointRow(provider="two", model="y", supported_parameters=("tools",))
+    x = row("a/x", "one x=1", "two x=3", "two unpriced")
+    rows = [x, replace(x, id="a/y", endpoints=(*x.endpoints[:1], limited)), row("a/none")]
+    catalogue, pool, now = catalogue_of(*rows), Pool(), 0.0
+    for names, wish, failures in asks:
+        for _ in range(failures):
+            ticket = pool.begin(("two", "x"), now, retry=False, last=True)
+            assert isinstance(ticket, Ticket)
+            pool.end(ticket, Outcome.FAILED, now)
+        found: list[Any] = []
+        for one in (catalogue, catalogue_of(*rows)):
+            try:
+                made = plan(names, one, pool=pool, now=now, rng=lambda: 0.7, **wish)
+                pairs = [(model.id, endpoint.tag, endpoint.model) for model, endpoint in
+                         made.attempts]  # fmt: skip
+                found.append((pairs, made.candidates))
+            except GatewayError as error:
+                found.append(([error.kind, error.message], ()))
+        assert found[0] == found[1]
+        now += 20.0
+
+
+def test_no_more_is_kept_than_is_bounded() -> None:
+    catalogue = catalogue_of(row("a/m", "one m=1"))
+    for number in range(SIFTED_MAX + 3):
+        required = frozenset((f"p{number}",))
+        found = plan(["a/m"], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, required=required)
+        assert len(found.attempts) == 1
+        assert len(catalogue.sifted) <= SIFTED_MAX
+    with pytest.raises(GatewayError, match="not a valid model ID"):
+        plan(["nope"], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0)
+    assert len(catalogue.sifted) == SIFTED_MAX
+    assert [wish[2] for wish in catalogue.sifted][:1] == [frozenset(("p3",))]
+
+
+def test_a_caller_that_names_many_models_fills_no_memory() -> None:
+    catalogue = catalogue_of(*(row(f"a/m{number}", f"one m{number}=1") for number in range(9)))
+    names = list(catalogue.models)
+    for count in (1, NAMES_KEPT_MAX, NAMES_KEPT_MAX + 1, 9):
+        found = plan(names[:count], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0)
+        assert [model.id for model, _ in found.attempts] == names[:count]
+    assert [len(wish[0]) for wish in catalogue.sifted] == [1, NAMES_KEPT_MAX]
+
+
+def test_a_refusal_is_a_new_error_each_time() -> None:
+    """Whoever is told of it may add to it."""
+    first, second = asking("a/plain", "mcp"), asking("a/plain", "mcp")
+    assert isinstance(first, GatewayError)
+    assert isinstance(second, GatewayError)
+    assert first is not second
+
+
+def test_a_tool_that_a_model_runs_unasked_needs_a_price() -> None:
+    eager = Provider(slug="one", name="one", base_url="https://one.example", tools={"m": ("mcp",)})
+    catalogue = build(
+        providers=[eager],
+        listings={},
+        configured=[row("a/m", "one m=1"), row("a/other", "one x=1")],
+        timeouts=Timeouts(),
+        price_of=lambda provider, model: None,
+    )
+
+    def kind(name: str, *, priced_only: bool = True) -> str | None:
+        try:
+            plan([name], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, priced_only=priced_only)
+        except GatewayError as error:
+            return error.kind
+        return None
+
+    assert [kind("a/m"), kind("a/other"), kind("a/m", priced_only=False)] == [
+        "no_price",
+        None,
+        None,
+    ]

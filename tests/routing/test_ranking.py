@@ -1,7 +1,7 @@
 """The order of a model's endpoints: by condition first, by chance and price then."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from random import Random
 
@@ -13,13 +13,18 @@ from msgspec.structs import replace
 
 from proxy.money import Pricing
 from proxy.providers import Provider
-from proxy.routing.catalogue import Endpoint
-from proxy.routing.health import Outcome, Pool, Rules, Ticket
-from proxy.routing.ranking import rank
+from proxy.routing.catalogue import Endpoint, Model
+from proxy.routing.health import EndpointId, Outcome, Pool, Rules, Ticket
+from proxy.routing.ranking import Entry, Field
 from proxy.routing.waits import Timeouts
+from proxy.wire.record import Candidate
 
 MILLION = Decimal(10) ** 6
 NOW = 100.0
+MODEL = Model(
+    id="a/m", name="m", created=None, description=None, context_length=None,
+    input_modalities=("text",), output_modalities=("text",), endpoints=(),
+)  # fmt: skip
 
 
 def endpoint(slug: str, price: float | None) -> Endpoint:
@@ -41,11 +46,27 @@ def made(**prices: float | None) -> list[Endpoint]:
     return [endpoint(slug, price) for slug, price in prices.items()]
 
 
+def rank(
+    endpoints: Sequence[Endpoint],
+    pool: Pool,
+    rng: Callable[[], float] = lambda: 0.0,
+    now: float = NOW,
+) -> tuple[Candidate, ...]:
+    """What is told of the endpoints in their order, which is that of the attempts."""
+    field = Field([Entry(MODEL, endpoint) for endpoint in endpoints])
+    found = field.order(pool, now, rng)
+    assert [(one.provider, one.model) for one in found.candidates] == [
+        (endpoint.tag, endpoint.model) for _, endpoint in found.attempts
+    ]
+    assert all(model is MODEL for model, _ in found.attempts)
+    return found.candidates
+
+
 def order(
     endpoints: Sequence[Endpoint], pool: Pool, rng: Random | None = None, now: float = NOW
 ) -> str:
-    found = rank(endpoints, pool=pool, now=now, rng=(rng or Random(1)).random)
-    return " ".join(ranked.endpoint.tag for ranked in found)
+    found = rank(endpoints, pool, (rng or Random(1)).random, now)
+    return " ".join(candidate.provider for candidate in found)
 
 
 def firsts(endpoints: Sequence[Endpoint], pool: Pool, now: float = NOW) -> Counter[str]:
@@ -166,12 +187,11 @@ def test_in_panic_the_least_bad_is_tried_first() -> None:
 
 
 def test_it_tells_word_and_price() -> None:
-    found = rank(made(a=1.5, b=None), pool=Pool(), now=NOW, rng=Random(1).random)
-    assert [(one.word, one.price_nano) for one in found] == [
+    found = rank(made(a=1.5, b=None), Pool())
+    assert [(one.standing, one.price_nano) for one in found] == [
         ("well", 1_500_000_000),
         ("well", None),
     ]
-    assert rank([], pool=Pool(), now=NOW, rng=Random(1).random) == []
 
 
 def test_what_is_sold_by_other_units_is_compared_by_these() -> None:
@@ -184,12 +204,12 @@ def test_what_is_sold_by_other_units_is_compared_by_these() -> None:
     images = [drawing("dear", output_image="0.06"), drawing("cheap", output_image="0.02")]
     assert firsts(images, Pool())["cheap"] == pytest.approx(7200, abs=150)
     one = drawing("p", search_unit="0.002", character="0.000015", audio_second="0.0001")
-    (found,) = rank([one], pool=Pool(), now=NOW, rng=Random(1).random)
+    (found,) = rank([one], Pool())
     assert found.price_nano == 2_000_000_000 + 15_000_000_000 + 1_000_000_000
 
 
 @given(
-    st.lists(st.none() | st.floats(0, 1000), max_size=8),
+    st.lists(st.none() | st.floats(0, 1000), min_size=1, max_size=8),
     st.lists(st.tuples(st.integers(0, 7), st.sampled_from(list(Outcome))), max_size=40),
     st.floats(0.0, 1.0, exclude_max=True),
     st.floats(0.0, 60.0),
@@ -201,8 +221,52 @@ def test_whatever_happens_each_endpoint_has_one_place(
     for number, outcome in story:
         attempt(pool, f"p{number}", outcome)
     endpoints = [endpoint(f"p{number}", price) for number, price in enumerate(prices)]
-    found = rank(endpoints, pool=pool, now=NOW + later_s, rng=lambda: chance)
-    assert sorted(one.endpoint.tag for one in found) == [one.tag for one in endpoints]
-    words = [one.word for one in found]
+    found = rank(endpoints, pool, lambda: chance, NOW + later_s)
+    assert sorted(one.provider for one in found) == [one.tag for one in endpoints]
+    words = [one.standing for one in found]
     if "well" in words and words[0] != "probing":
         assert words[0] in ("well", "recovering")
+
+
+class Wary(Pool):
+    """Never says that all are well: each is looked at."""
+
+    def calm(self, ids: Iterable[EndpointId], now: float) -> bool:
+        return False
+
+
+@given(
+    st.lists(st.none() | st.sampled_from([0.0, 1.0, 2.0, 1000.0]), min_size=1, max_size=8),
+    st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=1, max_size=8),
+)
+def test_an_order_that_was_made_once_is_that_which_is_made_each_time(
+    prices: list[float | None], chances: list[float]
+) -> None:
+    endpoints = [endpoint(f"p{number}", price) for number, price in enumerate(prices)]
+    field = Field([Entry(MODEL, one) for one in endpoints])
+    for chance in [*chances, *chances]:
+        kept, made = (field.order(pool, NOW, iter([chance]).__next__) for pool in (Pool(), Wary()))
+        assert kept == made
+
+
+def test_nobody_is_well_for_longer_than_it_is() -> None:
+    pool, field = Pool(Rules(cap_start=4)), Field([Entry(MODEL, one) for one in made(a=1, b=1)])
+
+    def words() -> str:
+        return " ".join(one.standing for one in field.order(pool, NOW, lambda: 0.0).candidates)
+
+    def tags() -> str:
+        return " ".join(one.tag for _, one in field.order(pool, NOW, lambda: 0.0).attempts)
+
+    assert (words(), tags()) == ("well well", "a b")
+    tickets = [pool.begin(("a", "m"), NOW, retry=False, last=True) for _ in range(4)]
+    assert (words(), tags()) == ("well well", "b a")  # full
+    for ticket in tickets:
+        assert isinstance(ticket, Ticket)
+        pool.end(ticket, Outcome.GOOD, NOW)
+    assert tags() == "a b"
+    attempt(pool, "b", Outcome.LIMITED)
+    assert (words(), tags()) == ("well limited", "a b")
+    attempt(pool, "a", Outcome.LIMITED)
+    attempt(pool, "a", Outcome.LIMITED, retry_after_s=60.0)
+    assert (words(), tags()) == ("limited limited", "a b")

@@ -117,8 +117,8 @@ def test_books_that_are_right(busy: SqlStore) -> None:
             "a transfer gift of default goes house:grants -> account:default",
         ),
         (
-            "INSERT INTO keys (hash, name, label, account, created_at) "
-            "VALUES ('aa', 'n', 'l', 'nobody', 1.0)",
+            "INSERT INTO keys (hash, name, label, account, created_at, disabled, management) "
+            "VALUES ('aa', 'n', 'l', 'nobody', 1.0, 0, 0)",
             "a key has no account: aa",
         ),
     ],

@@ -4,13 +4,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, PoolProxiedConnection, event
+from sqlalchemy import PoolProxiedConnection, event
 from sqlalchemy.exc import OperationalError
 
 from proxy.accounts.ledger import allowance_pot
@@ -68,12 +68,25 @@ def story(ledger: SqlLedger) -> list[Callable[[], object]]:
 class Faults:
     """While armed, counts down statements and both ends of each commit; the last one fails."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, store: SqlStore) -> None:
         self.left = 0
         self.armed = False
+        engine = store._engine
         self._commit = engine.dialect.do_commit
         engine.dialect.do_commit = self.commit  # type: ignore[assignment,method-assign]
         event.listen(engine, "before_cursor_execute", self.step)
+        driver = store._database._driver()
+        self._run = driver.execute
+        store._database._driver = lambda: self  # type: ignore[assignment,method-assign,return-value]
+
+    def execute(self, text: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """A statement past SQLAlchemy."""
+        if text != "ROLLBACK":
+            self.step()
+        cursor = self._run(text, values)
+        if text == "COMMIT":
+            self.step()
+        return cursor
 
     def step(self, *_: object) -> None:
         self.left -= self.armed
@@ -99,7 +112,7 @@ class Faults:
 
 def test_a_fault_at_any_step_leaves_nothing_by_halves(store: SqlStore) -> None:
     """What failed before its commit did not happen, and is tried again with a later fault."""
-    faults, hits = Faults(store._engine), 0
+    faults, hits = Faults(store), 0
     for call in story(store.ledger):
         for step in count(1):
             faults.left = step
@@ -218,3 +231,27 @@ def test_a_checkpoint_that_can_not_be_read_stops_nobody(
     assert caplog.messages == ["a checkpoint can not be read, its charge is lost: x"]
     assert store.generation("y", key_hash=None) is not None
     assert store.ledger.verify().differences == ()
+
+
+def test_only_what_was_noted_is_looked_for_among_the_checkpoints(store: SqlStore) -> None:
+    ledger, asked = store.ledger, []
+
+    def heard(statement: str) -> None:
+        if "checkpoints" in statement:
+            asked.append(statement)
+
+    ledger.grant("default", 1_000, id="g", at=NOW)
+    ledger.open_owner("a", at=NOW)
+    ledger.resize("a", ACCOUNT, keep_nano=0, least_nano=500, want_nano=500, at=NOW)
+    ledger.checkpoint([settlement("x", 1), settlement("y", 2)])
+    driver = store._database._driver()
+    driver.set_trace_callback(heard)
+    ledger.settle([settlement("z", 3)])
+    assert asked == []
+    ledger.settle([settlement("x", 10), settlement("w", 4)])
+    assert len(asked) == 1
+    driver.set_trace_callback(None)
+    assert ledger.verify().differences == ()
+    ledger.close_owner("a", at=NOW)  # y was under way
+    assert ledger.balance("default").charged_nano == 10 + 2 + 3 + 4
+    assert ledger.verify().differences == ()

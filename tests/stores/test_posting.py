@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 from proxy.accounts.ledger import Pot, Settlement, allowance_pot
 from proxy.money import NANO_MAX
 from proxy.stores import moves, posting, schema
-from proxy.stores.posting import Odd
+from proxy.stores.hot import Odd
 from proxy.stores.sql import SqlStore
 from proxy.wire.record import Candidate, Generation, Try
 from tests.stores.vault import ACCOUNT, DAY, KEY, NOW, settlement, unbilled

@@ -248,8 +248,8 @@ def test_a_locked_database_is_told_as_such(url: str, tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_as_such(store: SqlStore) -> None:
     def pages_max(pages: int) -> None:
-        with store._reading() as connection:
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with store._database.posting() as run:
+            run(f"PRAGMA max_page_count = {pages}")
 
     many = [row(str(number), title="x" * 1_000) for number in range(100)]
     pages_max(1)  # SQLite takes the present size where that is more

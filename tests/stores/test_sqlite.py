@@ -98,3 +98,64 @@ def test_what_was_bound_is_not_part_of_an_error(tmp_path: Path) -> None:
     engine.dispose()
     assert "secret" not in str(caught.value)
     assert not sqlite.busy(caught.value)
+
+
+def _database(folder: Path, **more: int) -> sqlite.Database:
+    path = str(folder / "weir.db")
+    database = sqlite.Database(path, sqlite.connect(path, **{"busy_timeout_ms": 0} | more))
+    with database.posting() as run:
+        run("CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY, CHECK (a > 0))")
+    return database
+
+
+def _post(database: sqlite.Database, *statements: str, fault: Exception | None = None) -> None:
+    with database.posting() as run:
+        for statement in statements:
+            run(statement)
+        if fault is not None:
+            raise fault
+
+
+def test_what_is_posted_is_kept_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    database = _database(tmp_path)
+    _post(database, "INSERT INTO t VALUES (1)")
+    with pytest.raises(KeyError):
+        _post(database, "INSERT INTO t VALUES (2)", fault=KeyError())
+    with pytest.raises(sqlite3.IntegrityError):
+        _post(database, "INSERT INTO t VALUES (3)", "INSERT INTO t VALUES (-1)")
+    with database.reading() as connection:
+        assert list(connection.execute(text("SELECT a FROM t")).scalars()) == [1]
+    database.close()
+    database.close()
+    assert not (tmp_path / "weir.db-wal").exists(), "a connection is still open"
+
+
+def test_posting_is_as_durable_as_all_else(tmp_path: Path) -> None:
+    database = _database(tmp_path, busy_timeout_ms=321)
+    with database.posting() as run:
+        asked = [run(f"PRAGMA {name}").fetchone() for name in ("synchronous", "busy_timeout")]
+        assert asked == [(2,), (321,)]
+        assert run("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
+
+
+def test_who_posts_has_the_lock_from_the_beginning(tmp_path: Path) -> None:
+    database, other = _database(tmp_path), _database(tmp_path)
+    with other.posting() as run:
+        run("INSERT INTO t VALUES (7)")
+        with pytest.raises(StoreUnavailable, match="database is locked"), database.posting():
+            pytest.fail("it has no lock")
+        with database.reading():
+            """Reading goes on."""
+    with database.posting() as run:
+        assert run("SELECT a FROM t").fetchall() == [(7,)]
+    database.close()
+    other.close()
+
+
+def test_a_fault_that_ended_the_transaction_is_told_as_itself(tmp_path: Path) -> None:
+    database = _database(tmp_path)
+    fault = sqlite3.OperationalError("disk I/O error")
+    with pytest.raises(StoreUnavailable, match="disk I/O error"):
+        _post(database, "ROLLBACK", fault=fault)  # SQLite does so by itself, for some faults
+    database.close()

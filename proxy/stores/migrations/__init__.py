@@ -1,18 +1,25 @@
 """How a database comes to the tables this program knows, whatever state it is found in.
 
+A new one is made as the schema says, which needs no Alembic; an old one is migrated. That both end
+alike is tested.
+
 Two processes may start on the same empty file at once: the caller holds the write lock before it
 calls `upgrade`, so the second one finds the work done.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, select
 
 from proxy.stores import schema
+from proxy.stores.moves import ACCOUNT
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+DEFAULT = "default"  # the account of keys that were made for none
 
 
 def revision(connection: Connection) -> str | None:
@@ -30,6 +37,9 @@ def upgrade(connection: Connection) -> None:
     found = revision(connection)
     if found == schema.HEAD:
         return
+    if found is None and not inspect(connection).get_table_names():
+        _make(connection)
+        return
     from alembic import command
     from alembic.script import ScriptDirectory
 
@@ -42,6 +52,18 @@ def upgrade(connection: Connection) -> None:
         )
     settings.attributes["connection"] = connection
     command.upgrade(settings, schema.HEAD)
+
+
+def _make(connection: Connection) -> None:
+    """All tables, and the rows that every store begins with."""
+    now = datetime.now(UTC).timestamp()
+    schema.metadata.create_all(connection)
+    schema.version.create(connection)
+    connection.execute(schema.version.insert().values(version_num=schema.HEAD))
+    connection.execute(schema.changes.insert().values(seq=0))
+    connection.execute(schema.accounts.insert().values(name=DEFAULT, created_at=now))
+    pot = schema.pots.insert().values(name=f"{ACCOUNT}{DEFAULT}")
+    connection.execute(pot.values(available_nano=0, granted_nano=0, charged_nano=0))
 
 
 def config() -> "Config":

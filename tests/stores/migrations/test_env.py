@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Connection, Engine, inspect
 
 from proxy.accounts.keys import Key
 from proxy.money import NANO_MAX
@@ -29,10 +30,63 @@ def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(migrations.config()).get_current_head() == schema.HEAD
 
 
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[Engine]:
+    """A database that went through every migration, as those of older versions did."""
+    engine = connect(str(tmp_path / "migrated.db"), busy_timeout_ms=0)
+    settings = migrations.config()
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+        migrations.upgrade(connection)
+    yield engine
+    engine.dispose()
+
+
+def contents(connection: Connection) -> dict[str, object]:
+    """Tables, columns with their defaults, rules, indexes and rows; when an account was made is not
+    compared.
+    """
+    found: dict[str, object] = {}
+    inspector = inspect(connection)
+    for name in inspector.get_table_names():
+        columns = {
+            one["name"]: (str(one["type"]), one["nullable"], one["default"])
+            for one in inspector.get_columns(name)
+            if name != schema.version.name  # Alembic's own
+        }
+        rules = {(one["name"], one["sqltext"]) for one in inspector.get_check_constraints(name)}
+        key = inspector.get_pk_constraint(name)["constrained_columns"]
+        rows = connection.exec_driver_sql(f"SELECT * FROM {name}").mappings()
+        told = [{k: v for k, v in row.items() if k != "created_at"} for row in rows]
+        found[name] = (columns, rules, key, told)
+    indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    return found | {row.name: row.sql for row in connection.exec_driver_sql(indexes)}
+
+
+def test_a_new_database_is_what_all_migrations_make(store: SqlStore, migrated: Engine) -> None:
+    with store._reading() as new, migrated.begin() as old:
+        assert contents(new) == contents(old)
+        assert contents(new).keys() >= {*schema.metadata.tables, "transfers_grants"}
+
+
+def test_a_new_database_needs_no_alembic(url: str) -> None:
+    code = (
+        "import sys; from proxy.stores.sql import SqlStore; "
+        f"SqlStore.open({url!r}).close(); sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_migrated_databases_come_to_exactly_the_schema(migrated: Engine) -> None:
+    with migrated.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, schema.metadata) == []
+
+
 def test_an_empty_database_comes_to_exactly_the_schema(store: SqlStore) -> None:
     with store._reading() as connection:
-        # Defaults are not compared: only columns that came later have one, for older rows.
-        context = MigrationContext.configure(connection)
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == migrations.revision(connection) == schema.HEAD
     with store._writing() as connection:
