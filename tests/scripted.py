@@ -14,11 +14,12 @@ from proxy.money import Pricing
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.exchange import Exchange, Snapshot
+from proxy.pipeline.race import Means
 from proxy.pipeline.relay import Relay
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.health import EndpointId, Outcome, Pool, Ticket
 from proxy.routing.plan import Plan
-from proxy.upstream.signing import Signing
+from proxy.upstream.signing import Signer, Signing
 from proxy.wire.record import Try
 from proxy.wire.request import Ask
 from tests.clock import play
@@ -158,16 +159,15 @@ class Carried:
 
     def prepare(self, ask: Ask) -> None:
         self.exchange.ask = ask
-        self.relay = Relay(
-            self.exchange,
-            self.client.caller,
-            INBOUND["chat"],
+        means = Means(
             transport=self.providers,
             headers={"User-Agent": "test"},
             on_try=self.tries.append,
             pool=self.pool,
+            clock=self.loop.time,
             lag_s=lambda: self.lag_s,
         )
+        self.relay = Relay(self.exchange, self.client.caller, INBOUND["chat"], means)
 
     @property
     def now(self) -> float:
@@ -214,7 +214,7 @@ def carry(
     stream: bool = True,
     choices: int = 1,
     hedge: bool = False,
-    keys: Mapping[str, Sequence[str]] | None = None,
+    keys: Mapping[str, Sequence[str | Signer]] | None = None,
     act: Callable[[Carried], Awaitable[None] | None] = lambda carried: None,
 ) -> Told:
     """One exchange from plan to settling; `act` arranges what happens meanwhile."""
@@ -244,7 +244,7 @@ async def carried(
     stream: bool,
     choices: int,
     hedge: bool,
-    keys: Mapping[str, Sequence[str]] | None,
+    keys: Mapping[str, Sequence[str | Signer]] | None,
     act: Callable[[Carried], Awaitable[None] | None],
 ) -> Told:
     """The same on a loop that runs already."""

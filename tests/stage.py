@@ -5,11 +5,12 @@ sleeps, it moves its clock to whatever comes next.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import orjson
+import pytest
 
 from proxy.accounts.keys import Key, mint
 from proxy.accounts.ledger import Settlement
@@ -24,11 +25,12 @@ from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.health import Pool
 from proxy.routing.waits import Timeouts
-from proxy.serving.caller import Caller
+from proxy.serving.caller import meet
+from proxy.serving.direct import DIRECT
 from proxy.simulation.vault import ModelVault
 from proxy.stores.limits import LocalLimiter
 from proxy.stores.treasury import Treasury
-from proxy.upstream.signing import Signing
+from proxy.upstream.signing import Signer, Signing
 from proxy.upstream.transport import Call, Sink
 from proxy.wire.record import Generation, Try
 from tests.clock import play as play
@@ -161,7 +163,7 @@ def model(id: str, *endpoints: Endpoint) -> Model:
     )
 
 
-def snapshot(*models: Model, keys: Mapping[str, Sequence[str]] | None = None) -> Snapshot:
+def snapshot(*models: Model, keys: Mapping[str, Sequence[str | Signer]] | None = None) -> Snapshot:
     return Snapshot(
         catalogue=Catalogue(models),
         signing=Signing(keys or {}),
@@ -174,8 +176,95 @@ def snapshot(*models: Model, keys: Mapping[str, Sequence[str]] | None = None) ->
 # The caller.
 
 
+class Line:
+    """The caller's connection in plain calls, told in the messages of ASGI. A caller that does not
+    read has it full after the first piece.
+    """
+
+    def __init__(self, client: "Client", body: bytes) -> None:
+        self._client = client
+        self._body: bytes | None = body
+        self._on_gone: Callable[[], None] | None = None
+        self._on_drained: Callable[[], None] | None = None
+        self._head: dict[str, Any] | None = None
+        self._over = False
+        self.gone = False
+        self.full = False
+
+    def body(self) -> bytes | None:
+        body, self._body = self._body, None
+        return body
+
+    def watch(self, on_gone: Callable[[], None], on_drained: Callable[[], None]) -> None:
+        self._on_gone, self._on_drained = on_gone, on_drained
+        if self.gone:
+            on_gone()
+
+    def unwatch(self) -> None:
+        self._on_gone = self._on_drained = None
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        head = {"type": "http.response.start", "status": status, "headers": list(headers)}
+        self._client.said.append((self._client.now, head))
+
+    def write(self, data: bytes) -> None:
+        self._say({"type": "http.response.body", "body": data, "more_body": True})
+        self.full = not self._client.reads.is_set()
+
+    def finish(self, data: bytes = b"") -> None:
+        self._say({"type": "http.response.body", "body": data})
+        self._over = True
+
+    def _say(self, message: dict[str, Any]) -> None:
+        assert not self._over
+        if not self.gone:
+            self._client.said.append((self._client.now, message))
+
+    def break_off(self) -> None:
+        self._over = True
+
+    # What happens to it.
+
+    def lose(self) -> None:
+        if not self._over:
+            self.gone = True
+            if self._on_gone is not None:
+                self._on_gone()
+
+    def drain(self) -> None:
+        self.full = False
+        if self._on_drained is not None:
+            self._on_drained()
+
+
+class _Reads(asyncio.Event):
+    """Cleared: the caller does not read."""
+
+    def __init__(self, on_set: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_set = on_set
+
+    def set(self) -> None:
+        super().set()
+        self._on_set()
+
+
+@pytest.fixture(params=[False, True], ids=["send", "direct"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to a caller: through `send`, and by plain calls to its connection."""
+    monkeypatch.setattr(Client, "direct", request.param)
+
+
+ONLY_SEND = pytest.mark.parametrize("way", [False], indirect=True, ids=["send"])
+"""For what only a server's `send` can do."""
+
+
 class Client:
-    """A caller as the server shows it; all times are seconds since it was made."""
+    """A caller as the server shows it; all times are seconds since it was made. With `direct` its
+    server offers its connection in plain calls.
+    """
+
+    direct = False
 
     def __init__(self, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -183,11 +272,14 @@ class Client:
         self._pending: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._pending.put_nowait({"type": "http.request", "body": body})
         self.said: list[tuple[float, dict[str, Any]]] = []
-        self.reads = asyncio.Event()  # cleared: the caller does not read
+        self.line = Line(self, body) if self.direct else None
+        self.reads = _Reads(self.line.drain if self.line is not None else lambda: None)
         self.reads.set()
         pairs = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs}
-        self.caller = Caller(scope, self._pending.get, self._send)
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": pairs}
+        if self.line is not None:
+            scope["extensions"] = {DIRECT: self.line}
+        self.caller = meet(scope, self._pending.get, self._send)
 
     async def _send(self, message: Any) -> None:
         await self.reads.wait()
@@ -198,7 +290,10 @@ class Client:
         return round(self._loop.time() - self._began_at, 3)
 
     def hang_up(self) -> None:
-        self._pending.put_nowait({"type": "http.disconnect"})
+        if self.line is not None:
+            self.line.lose()
+        else:
+            self._pending.put_nowait({"type": "http.disconnect"})
 
     def later(self, at: float, what: Callable[[], object]) -> None:
         self._loop.call_later(at, what)

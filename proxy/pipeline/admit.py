@@ -8,14 +8,21 @@ the account has it.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
 
 from proxy.accounts import refusals
 from proxy.accounts.ledger import Pot, Short, account_pot, allowance_pot
 from proxy.accounts.limits import claims
 from proxy.accounts.purse import Hold
 from proxy.errors import GatewayError
-from proxy.pipeline.bounds import START_TOKENS, Price, prompt_bound, sizes_of, wide_bound
+from proxy.pipeline.bounds import (
+    START_TOKENS,
+    Price,
+    Terms,
+    prompt_bound,
+    sizes_of,
+    terms_of,
+    wide_bound,
+)
 from proxy.pipeline.cover import Cover
 from proxy.pipeline.exchange import Exchange
 from proxy.stores.limits import Limiter
@@ -25,8 +32,6 @@ from proxy.stores.treasury import Treasury
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
 from proxy.wire.tokens import BYTES_PER_TOKEN
-
-FREE_SUFFIX: Final = ":free"
 
 
 def account_of(exchange: Exchange) -> str:
@@ -59,11 +64,11 @@ class Gate:
 
         Raises GatewayError `rate_limited`, `credits_short`, `key_limit`, `store_unavailable`.
         """
-        ask, plan = exchange.ask, exchange.plan
+        ask = exchange.ask
         assert ask is not None
-        assert plan is not None
         account = account_of(exchange)
-        exchange.free = any(model.id.endswith(FREE_SUFFIX) for model, _ in plan.attempts)
+        terms = terms_of(exchange)
+        exchange.free = free = terms.free
         # Limits go by an estimate; a hold goes by the bound.
         tokens = ask.text_bytes // BYTES_PER_TOKEN
         if ask.likely is not None:
@@ -75,8 +80,8 @@ class Gate:
             account,
             rules=exchange.snapshot.rules,
             tokens=tokens,
-            free=exchange.free,
-            bought_nano=self._bought(account),
+            free=free,
+            bought_nano=self._bought(account) if free else 0,
         )
         if wanted:
             exchange.taken = self._limiter.take(wanted)
@@ -88,7 +93,7 @@ class Gate:
         if pots:
             if self._stuck():
                 raise refusals.no_ledger()
-            await self._hold(exchange, ask, pots)
+            await self._hold(exchange, ask, terms, pots)
 
     async def top_up(self, exchange: Exchange, owed_nano: int) -> None:
         """Tries to bring the hold to what is owed, where an answer was dearer than it."""
@@ -103,7 +108,8 @@ class Gate:
             assert exchange.ask is not None
             exchange.hold.void()
             exchange.hold = None
-            await self._hold(exchange, exchange.ask, _pots(exchange, account_of(exchange)))
+            pots = _pots(exchange, account_of(exchange))
+            await self._hold(exchange, exchange.ask, terms_of(exchange), pots)
 
     def leave(self, exchange: Exchange, usage: Usage | None) -> None:
         """Ends what was taken of limits, of which `usage` was used; once."""
@@ -116,28 +122,23 @@ class Gate:
         """Who this process is in the ledger."""
         return self._treasury.owner
 
-    async def _hold(self, exchange: Exchange, ask: Ask, pots: Sequence[Pot]) -> None:
-        assert exchange.plan is not None
-        price = Price(exchange, prompt_bound(ask))
-        sizes = sizes_of(exchange, ask)
+    async def _hold(self, exchange: Exchange, ask: Ask, terms: Terms, pots: Sequence[Pot]) -> None:
+        price = Price(exchange, terms, prompt_bound(ask))
+        sizes = sizes_of(ask, terms)
         if ask.wide_prompt:
-            wide = Price(exchange, wide_bound(exchange, ask))
+            wide = Price(exchange, terms, wide_bound(exchange, ask))
             tokens, price, hold = await self._hold_wide(exchange, pots, (wide, price), sizes)
         else:
-            tokens, hold = await self._hold_usual(exchange, pots, price, sizes)
+            for tokens in sizes:  # what is leased may cover one
+                if (found := self._treasury.hold(pots, price.nano(tokens))) is not None:
+                    hold = found
+                    break
+            else:
+                tokens, hold = await self._wait_hold(exchange, pots, price, sizes)
         exchange.hold = hold
         if ask.most is None and ask.max_tokens is None and ask.stream:
             cover = Cover(self._treasury, hold, price, tokens)
             exchange.cover, exchange.cover_more = cover.now, cover.more
-
-    async def _hold_usual(
-        self, exchange: Exchange, pots: Sequence[Pot], price: Price, sizes: Sequence[int]
-    ) -> tuple[int, Hold]:
-        for tokens in sizes:
-            hold = self._treasury.hold(pots, price.nano(tokens))
-            if hold is not None:
-                return tokens, hold
-        return await self._wait_hold(exchange, pots, price, sizes)
 
     async def _hold_wide(
         self,

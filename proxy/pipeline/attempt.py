@@ -1,32 +1,35 @@
 """One call to one endpoint: its events are kept for the caller, and its clocks run out.
 
-The transport's plain calls come in at one side, the waiting relay looks at the other. Between them
-stands a box of bounded size: when the caller reads slowly it fills, and the provider is held back
-until it is empty again.
+The transport's plain calls come in at one side, the waiting relay looks at the other. A piece that
+the caller can have at once is passed on at once; others wait in an outlet of bounded size: when the
+caller reads slowly it fills, and the provider is held back until it is empty again.
 
-    transport ─► head/data/end ─► reading ─► events ─► box ─► encoder ─► relay ─► caller
-                      ▲                                 │
-                      └───────── pause / resume ────────┘
+    transport ─► head/data/end ─► reading ─► events ─► outlet ─► encoder ─► relay ─► caller
+                      ▲                                  │
+                      └────────── pause / resume ────────┘
 
 What an attempt hears stays its own until `keep` makes it the exchange's: two may run side by side.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from proxy.dialects import Outbound, StreamEncoder
-from proxy.errors import GatewayError, Source
+from proxy.errors import GatewayError
+from proxy.pipeline.clocks import Clocks
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.heard import Heard, images_in
+from proxy.pipeline.heard import Heard
 from proxy.pipeline.outlet import Outlet
 from proxy.pipeline.reading import Reading
-from proxy.pipeline.settle import said_bytes
 from proxy.routing.catalogue import Endpoint, Model
-from proxy.upstream.transport import Sent
 from proxy.wire.events import (
+    CONTENT,
+    Content,
     Ended,
     Event,
     Failed,
     Finished,
+    Spliced,
     Started,
     UsageReport,
     Verbatim,
@@ -35,13 +38,19 @@ from proxy.wire.events import (
 
 NOBODY = -1  # the choice of what is no content
 SILENCE_BYTES_MAX = 32 * 1024 * 1024  # before content: twice the longest event
-USAGE_WAIT_S = 2.0  # for usage after the last finish, and for the provider's own end after that
+
+PassOn: TypeAlias = Callable[["Attempt", Content, float], bool]
+"""Gives the caller a piece of an attempt's at once, which came at that time; False: it must wait.
+Raises GatewayError where it can not be said."""
 
 
-class Attempt:
-    """A sink of the transport. `ring` wakes whoever waits for it. `first_token_s` is how long it
-    may take to its first content: what is configured, or less while there are others to ask.
-    """
+class Attempt(Clocks):
+    """A sink of the transport. `ring` wakes whoever waits for it."""
+
+    __slots__ = (
+        "_choices", "_clock", "_exchange", "_held_back", "_pass_on", "_quiet", "committed", "heard",
+        "model", "outlet", "reading",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,32 +62,20 @@ class Attempt:
         ring: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        assert exchange.ask is not None
+        ask = exchange.ask
+        assert ask is not None
+        super().__init__(endpoint, clock(), whole=encoder is None, at_once=ask.at_once, ring=ring)
         self._exchange = exchange
-        self._choices = exchange.ask.choices
-        self.reading = Reading(endpoint.provider, exchange.snapshot.signing)
+        self._choices = ask.choices
+        self.reading = Reading(endpoint.provider, exchange.snapshot.signing, encoder=encoder)
         self.outlet = Outlet(encoder)
-        self._ring = ring
+        self._pass_on: PassOn | None = None
         self._clock = clock
         self._held_back = False
-        self.whole = encoder is None  # the caller wants the answer in one piece
-        self.at_once = exchange.ask.at_once
+        self._quiet = self.whole  # pieces of it are no news: nobody is given them
         self.model = model
-        self.endpoint = endpoint
-        self.first_token_s = endpoint.timeouts.first_token_s
         self.heard = Heard()
-        self.sent: Sent | None = None
-        self.began_at = clock()
-        self.content_at: float | None = None  # the last content, or the last wait for the caller
-        self.finished_at: float | None = None
         self.committed = False  # content is on its way to the caller: no other endpoint may answer
-        self.over = False
-        self.error: GatewayError | None = None
-
-    @property
-    def status(self) -> int | None:
-        """The provider's HTTP status, once it is known."""
-        return self.reading.status
 
     def read_as(self, dialect: Outbound) -> None:
         """In which words the provider answers: said before anything comes."""
@@ -87,17 +84,19 @@ class Attempt:
     # What the transport tells.
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
         try:
             self.reading.head(status, headers)
         except GatewayError as error:
             self.fail(error)
-        self._ring()
 
     def data(self, data: bytes) -> None:
         if self.over:
             return
         try:
-            self._take(self.reading.feed(data))
+            events = self.reading.feed(data)
+            if events or not self._quiet:
+                self._take(events)
         except GatewayError as error:
             self.fail(error)
 
@@ -105,16 +104,17 @@ class Attempt:
         self.sent = None
         if self.over:
             return
+        take = self._take_whole if self._quiet else self._take
         try:
-            self._take(self.reading.end(broken=error is not None))
+            take(self.reading.end(broken=error is not None))
         except GatewayError as fault:
             error = fault
-        self._judge(error)
+        finally:  # after a fault of ours as well
+            if not self.over:
+                self._judge(error)
 
     def _judge(self, error: GatewayError | None) -> None:
         """The bytes ended; a finish reason makes an answer complete, their end does not."""
-        if self.over:
-            return
         if self.heard.complete:
             self.conclude()
         else:
@@ -123,14 +123,39 @@ class Attempt:
     # What the events mean.
 
     def _take(self, events: Iterable[Event]) -> None:
+        news = loud = not self._quiet
         for event in events:
+            if self.error is None and (
+                type(event) is Spliced or (type(event) in CONTENT and is_content(event))
+            ):
+                news = not self._say(event) and loud
+                continue
+            news = loud
             meant = event.events if isinstance(event, Verbatim) else (event,)
             for one in meant:
-                self._hear(one)
+                if type(one) not in CONTENT:
+                    self._hear(one)
                 if self.over and self.error is not None:
                     return
             self._put(event, meant)
-        self._ring()
+        if news or self.finished_at is not None:
+            self._ring()
+
+    def _take_whole(self, events: Iterable[Event]) -> None:
+        """All of an answer that nobody is given a part of: its end is news, and nothing before."""
+        heard, keep = self.heard, self.outlet.events.append
+        for event in events:
+            if isinstance(event, Verbatim):
+                self._take((event,))
+                continue
+            if type(event) not in CONTENT:
+                self._hear(event)
+                if self.error is not None:
+                    return
+            elif is_content(event):
+                self.content_at = now = self._clock()
+                heard.speak(event, now)
+            keep(event)
 
     def _hear(self, event: Event) -> None:
         match event:
@@ -146,11 +171,12 @@ class Attempt:
                 self._end_mark()
 
     def _finish(self, event: Finished) -> None:
+        now = self._clock()
         self.heard.finish(event)
         if self.content_at is not None:
-            self.content_at = self._clock()
+            self.content_at = now
         if len(self.heard.done) >= self._choices and self.finished_at is None:
-            self.finished_at = self._clock()
+            self.finished_at = now
 
     def _end_mark(self) -> None:
         if not self.heard.done and not self.heard.spoken:
@@ -169,33 +195,54 @@ class Attempt:
         """Tells the caller of something that the provider did not say."""
         self._put(event, ())
 
-    def _put(self, event: Event, meant: Iterable[Event]) -> None:
+    def _say(self, event: Content) -> bool:
+        """Hands on a piece of the answer; whether the caller has it already."""
+        self.content_at = now = self._clock()
+        size, images = self.heard.speak(event, now)
+        self.committed = not self.whole
+        outlet, pass_on = self.outlet, self._pass_on
+        if pass_on is not None and not (outlet.pieces or images) and pass_on(self, event, now):
+            return True
+        outlet.put(event, (), (event.choice, size, images), self.reading.data_bytes)
+        if outlet.full:
+            self._hold_back()
+        return False
+
+    def _put(self, event: Event, meant: tuple[Event, ...]) -> None:
+        """Hands on what may mean several things, or nothing, or the end."""
         choice, size, images = NOBODY, 0, 0
         for one in meant:
             if is_content(one):
-                choice, more, pictures = one.choice, said_bytes(one), images_in(one)
-                size, images = size + more, images + pictures
-                self.content_at = self._clock()
-                self.heard.speak(one, more, pictures, self.content_at)
+                self.content_at = now = self._clock()
+                more, pictures = self.heard.speak(one, now)
+                choice, size, images = one.choice, size + more, images + pictures
                 self.committed = not self.whole
         self.outlet.put(event, meant, (choice, size, images), self.reading.data_bytes)
-        if self.committed:
+        if self.outlet.full:
             self._hold_back()
-        elif self.outlet.box.size_bytes > SILENCE_BYTES_MAX:
-            self.fail(GatewayError("provider_malformed", "The provider talks and says nothing."))
 
     def _hold_back(self) -> None:
-        """Not before there is content: until then nobody takes anything out of the box."""
-        if self.outlet.full and self.sent is not None and not self._held_back:
-            self._held_back = True
-            self.sent.pause()
+        """Before there is content nobody takes anything out, and it may not go on so."""
+        if self.committed:
+            if self.sent is not None and not self._held_back:
+                self._held_back = True
+                self.sent.pause()
+        elif self.outlet.size_bytes > SILENCE_BYTES_MAX:
+            self.fail(GatewayError("provider_malformed", "The provider talks and says nothing."))
 
     # What the relay does with it.
 
     @property
+    def state(self) -> str:
+        """How it goes on: `spliced` or `decoded`, or its end is `held`."""
+        if self.finished_at is not None:
+            return "held"
+        return "spliced" if self.reading.splicing else "decoded"
+
+    @property
     def waiting(self) -> bool:
         """Whether anything waits for the caller."""
-        return bool(self.outlet.box)
+        return bool(self.outlet.pieces)
 
     @property
     def ahead(self) -> bool:
@@ -227,8 +274,8 @@ class Attempt:
         dropped, and every choice that is not complete ends by its length.
         """
         heard, unfinished = self.heard, set[int]()
-        while self.outlet.box and not covered(heard.said_max):
-            _, choice, size, images, _ = self.outlet.box.drop_last()
+        while self.outlet.pieces and not covered(heard.said_max):
+            _, choice, size, images, _ = self.outlet.drop_last()
             heard.said_bytes -= size
             heard.images -= images
             unfinished |= {choice} - {NOBODY}
@@ -240,61 +287,14 @@ class Attempt:
                 self._end_choice(choice, "length")
             self.conclude()
 
+    def answer_to(self, ring: Callable[[], None], pass_on: PassOn | None) -> None:
+        """From now on its news are for `ring`, and what the caller can have at once for `pass_on`,
+        without a ring.
+        """
+        self._ring, self._pass_on = ring, pass_on
+
     def forget(self, ring: Callable[[], None]) -> None:
         """Nobody listens any more: what comes is counted, not kept, and `ring` is told of it."""
-        self._ring = ring
+        self._ring, self._pass_on, self._quiet = ring, None, False
         self.outlet.forget()
         self.take()
-
-    # The clocks, and the ways to end.
-
-    def deadline(self) -> tuple[float, str]:
-        """When the wait is over, and what did not come by then."""
-        timeouts = self.endpoint.timeouts
-        if self.finished_at is not None:
-            return self.finished_at + USAGE_WAIT_S, "usage"
-        if self.whole or (self.at_once and self.content_at is None):
-            return self.began_at + timeouts.answer_s, "the whole answer"
-        if self.content_at is not None:
-            return self.content_at + timeouts.between_chunks_s, "the next piece of the answer"
-        first_token = self.began_at + self.first_token_s
-        if self.status is None:
-            first_byte = self.began_at + timeouts.first_byte_s
-            if first_byte < first_token:
-                return first_byte, "the head of an answer"
-        return first_token, "the first piece of the answer"
-
-    def hurried(self, now: float) -> bool:
-        """Whether it is late only by its own endpoint's habits."""
-        waits = not self.whole and self.content_at is None and self.finished_at is None
-        usual_s = self.first_token_s
-        late = usual_s < self.endpoint.timeouts.first_token_s and now >= self.began_at + usual_s
-        return waits and late
-
-    def expire(self, what: str) -> None:
-        """The deadline passed. An answer that lacks only its usage is complete all the same."""
-        if self.finished_at is not None:
-            self.conclude()
-        else:
-            said = f"The provider did not send {what} in time."
-            self.fail(GatewayError("provider_timeout", said))
-
-    def conclude(self) -> None:
-        """The answer is complete."""
-        self.over = True
-        self._ring()
-
-    def fail(self, error: GatewayError) -> None:
-        """It came to nothing, or broke off."""
-        if error.source is Source.PROVIDER:
-            error.metadata.setdefault("provider_name", self.endpoint.provider.name)
-        self.error = error
-        self.over = True
-        self.cancel()
-        self._ring()
-
-    def cancel(self) -> None:
-        """Hangs up, if the provider still talks."""
-        sent, self.sent = self.sent, None
-        if sent is not None:
-            sent.cancel()

@@ -4,28 +4,30 @@ import asyncio
 
 
 class Bell:
-    """Rings are remembered, so that none is missed between two waits; several count as one."""
+    """Rings are remembered, so that none is missed between two waits; several count as one. There
+    is a `waiter` while somebody waits, or has not gone on yet since it rang.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._rung = False
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
         """Wakes the one who waits, now or at its next wait."""
         self._rung = True
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def wait(self, until: float) -> None:
         """Returns when rung, or at `until` on the loop's clock, whichever comes first."""
         if not self._rung:
-            waiter = self._waiter = self._loop.create_future()
+            waiter = self.waiter = self._loop.create_future()
             timer = self._loop.call_at(until, self.ring)
             try:
                 await waiter
             finally:
                 timer.cancel()
-                self._waiter = None
+                self.waiter = None
         self._rung = False

@@ -1,14 +1,24 @@
 """What an endpoint is sent: the request in its provider's words, signed."""
 
 from collections.abc import Mapping
+from typing import Final
 
-from proxy.dialects import outbound
+from proxy.dialects import Outbound, outbound
 from proxy.dialects.asking import Target
 from proxy.dialects.tasks import answering
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
+from proxy.routing.catalogue import Endpoint, Model
 from proxy.upstream.signing import Credential
 from proxy.upstream.transport import Call
+from proxy.wire.request import Ask
+
+_WHOLE: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
+_STREAMED: Final = _WHOLE | {"Accept": "text/event-stream"}
 
 
 def dispatch(
@@ -19,22 +29,30 @@ def dispatch(
 
     Raises GatewayError where the endpoint can not be asked for it.
     """
-    ask, endpoint = exchange.ask, attempt.endpoint
-    assert ask is not None
-    if exchange.provisions is not None:
-        ask = exchange.provisions.ask_of(ask, attempt.model, endpoint)
-    target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
-    dialect = outbound(endpoint.provider, endpoint.model, ask)
+    endpoint, ahead = attempt.endpoint, exchange.ahead
+    ask, target, dialect = prepared(exchange, attempt.model, endpoint)
     attempt.read_as(answering(dialect, ask))
-    encoded = dialect.encode_request(ask, target)
+    if ahead is not None and ahead[0] is endpoint:
+        encoded, exchange.ahead = ahead[1], None
+    else:
+        encoded = dialect.encode_request(ask, target)
     path = encoded.path or dialect.path(target, ask.stream)
     url = endpoint.provider.base_url.rstrip("/") + path
-    signed = {
-        "Accept": "text/event-stream" if ask.stream else "application/json",
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        **headers,
-        **encoded.headers,
-        **credential.sign(url, encoded.body),
-    }
+    signed = {**(_STREAMED if ask.stream else _WHOLE), **headers}
+    if encoded.headers:
+        signed.update(encoded.headers)
+    signed.update(credential.sign(url, encoded.body))
     return Call(url, signed, encoded.body, endpoint.timeouts.connect_s)
+
+
+def prepared(exchange: Exchange, model: Model, endpoint: Endpoint) -> tuple[Ask, Target, Outbound]:
+    """The request as that endpoint can be sent it, whom it is for, and in which words.
+
+    Raises GatewayError where it can not be sent it.
+    """
+    ask = exchange.ask
+    assert ask is not None
+    if exchange.provisions is not None:
+        ask = exchange.provisions.ask_of(ask, model, endpoint)
+    target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
+    return ask, target, outbound(endpoint.provider, endpoint.model, ask)

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable
 
 from proxy.money import tariff_of
-from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.clocks import USAGE_WAIT_S
 from proxy.pipeline.reading import ANSWER_BYTES_MAX
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """What must be waited for between a request's admission and its first provider.
 
-Tokens that providers lend for a time, and attachments that some endpoint can not be sent as they
-are. Most requests need neither and wait for nothing.
+Tokens that providers lend for a time, attachments that some endpoint can not be sent as they are,
+and turns of the loop while a large request is written. Most requests wait for nothing.
 """
 
 import asyncio
@@ -10,9 +10,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from proxy.dialects.bodies import BIG_BODY_BYTES
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.admit import Gate
-from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.exchange import Exchange, nothing
+from proxy.pipeline.large import write_ahead
 from proxy.pipeline.provision import Provisions, needed
 from proxy.serving.caller import Caller
 from proxy.upstream.signing import PREPARE_S
@@ -30,6 +32,16 @@ class Errands:
         self._gate = gate
         self._clock = clock
         self._under_way: set[asyncio.Task[None]] = set()
+
+    def any(self, exchange: Exchange) -> bool:
+        """Whether there may be something to wait for."""
+        ask, plan = exchange.ask, exchange.plan
+        assert ask is not None
+        assert plan is not None
+        if ask.media_prompt or ask.text_bytes > BIG_BODY_BYTES:
+            return True
+        slugs = [endpoint.provider.slug for _, endpoint in plan.attempts]
+        return bool(exchange.snapshot.signing.unready(slugs, self._clock()))
 
     async def run(self, exchange: Exchange, caller: Caller) -> None:
         """Returns when the endpoints of the plan can be asked; what failed fails them later.
@@ -49,8 +61,9 @@ class Errands:
         if provisions is not None:
             exchange.provisions = provisions
             await self._hold(exchange, provisions.read_bytes)
-            if caller.gone:
-                raise CallerGone
+        await write_ahead(exchange)
+        if caller.gone:
+            raise CallerGone
 
     async def _wait(
         self,
@@ -66,7 +79,7 @@ class Errands:
         try:
             await asyncio.wait([task])
         finally:
-            exchange.on_gone = _nothing
+            exchange.on_gone = nothing
             self._under_way.discard(task)
             task.cancel()
         if caller.gone:
@@ -111,7 +124,3 @@ def _canceller(task: asyncio.Task[None]) -> Callable[[], None]:
         task.cancel()
 
     return cancel
-
-
-def _nothing() -> None:
-    """Nobody needs to be told of a hang-up."""

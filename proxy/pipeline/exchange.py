@@ -1,14 +1,16 @@
 """One request and all that becomes of it: the record that the phases of the story hand on."""
 
 import os
-from asyncio import TimerHandle
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from proxy.accounts.keys import Key
 from proxy.accounts.limits import Rules, Taken
 from proxy.accounts.purse import Hold
 from proxy.dialects import StreamEncoder
+from proxy.dialects.asking import Encoded
 from proxy.errors import GatewayError
 from proxy.money import NO_MARGIN, Cost
 from proxy.pipeline.heard import Heard
@@ -23,19 +25,48 @@ from proxy.wire.events import Started, Usage
 from proxy.wire.record import Try
 from proxy.wire.request import Ask, Head
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PARTS = 62**3  # of a second
+_CHANCE_BYTES = 17  # one for each digit of an id that is chance
+_DIGIT_OF = (_DIGITS * 5)[:256]  # of each byte; the first eight digits come a little more often
 
 TEXT_CHARS_MAX = 512  # of what callers say about themselves, which is kept
 
+_SAID = {
+    b"http-referer": "http_referer",
+    b"x-openrouter-title": "title",
+    b"user-agent": "user_agent",
+    b"x-session-id": "session_id",
+}
+_SAID_ELSE = {b"referer": "http_referer", b"x-title": "title"}
+"""Names that count where the other one for the same is not there, or empty."""
 
-def generation_id(wall: float) -> str:
-    """OpenRouter's form: `gen-`, the second, twenty digits of base 62 (119 bits of chance)."""
-    number = int.from_bytes(os.urandom(16), "big")
-    digits = []
-    for _ in range(20):
-        number, digit = divmod(number, 62)
-        digits.append(_DIGITS[digit])
-    return f"gen-{int(wall)}-{''.join(digits)}"
+
+class Ids:
+    """Makes generation ids in OpenRouter's form: `gen-`, the second, twenty digits of base 62.
+
+    The first three of them are the fraction of the second, the others are chance (101 bits): rows
+    whose ids come in their order stand side by side in the store, where each else had a page of its
+    own to be written. Chance is drawn for many at once, because each draw would give the
+    interpreter's lock to another thread. `draw` gives so many random bytes.
+    """
+
+    def __init__(self, draw: Callable[[int], bytes] = os.urandom) -> None:
+        self._draw = draw
+        self._drawn = b""
+        self._used = 0
+
+    def __call__(self, wall: float) -> str:
+        """A new one, of the second `wall`."""
+        second, part = divmod(int(wall * _PARTS), _PARTS)
+        early, late = divmod(part, 62)
+        first, middle = divmod(early, 62)
+        begin = self._used
+        if begin == len(self._drawn):
+            self._drawn, begin = self._draw(_CHANCE_BYTES * 64), 0
+        self._used = begin + _CHANCE_BYTES
+        digits = bytes((first, middle, late)) + self._drawn[begin : self._used]
+        return f"gen-{second}-{digits.translate(_DIGIT_OF).decode()}"
 
 
 class Snapshot(NamedTuple):
@@ -58,15 +89,46 @@ class Snapshot(NamedTuple):
     provisioner: Provisioner = Provisioner(Egress(), Reader())
 
 
+def nothing() -> None:
+    """For whom there is nothing to tell."""
+
+
 def _heard(name: str) -> Any:
-    return property(
-        lambda exchange: getattr(exchange.heard, name),
-        lambda exchange, value: setattr(exchange.heard, name, value),
-    )
+    def put(exchange: "Exchange", value: object) -> None:
+        setattr(exchange.heard, name, value)
+
+    return property(attrgetter(f"heard.{name}"), put)
 
 
 class Exchange:
     """One request. `created_at` is seconds since 1970, other times are of the loop's clock."""
+
+    key: Key | None = None
+    ask: Ask | None = None
+    plan: Plan | None = None
+    provisions: Provisions | None = None  # for endpoints that can not be sent all as it is
+    ahead: tuple[Endpoint, Encoded] | None = None  # a large request, written in steps
+    read_bytes = 0  # of text out of its files, where any is read for an endpoint
+    hold: Hold | None = None  # of credit, where the request needs it
+    taken: Taken | None = None  # of its limits
+    waited_s = 0.0  # for either of them
+    free = False  # counts for the rules of free models
+    model: Model | None = None
+    endpoint: Endpoint | None = None
+    encoder: StreamEncoder | None = None  # of the attempt that is kept, where it streams
+    cost: Cost | None = None
+    error: GatewayError | None = None
+    admitted = False
+    owed_nano: int | None = None  # by the caller, once that is known
+    house_nano = 0  # what the house bears of it
+    cancelled = False
+    noted = False
+    drained = False  # its provider is heard out though the caller is gone: settled then
+    settled = False
+    # Whether the hold covers so many completion tokens, at once and after asking for more;
+    # None where it covers all that may come.
+    cover: Callable[[int], bool] | None = None
+    cover_more: Callable[[int], Awaitable[bool]] | None = None
 
     def __init__(
         self, *, id: str, created_at: float, started_at: float, snapshot: Snapshot
@@ -75,37 +137,11 @@ class Exchange:
         self.created_at = created_at
         self.started_at = started_at
         self.snapshot = snapshot
-        self.origin: Mapping[str, str | None] = {}
-        self.key: Key | None = None
-        self.ask: Ask | None = None
-        self.plan: Plan | None = None
-        self.provisions: Provisions | None = None  # for endpoints that can not be sent all as it is
-        self.read_bytes = 0  # of text out of its files, where any is read for an endpoint
-        self.hold: Hold | None = None  # of credit, where the request needs it
-        self.taken: Taken | None = None  # of its limits
-        self.waited_s = 0.0  # for either of them
-        self.free = False  # counts for the rules of free models
-        self.on_gone: Callable[[], None] = lambda: None  # what a hang-up must tell
-        self.model: Model | None = None
-        self.endpoint: Endpoint | None = None
-        self.encoder: StreamEncoder | None = None  # of the attempt that is kept, where it streams
+        self.origin: Mapping[str, str] = {}
+        self.on_gone: Callable[[], None] = nothing  # what a hang-up must tell
         self.tries: list[Try] = []
-        self.cost: Cost | None = None
-        self.error: GatewayError | None = None
-        self.admitted = False
-        self.owed_nano: int | None = None  # by the caller, once that is known
-        self.house_nano = 0  # what the house bears of it
-        self.cancelled = False
-        self.timer: TimerHandle | None = None  # of the next note of what it has cost
-        self.noted = False
-        self.drained = False  # its provider is heard out though the caller is gone: settled then
-        self.settled = False
         self.skips: list[tuple[Endpoint, str]] = []  # not tried though planned, and why
         self.lost: list[tuple[Endpoint, Usage]] = []  # what losers of a race may have cost
-        # Whether the hold covers so many completion tokens, at once and after asking for more;
-        # None where it covers all that may come.
-        self.cover: Callable[[int], bool] | None = None
-        self.cover_more: Callable[[int], Awaitable[bool]] | None = None
         self.heard = Heard()
 
     # What was heard of the answer, live: `heard` is replaced when another attempt answers.
@@ -131,18 +167,26 @@ class Exchange:
         )
 
     @property
-    def server_headers(self) -> dict[str, str]:
-        """Who serves the answer, for its head (contract, section 0); headers are ASCII."""
-        name = self.endpoint.provider.name if self.endpoint else ""
-        return {"X-Provider-Name": name.encode("ascii", "replace").decode()} if name else {}
+    def server_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Which answer it is and who serves it, for its head (contract, section 0)."""
+        endpoint = self.endpoint
+        serves = _serves(endpoint.provider.name) if endpoint is not None else ()
+        return ((b"x-generation-id", self.id.encode()), *serves)
 
 
-def origin(caller: Caller) -> dict[str, str | None]:
-    """What callers say about themselves (contract, section 0)."""
-    named = {
-        "http_referer": caller.header(b"http-referer") or caller.header(b"referer"),
-        "title": caller.header(b"x-openrouter-title") or caller.header(b"x-title"),
-        "user_agent": caller.header(b"user-agent"),
-        "session_id": caller.header(b"x-session-id"),
-    }
-    return {name: value and value[:TEXT_CHARS_MAX] for name, value in named.items()}
+@lru_cache(maxsize=1024)
+def _serves(name: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Headers are ASCII."""
+    return ((b"x-provider-name", name.encode("ascii", "replace")),) if name else ()
+
+
+def origin(caller: Caller) -> dict[str, str]:
+    """What callers say about themselves (contract, section 0), the first word for each."""
+    said: dict[str, str] = {}
+    aside: dict[str, str] = {}
+    for name, value in caller.scope["headers"]:
+        if name in _SAID and value:
+            said.setdefault(_SAID[name], value[:TEXT_CHARS_MAX].decode("latin-1"))
+        elif name in _SAID_ELSE:
+            aside.setdefault(_SAID_ELSE[name], value[:TEXT_CHARS_MAX].decode("latin-1"))
+    return aside | said if aside else said

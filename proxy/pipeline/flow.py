@@ -15,14 +15,17 @@ from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
 from proxy.dialects import Bill, Inbound, counts, hosted
 from proxy.dialects.asking import Encoded
+from proxy.dialects.bodies import BIG_BODY_BYTES
 from proxy.errors import CallerGone, GatewayError, Source
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.errands import CLOSING, Errands
-from proxy.pipeline.exchange import Exchange, Snapshot, origin
+from proxy.pipeline.exchange import Exchange, Snapshot, nothing, origin
 from proxy.pipeline.guess import count_tokens
-from proxy.pipeline.relay import Relay, stream_head
+from proxy.pipeline.large import decoded
+from proxy.pipeline.race import Means
+from proxy.pipeline.relay import Relay, pairs, stream_head
 from proxy.pipeline.settle import estimate, reckon
 from proxy.pipeline.telling import told
 from proxy.pipeline.till import Books, Till
@@ -35,8 +38,9 @@ from proxy.wire.request import Ask
 
 log = logging.getLogger(__name__)
 
-_UNCOUNTED = ("provider_unfit", "provider_lacks_media")
-"""What a prompt has that can not be sent to who would count it."""
+JSON = (b"content-type", b"application/json")
+
+_UNCOUNTED = ("provider_unfit", "provider_lacks_media")  # what can not be sent to who would count
 
 
 class Flow:
@@ -63,16 +67,14 @@ class Flow:
         self._books = books
         self._gate = gate
         self._pool = pool
-        self._lag_s = lag_s
         self._till = Till(books, gate, clock)
         self._drains = Drains()
         self._errands = Errands(gate, clock)
         self._rng = rng
-        self._transport = transport
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
-        self._headers = {"User-Agent": agent}
+        self._means = Means(transport, {"User-Agent": agent}, books.tried, pool, clock, lag_s)
         self._relays: set[Relay] = set()
         self.draining = False
         self.under_way = 0
@@ -89,12 +91,18 @@ class Flow:
         exchange.origin = origin(caller)
         self.under_way += 1
         try:
-            self._refuse_new()  # 503
+            if self.draining:
+                raise GatewayError("draining", CLOSING, headers={"Retry-After": "1"})  # 503
             exchange.key = self.authenticate(exchange.snapshot, caller)  # 400, 401
             if exchange.key is not None and exchange.key.management:
                 raise refusals.management_key()  # 403
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
-            exchange.ask = dialect.decode_request(body, caller.scope["headers"])  # 400
+            headers = caller.scope["headers"]
+            if len(body) <= BIG_BODY_BYTES:
+                exchange.ask = dialect.decode_request(body, headers)  # 400
+            else:
+                exchange.ask = await decoded(dialect, body, headers)  # 400
+            del body, headers  # a stream would keep them as long as it runs
             exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
             caller.watch(lambda: exchange.on_gone())
             await self._gate.admit(exchange)  # 402, 403, 429
@@ -102,7 +110,8 @@ class Flow:
                 await self._count(exchange, caller, dialect)
                 return
             exchange.admitted = not caller.gone
-            await self._errands.run(exchange, caller)  # 402, 403
+            if caller.gone or self._errands.any(exchange):
+                await self._errands.run(exchange, caller)  # 402, 403
             attempt = await self._relay(exchange, caller, dialect)  # what providers do
             await self._answer(exchange, caller, dialect, attempt)
         except GatewayError as error:
@@ -121,10 +130,6 @@ class Flow:
             if not exchange.drained:
                 self._till.finish(exchange)
             await caller.close()
-
-    def _refuse_new(self) -> None:
-        if self.draining:
-            raise GatewayError("draining", CLOSING, headers={"Retry-After": "1"})
 
     def authenticate(self, snapshot: Snapshot, caller: Caller) -> Key | None:
         """Who calls; None where everybody may.
@@ -149,21 +154,12 @@ class Flow:
             priced_only=exchange.snapshot.enforce,
             required=ask.required,
             task=ask.task,
-            tools=lambda endpoint: hosted(endpoint.provider, endpoint.model, ask),
+            tools=(lambda one: hosted(one.provider, one.model, ask)) if ask.hosted else None,
             kept=ask.names,
         )
 
     async def _relay(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> Attempt:
-        relay = Relay(
-            exchange,
-            caller,
-            dialect,
-            pool=self._pool,
-            lag_s=self._lag_s,
-            transport=self._transport,
-            headers=self._headers,
-            on_try=self._books.tried,
-        )
+        relay = Relay(exchange, caller, dialect, self._means)
         exchange.on_gone = relay.hang_up
         self._relays.add(relay)
         self._till.note_later(exchange)
@@ -175,6 +171,7 @@ class Flow:
                 self._hear_out(exchange, relay.detached)
             raise
         finally:
+            exchange.on_gone = nothing  # else they refer to each other, and stay for a while
             self._relays.discard(relay)
 
     async def _count(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> None:
@@ -187,7 +184,7 @@ class Flow:
         if events is None:
             events = [Produced(0, {"input_tokens": count_tokens(ask), "estimated": True})]
         body, own, _ = dialect.encode_answer(events, exchange.head, ask, Bill(Usage()))
-        await caller.answer(200, {"Content-Type": "application/json", **own}, body)
+        await caller.answer(200, (JSON, *pairs(own)), body)
 
     async def _counted(
         self, exchange: Exchange, caller: Caller, dialect: Inbound
@@ -222,7 +219,9 @@ class Flow:
     ) -> None:
         """Settles, and only then says the end: many clients stop reading at a finish reason."""
         assert exchange.ask is not None
-        await self._gate.top_up(exchange, reckon(exchange))
+        owed_nano, hold = reckon(exchange), exchange.hold
+        if hold is not None and owed_nano > hold.amount_nano:
+            await self._gate.top_up(exchange, owed_nano)
         await self._till.settle(exchange)
         ask = exchange.ask
         routing = told(exchange) if ask.told else None
@@ -247,14 +246,12 @@ class Flow:
             if caller.started or _ends(exchange, dialect, error):
                 await self._break_off(exchange, caller, dialect, error)
                 return
-            headers = {"Content-Type": "application/json", **error.headers}
             id = exchange.id if exchange.admitted else None
-            if id is not None:
-                headers["X-Generation-Id"] = id
+            named = {"X-Generation-Id": id} if id is not None else {}
             ask = exchange.ask
             routing = told(exchange) if ask is not None and ask.told else None
             body = dialect.encode_error(error, id, routing)
-            await caller.answer(error.status, headers, body)
+            await caller.answer(error.status, (JSON, *pairs(error.headers | named)), body)
         except CallerGone:
             exchange.cancelled = True
 
@@ -294,7 +291,7 @@ def _ends(exchange: Exchange, dialect: Inbound, error: GatewayError) -> bool:
     return exchange.admitted and error.error_type in dialect.ends
 
 
-def _headers(exchange: Exchange, dialect: Inbound, answer: Encoded) -> dict[str, str]:
+def _headers(exchange: Exchange, dialect: Inbound, answer: Encoded) -> list[tuple[bytes, bytes]]:
     assert exchange.ask is not None
-    own = {"Content-Type": dialect.media_type(exchange.ask), "X-Generation-Id": exchange.id}
-    return {**own, **exchange.server_headers, **answer.headers}
+    own = (b"content-type", dialect.media_type(exchange.ask).encode())
+    return [own, *exchange.server_headers, *pairs(answer.headers)]

@@ -4,26 +4,40 @@ Two attempts may run side by side, so each has a record of its own; that of the 
 the caller gets becomes the exchange's.
 """
 
-from dataclasses import dataclass, field
-
+import msgspec
 from msgspec.structs import replace
 
 from proxy.routing.catalogue import Endpoint
-from proxy.wire.events import Attachments, Content, Event, Finished, Reasoning, Started, Usage
+from proxy.wire.events import (
+    Attachments,
+    Audio,
+    Content,
+    Event,
+    Finished,
+    Reasoning,
+    Refusal,
+    Spliced,
+    Started,
+    Text,
+    ToolCall,
+    Usage,
+)
 from proxy.wire.request import WEB_SEARCH, Ask
 
 BYTES_PER_TOKEN_MIN = 3  # of text; a vocabulary that makes more tokens of it is rare
 TOKENS_PER_IMAGE = 1000
+_NOT_OPENED = Started()
+_TEXTS = (Text, Reasoning, Refusal)
+_MORE = frozenset((Attachments, Reasoning))  # what may be images, or tell of a search
 
 
-@dataclass(slots=True)
-class Heard:
+class Heard(msgspec.Struct):
     """`said_bytes` is the answer's text in bytes, `images` how many came beside it, `searches` how
     often it told of a search of the web; `content_at` is when the first content came, on the loop's
     clock. `spoken` are the choices that had content, `done` those with a finish reason.
     """
 
-    opened: Started = field(default_factory=Started)
+    opened: Started = _NOT_OPENED
     usage: Usage | None = None
     said_bytes: int = 0
     images: int = 0
@@ -31,8 +45,12 @@ class Heard:
     finish_reason: str | None = None
     native_finish_reason: str | None = None
     content_at: float | None = None
-    spoken: set[int] = field(default_factory=set)
-    done: set[int] = field(default_factory=set)
+    spoken: set[int] = msgspec.field(default_factory=set)
+    done: set[int] = msgspec.field(default_factory=set)
+
+    def bytes_within(self, tokens: int) -> int:
+        """How many bytes of text make up so many tokens beside the images, as `said_max` goes."""
+        return (tokens - TOKENS_PER_IMAGE * self.images) * BYTES_PER_TOKEN_MIN
 
     @property
     def said_max(self) -> int:
@@ -42,22 +60,28 @@ class Heard:
     @property
     def tokens_max(self) -> int:
         """The same, or the provider's own count of all it made where that is greater."""
-        counted = 0 if self.usage is None else self.usage.completion_tokens
-        return max(self.said_max, counted)
+        said, usage = self.said_max, self.usage
+        return said if usage is None else max(said, usage.completion_tokens)
 
     @property
     def complete(self) -> bool:
         """Whether all that began to speak has finished; the end of the bytes does not say so."""
         return bool(self.done) and self.spoken <= self.done
 
-    def speak(self, content: Content, size_bytes: int, images: int, now: float) -> None:
-        """A piece of content came."""
+    def speak(self, content: Content, now: float) -> tuple[int, int]:
+        """A piece of content came: how many bytes of text it is, and how many images."""
         if self.content_at is None:
             self.content_at = now
-        self.said_bytes += size_bytes
-        self.images += images
-        self.searches += _searches_in(content)
-        self.spoken.add(content.choice)
+        images = 0
+        size = sum(content.sizes) if type(content) is Spliced else said_bytes(content)
+        if type(content) in _MORE:
+            images = images_in(content)
+            self.images += images
+            self.searches += _searches_in(content)
+        self.said_bytes += size
+        if content.choice not in self.spoken:
+            self.spoken.add(content.choice)
+        return size, images
 
     def finish(self, event: Finished) -> None:
         """A choice is complete; the first choice's reason is the answer's."""
@@ -65,6 +89,16 @@ class Heard:
         if event.choice == min(self.done):
             self.finish_reason = event.reason
             self.native_finish_reason = event.native
+
+
+def said_bytes(event: Event) -> int:
+    """How much text an event of an answer has in it; an estimate of its usage goes by their sum."""
+    if isinstance(event, _TEXTS):
+        text = event.text
+        return len(text) if text.isascii() else len(text.encode())
+    if isinstance(event, ToolCall):
+        return len(event.arguments) + len(event.name or "")
+    return len(event.audio.get("transcript") or "") if isinstance(event, Audio) else 0
 
 
 def images_in(event: Event) -> int:

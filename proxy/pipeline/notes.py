@@ -9,7 +9,7 @@ from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.settle import estimate
 from proxy.wire.events import Usage
-from proxy.wire.record import Generation, Try
+from proxy.wire.record import Try
 
 log = logging.getLogger(__name__)
 
@@ -78,30 +78,6 @@ def used(exchange: Exchange, attempt: Attempt) -> Usage:
     if attempt.heard.usage is not None:
         return attempt.heard.usage
     return estimate(exchange, attempt.heard)
-
-
-def log_request(row: Generation, key: Key | None) -> None:
-    """The one line of a request that was admitted; never a prompt, an answer or a secret."""
-    log.info(
-        "request",
-        extra={
-            "generation": row.id,
-            "status": row.status,
-            "error": row.error,
-            "model": row.model,
-            "provider": row.provider,
-            "streamed": row.streamed,
-            "cancelled": row.cancelled,
-            "latency_ms": row.latency_ms,
-            "time_ms": row.generation_time_ms,
-            "prompt_tokens": row.prompt_tokens,
-            "completion_tokens": row.completion_tokens,
-            "cost_nano": row.cost_nano,
-            "house_nano": row.house_nano,
-            "attempts": len(row.attempts),
-            "key": key.label if key else None,
-        },
-    )
 
 
 def log_refusal(error: GatewayError, key: Key | None) -> None:

@@ -20,7 +20,8 @@ from proxy.errors import GatewayError
 from proxy.pipeline.takes import PDF, Item, Takes, items, mime_of, readable, takes
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.plan import Plan
-from proxy.upstream.egress import Budget, Egress, Fetched
+from proxy.upstream.egress import Egress
+from proxy.upstream.found import Budget, Fetched
 from proxy.upstream.pdf import Reader
 from proxy.wire.request import Ask
 

@@ -5,8 +5,9 @@ provider's own words leaves here with our keys or its address in it.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from proxy.dialects import Outbound, StreamDecoder
+from proxy.dialects import Outbound, StreamDecoder, StreamEncoder
 from proxy.dialects.faults import decode_refusal, provider_error
 from proxy.errors import GatewayError
 from proxy.providers import Provider
@@ -22,34 +23,47 @@ class Reading:
     before it have been taken.
     """
 
+    __slots__ = (
+        "_bare", "_body", "_decoder", "_encoder", "_good", "_headers", "_provider", "_signing",
+        "_unsaid", "data_bytes", "dialect", "status",
+    )  # fmt: skip
+
     def __init__(
-        self, provider: Provider, signing: Signing, dialect: Outbound | None = None
+        self,
+        provider: Provider,
+        signing: Signing,
+        dialect: Outbound | None = None,
+        encoder: StreamEncoder | None = None,
     ) -> None:
         self.dialect = dialect  # None where the provider was never asked
         self._provider = provider
         self._signing = signing
+        self._encoder = encoder  # who tells a caller of it while it comes
         self._decoder: StreamDecoder | None = None
         self._body: bytearray | None = None  # an answer or an error that is decoded whole
         self._unsaid = False  # neither JSON nor a stream by its head
         self._bare = False  # bytes that have no end mark
         self._headers: Mapping[str, str] = {}
+        self._good = False
         self.status: int | None = None
         self.data_bytes = 0
 
     @property
-    def _good(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+    def splicing(self) -> bool:
+        """Whether pieces are told without being decoded, where they can be."""
+        return bool(getattr(self._decoder, "splicing", False))
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Status and headers; they tell the form of what follows."""
         assert self.dialect is not None
         self.status = status
-        self._decoder = self.dialect.decoder(self._provider.quirks)
-        form = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self._good = 200 <= status < 300
+        form = _form(headers.get("Content-Type", ""))
+        encoding = headers.get("Content-Encoding")
         if not self._good:
             self._body = bytearray()
             self._headers = headers
-        elif headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+        elif encoding and encoding.lower() != "identity":
             raise _malformed("compressed, which was not asked for")
         elif form.endswith("json"):
             self._body = bytearray()
@@ -58,8 +72,15 @@ class Reading:
         elif self.dialect.raw and not form.startswith("text/"):
             self._decoder = self.dialect.raw(self._provider.quirks)
             self._bare = True
-        elif form != "text/event-stream":
-            self._unsaid = True  # the first byte tells what it is
+        else:
+            self._unsaid = form != "text/event-stream"  # the first byte tells what it is
+            self._decoder = self._stream(self.dialect)
+
+    def _stream(self, dialect: Outbound) -> StreamDecoder:
+        decoder = dialect.decoder(self._provider.quirks)
+        if self._encoder is None or dialect.splice is None:
+            return decoder
+        return dialect.splice(decoder, self._encoder)
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """The events of one piece; none while a body is collected."""
@@ -98,6 +119,12 @@ class Reading:
         slug = self._provider.slug
         secrets, hosts = self._signing.secrets(slug), self._signing.hosts(slug)
         return provider_error(failed, provider=self._provider.name, secrets=secrets, hosts=hosts)
+
+
+@lru_cache(maxsize=256)
+def _form(content_type: str) -> str:
+    """What is usual comes again and again."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _malformed(what: str) -> GatewayError:

@@ -7,21 +7,22 @@ error event. What waits is decided here; `race` knows who is at work.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Awaitable, Mapping
 
 from proxy.dialects import Inbound
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.bell import Bell
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.race import Race
-from proxy.routing.health import Pool
+from proxy.pipeline.heard import Heard
+from proxy.pipeline.race import Means, Race
 from proxy.serving.caller import Caller
-from proxy.upstream.transport import Transport
-from proxy.wire.record import Try
+from proxy.wire.events import Content
 
 FIRST_COMMENT_S = 1.0
 COMMENT_S = 5.0
+AHEAD_TOKENS = 32  # a fourth of what the least hold keeps to spare
 STREAM_S_MAX = 3600.0  # no answer takes longer; all attempts of one request share it
 
 UNBUFFERED = (
@@ -30,58 +31,42 @@ UNBUFFERED = (
 )
 
 
+def pairs(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as a server takes them."""
+    if not headers:
+        return []
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
 def stream_head(exchange: Exchange, dialect: Inbound) -> list[tuple[bytes, bytes]]:
     """The headers of a streamed answer. Until its content comes nobody knows who gives it."""
     assert exchange.ask is not None
-    named = exchange.server_headers if exchange.content_at is not None else {}
-    return [
-        (b"content-type", dialect.media_type(exchange.ask).encode()),
-        *UNBUFFERED,
-        (b"x-generation-id", exchange.id.encode()),
-        *((name.lower().encode(), value.encode()) for name, value in named.items()),
-    ]
+    told = exchange.server_headers
+    known = told if exchange.content_at is not None else told[:1]
+    return [(b"content-type", dialect.media_type(exchange.ask).encode()), *UNBUFFERED, *known]
 
 
 class Relay:
-    """Carries one exchange. `hang_up` and `stop` may be called from outside at any time. `lag_s`
-    tells how late the loop is.
-    """
+    """Carries one exchange. `hang_up` and `stop` may be called from outside at any time."""
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        caller: Caller,
-        dialect: Inbound,
-        *,
-        transport: Transport,
-        headers: Mapping[str, str],
-        on_try: Callable[[Try], None],
-        pool: Pool,
-        lag_s: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, exchange: Exchange, caller: Caller, dialect: Inbound, means: Means) -> None:
         assert exchange.ask is not None
         self._exchange = exchange
         self._stream = exchange.ask.stream
         self._caller = caller
         self._dialect = dialect
         self._bell = Bell()
-        self._clock = asyncio.get_running_loop().time
-        self._last_at = exchange.started_at + STREAM_S_MAX
+        self._clock = means.clock
+        last_at = exchange.started_at + STREAM_S_MAX
         self._race = Race(
-            exchange,
-            dialect,
-            transport=transport,
-            headers=headers,
-            on_try=on_try,
-            pool=pool,
-            lag_s=lag_s,
-            ring=self._bell.ring,
-            clock=self._clock,
-            last_at=self._last_at,
+            exchange, dialect, means, ring=self._ring, pass_on=self._pass_on, last_at=last_at
         )
         self._stopped: GatewayError | None = None
         self._covered_tokens = 0
+        self._covered_bytes = 0 if exchange.cover is not None else sys.maxsize  # the same as text
         self._comment_at = exchange.started_at + FIRST_COMMENT_S
+        self._until = last_at  # when what is waited for is due
+        caller.wake(self._ring)
         self.detached: Attempt | None = None
         """After CallerGone: what must be given to `Drains.take`, if it is anything. Nobody else
         ends it, and the exchange is not to be settled before."""
@@ -95,6 +80,68 @@ class Relay:
         """Ends the exchange with `error`, whatever it is doing."""
         self._stopped = error
         self._bell.ring()
+
+    def _ring(self) -> None:
+        """There is news, told from inside a provider's or the caller's callback: what needs no
+        waiting is done here, and no task wakes for it.
+        """
+        parked = self._stream and self._bell.waiter is not None
+        if not (parked and self._caller.ready and self._hand_over()):
+            self._bell.ring()
+
+    def _hand_over(self) -> bool:
+        """Gives the caller what waits for it; False: the story must go on. It covers what the
+        hold pays at once, and leaves all else (more credit, an end, a failure) to `_follow`.
+        """
+        won = self._race.won
+        if won is None or won.over or not self._covers(won.heard):
+            return False
+        data = won.take()
+        if data:
+            if not self._caller.started:
+                self._caller.open(200, stream_head(self._exchange, self._dialect))
+            self._caller.push(data)
+            self._comment_at = self._clock() + COMMENT_S
+            if self._race.due_at < self._until:  # the next piece may be due before the first was
+                return False
+        return not won.over and won.finished_at is None
+
+    def _pass_on(self, won: Attempt, piece: Content, now: float) -> bool:
+        """The same for a piece that came while nothing waits: most of a stream."""
+        caller = self._caller
+        if self._bell.waiter is None or not caller.ready:
+            return False
+        heard = won.heard
+        if heard.said_bytes > self._covered_bytes and not self._covers(heard):
+            return False
+        data = won.outlet.pass_on(piece, won.reading.data_bytes)
+        if data:
+            if not caller.started:
+                caller.open(200, stream_head(self._exchange, self._dialect))
+            caller.push(data)
+            self._comment_at = now + COMMENT_S
+        return True
+
+    def _covers(self, heard: Heard) -> bool:
+        """Whether the account is known to pay for all that was heard. It is asked for a little more
+        than that, where there is more: not anew for every piece.
+        """
+        cover = self._exchange.cover
+        if cover is None:
+            return True
+        tokens, covered = heard.tokens_max, self._covered_tokens
+        if tokens > covered:
+            if cover(tokens + AHEAD_TOKENS):
+                tokens += AHEAD_TOKENS
+            elif not cover(tokens):
+                return False
+            covered = tokens
+        self._covered(heard, covered)  # how much text that is may have changed: by an image
+        return True
+
+    def _covered(self, heard: Heard, tokens: int) -> None:
+        self._covered_tokens = tokens
+        self._covered_bytes = heard.bytes_within(tokens)
 
     async def run(self) -> Attempt:
         """The attempt that answered, its content sent, its end held.
@@ -116,60 +163,52 @@ class Relay:
             race.leave(error)
 
     async def _follow(self) -> Attempt:
-        """Until an answer is complete: hands on what comes, keeps the caller's wait and ours
-        bounded. Raises as `run` does.
+        """Until an answer is complete: hands on what comes as far as the account pays, keeps the
+        caller's wait and ours bounded. Raises as `run` does.
         """
+        race = self._race
         while True:
             if self._caller.gone:
                 raise CallerGone
             if self._stopped is not None:
                 raise self._stopped
-            won = self._race.won
-            if won is not None:
-                if await self._serve(won):
-                    continue
-                if won.error is not None:
-                    raise won.error
-                if won.over:
-                    return won
-            elif self._race.move_on():
-                continue
-            await self._wait(won)
+            won = race.won
+            if won is None:
+                if not race.move_on():
+                    await self._wait(comments=self._stream)
+            elif not self._covers(won.heard):
+                await self._cover_more(won)
+            elif won.waiting:
+                await self._write(won.take())
+            elif won.error is not None:
+                raise won.error
+            elif won.over:
+                return won
+            else:
+                await self._wait(comments=self._stream and won.finished_at is None)
 
-    async def _serve(self, attempt: Attempt) -> bool:
-        """Gives the caller what waits for it, as far as the account pays; False: nothing does."""
-        cover, tokens = self._exchange.cover, attempt.heard.tokens_max
-        if cover is not None and tokens > self._covered_tokens:
-            if cover(tokens):
-                self._covered_tokens = tokens
-            elif not await self._cover_more(tokens):
-                attempt.curtail(cover)
-                self._covered_tokens = attempt.heard.tokens_max
-            return True
-        if not attempt.waiting:
-            return False
-        data = attempt.take()
-        if data:
-            await self._write(data)
-        return True
+    async def _cover_more(self, won: Attempt) -> None:
+        """Asks for credit, and ends the answer where there is none."""
+        cover, more = self._exchange.cover, self._exchange.cover_more
+        tokens = won.heard.tokens_max
+        if more is None or not await more(tokens):
+            assert cover is not None
+            won.curtail(cover)
+            tokens = won.heard.tokens_max
+        self._covered(won.heard, tokens)
 
-    async def _cover_more(self, tokens: int) -> bool:
-        more = self._exchange.cover_more
-        return more is not None and await more(tokens)
-
-    async def _wait(self, won: Attempt | None) -> None:
+    def _wait(self, *, comments: bool) -> Awaitable[None]:
         """Until something happens; does what is due."""
-        now = self._clock()
-        until = self._race.due_at
+        now, until = self._clock(), self._race.due_at
+        self._until = until
         if now >= until:
             self._race.expire(now)
-            return
-        if self._stream and (won is None or won.finished_at is None):
-            if now >= self._comment_at:
-                await self._comment()
-                return
-            until = min(until, self._comment_at)
-        await self._bell.wait(until)
+            return self._bell.wait(now)  # no longer than for a turn of the loop
+        if not comments:
+            return self._bell.wait(until)
+        if now < self._comment_at:
+            return self._bell.wait(min(until, self._comment_at))
+        return self._comment()
 
     async def _comment(self) -> None:
         """Says that we live; in what has no words for it, nothing."""
@@ -179,6 +218,8 @@ class Relay:
             self._comment_at = STREAM_S_MAX + self._exchange.started_at
 
     async def _write(self, data: bytes) -> None:
+        if not data:
+            return
         if not self._caller.started:
             await self._caller.start(200, stream_head(self._exchange, self._dialect))
         await self._caller.write(data)

@@ -16,12 +16,6 @@ from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.guess import prompt_tokens
 from proxy.pipeline.heard import Heard, with_searches, with_units
 from proxy.wire.events import (
-    Audio,
-    Event,
-    Reasoning,
-    Refusal,
-    Text,
-    ToolCall,
     Usage,
 )
 from proxy.wire.record import Candidate, Generation
@@ -45,29 +39,32 @@ def reckon(exchange: Exchange) -> int:
     """
     if exchange.owed_nano is not None:
         return exchange.owed_nano
-    margin = exchange.snapshot.margin
-    lost = [cost_of(usage, one.pricing) for one, usage in exchange.lost if one.pricing]
-    exchange.house_nano = sum(cost.total_nano for cost in lost)
+    margin, heard = exchange.snapshot.margin, exchange.heard
+    for one, usage in exchange.lost:
+        if one.pricing is not None:
+            exchange.house_nano += cost_of(usage, one.pricing).total_nano
     pricing = exchange.endpoint.pricing if exchange.endpoint else None
-    delivered = exchange.content_at is not None
-    if exchange.usage is None and (delivered or _good(exchange)):
-        exchange.usage = estimate(exchange)
-    if exchange.usage is not None:
-        exchange.usage = used(exchange, exchange.usage)
+    delivered = heard.content_at is not None
+    told = heard.usage
+    if told is None and (delivered or _good(exchange)):
+        told = estimate(exchange)
+    if told is not None:
+        told = used(exchange, told)
+    heard.usage = told
     owed = 0
-    if exchange.usage is not None and pricing is not None:
-        cost = cost_of(exchange.usage, pricing, margin)
+    if told is not None and pricing is not None:
+        cost = cost_of(told, pricing, margin)
         if delivered and exchange.error is None:
-            possible = plausible(exchange, exchange.usage)
+            possible = plausible(exchange, told)
             owed = cost.charge_nano
-            if possible is not exchange.usage:
+            if possible is not told:
                 owed = cost_of(possible, pricing, margin).charge_nano
                 exchange.house_nano += cost.charge_nano - owed
         else:
             exchange.house_nano += cost.total_nano
         exchange.cost = cost if owed == cost.charge_nano else replace(cost, charge_nano=owed)
     if not (delivered and exchange.error is None) and not _good(exchange):
-        exchange.usage = None
+        heard.usage = None
     exchange.owed_nano = owed
     return owed
 
@@ -102,12 +99,15 @@ def settle(exchange: Exchange, *, now: float, owner: str) -> Settlement:
 
 
 def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
-    """What a running exchange would be charged if its process died now; None before any content.
+    """What a running exchange would be charged if its process died now; None before any content,
+    and once its caller is told of an error.
 
     Nothing of the exchange changes.
     """
     endpoint, hold = exchange.endpoint, exchange.hold
-    if hold is None or exchange.content_at is None or endpoint is None or endpoint.pricing is None:
+    if hold is None or exchange.content_at is None or exchange.error is not None:
+        return None
+    if endpoint is None or endpoint.pricing is None:
         return None
     usage = used(exchange, exchange.usage or estimate(exchange))
     cost = cost_of(plausible(exchange, usage), endpoint.pricing, exchange.snapshot.margin)
@@ -134,13 +134,13 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
 
 def used(exchange: Exchange, usage: Usage) -> Usage:
     """`usage`; of what is no conversation, no count by which it would cost nothing is one."""
-    ask, usage = exchange.ask, with_units(usage, exchange.ask)
-    pricing = exchange.endpoint.pricing if exchange.endpoint else None
-    if ask is None or pricing is None:
+    ask, endpoint = exchange.ask, exchange.endpoint
+    if ask is not None and ask.likely is not None:
+        usage = with_units(usage, ask)
+    if ask is None or endpoint is None or (pricing := endpoint.pricing) is None:
         return usage
-    assert exchange.endpoint is not None
     if pricing.web_search:
-        usage = with_searches(usage, exchange.heard, exchange.endpoint)
+        usage = with_searches(usage, exchange.heard, endpoint)
     if pricing.output_image and not usage.images:  # a chat may make them, too
         usage = replace(usage, images=exchange.heard.images)
     if ask.likely is None:
@@ -162,13 +162,19 @@ def plausible(exchange: Exchange, usage: Usage) -> Usage:
     assert endpoint is not None
     if ask.most is not None:
         return within(usage, ask.most)
+    if (  # which nearly all are
+        usage.prompt_tokens <= MORE_PROMPT_TOKENS
+        and usage.completion_tokens <= MORE_TOKENS
+        and not usage.web_searches
+    ):
+        return usage
     prompt_max = prompt_bound(ask) + MORE_PROMPT_TOKENS
     if ask.media_prompt or ask.audio_prompt:
         prompt_max = max(prompt_max, endpoint.context_length or TOKENS_MAX)
     unseen = usage.reasoning_tokens + usage.completion_audio_tokens + usage.completion_image_tokens
     unseen_max = max(endpoint.max_completion_tokens or UNSEEN_TOKENS_MAX, ask.max_tokens or 0)
     completion_max = exchange.said_bytes + MORE_TOKENS + min(unseen, unseen_max * ask.choices)
-    searches_max = searches_of(ask, endpoint, SEARCHES_MAX)
+    searches_max = searches_of(ask, endpoint, SEARCHES_MAX) if usage.web_searches else 0
     possible = replace(
         usage,
         prompt_tokens=min(usage.prompt_tokens, prompt_max),
@@ -199,72 +205,58 @@ def estimate(exchange: Exchange, heard: Heard | None = None) -> Usage:
     return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
 
 
-def said_bytes(event: Event) -> int:
-    """How much text an event of an answer has in it; `estimate` goes by their sum."""
-    match event:
-        case Text() | Refusal() | Reasoning():
-            return len(event.text.encode())
-        case ToolCall():
-            return len(event.arguments) + len(event.name or "")
-        case Audio():
-            return len(event.audio.get("transcript") or "")
-    return 0
-
-
 def _row(exchange: Exchange, *, now: float) -> Generation:
+    """All fields in their order: to name so many takes three times as long."""
     ask, model, endpoint, key = exchange.ask, exchange.model, exchange.endpoint, exchange.key
-    heard, origin = exchange.heard, exchange.origin
+    heard, error, cost, plan = exchange.heard, exchange.error, exchange.cost, exchange.plan
+    opened, content_at, said = heard.opened, heard.content_at, exchange.origin.get
+    cancelled, begun = exchange.cancelled, exchange.started_at
     usage = heard.usage or _NO_USAGE
-    begun = exchange.started_at
-    content_at = heard.content_at
-    error = exchange.error
+    # None says that tokens were used and nobody knows their price.
+    cost_nano = None if heard.usage is not None else 0
+    if cost is not None:
+        cost_nano = cost.charge_nano
     return Generation(
-        id=exchange.id,
-        created_at=exchange.created_at,
-        key_hash=key.hash if key else None,
-        account=account_of(exchange),
-        model=model.id if model else "",
-        requested_model=ask.models[0] if ask else "",
-        provider=endpoint.provider.slug if endpoint else "",
-        provider_name=endpoint.provider.name if endpoint else "",
-        endpoint_model=endpoint.model if endpoint else "",
-        upstream_id=heard.opened.upstream_id,
-        streamed=ask.stream if ask else False,
-        cancelled=exchange.cancelled,
-        status=error.status if error else CLIENT_CLOSED if exchange.cancelled else 200,
-        error=error.kind if error else None,
-        finish_reason="error" if error else heard.finish_reason,
-        native_finish_reason=heard.native_finish_reason,
-        latency_ms=None if content_at is None else int((content_at - begun) * 1000),
-        generation_time_ms=int((now - begun) * 1000),
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        image_tokens=usage.completion_image_tokens,
-        usage_estimated=usage.estimated,
-        cost_nano=_cost_nano(exchange),
-        service_tier=heard.opened.service_tier,
-        media_prompt=ask.media_prompt if ask else 0,
-        audio_prompt=ask.audio_prompt if ask else 0,
-        session_id=(ask.session_id if ask else None) or origin.get("session_id"),
-        http_referer=origin.get("http_referer"),
-        title=origin.get("title"),
-        user_agent=origin.get("user_agent"),
-        attempts=tuple(exchange.tries),
-        candidates=_candidates(exchange),
-        upstream_nano=exchange.cost.total_nano if exchange.cost else _cost_nano(exchange),
-        house_nano=exchange.house_nano,
-        held_nano=exchange.hold.most_nano if exchange.hold else 0,
-        waited_ms=int(exchange.waited_s * 1000),
-        task=ask.task if ask else "chat",
-        words=ask.words if ask else "chat",
-        images=usage.images or heard.images,
-        search_units=usage.search_units,
-        characters=usage.characters,
-        audio_ms=usage.audio_ms,
-    )
+        exchange.id,
+        exchange.created_at,
+        key.hash if key else None,
+        account_of(exchange),
+        model.id if model else "",
+        ask.models[0] if ask else "",
+        endpoint.provider.slug if endpoint else "",
+        endpoint.provider.name if endpoint else "",
+        endpoint.model if endpoint else "",
+        opened.upstream_id,
+        ask.stream if ask else False,
+        cancelled,
+        error.status if error else CLIENT_CLOSED if cancelled else 200,
+        error.kind if error else None,
+        "error" if error else heard.finish_reason,
+        heard.native_finish_reason,
+        None if content_at is None else int((content_at - begun) * 1000),
+        int((now - begun) * 1000),
+        usage.prompt_tokens, usage.completion_tokens,
+        usage.cached_tokens, usage.cache_write_tokens,
+        usage.reasoning_tokens, usage.completion_image_tokens,
+        usage.estimated,
+        cost_nano,
+        opened.service_tier,
+        ask.media_prompt if ask else 0,
+        ask.audio_prompt if ask else 0,
+        (ask.session_id if ask else None) or said("session_id"),
+        said("http_referer"), said("title"), said("user_agent"),
+        tuple(exchange.tries),
+        _candidates(exchange) if exchange.skips or plan is None else plan.candidates,
+        cost_nano if cost is None else cost.total_nano,
+        exchange.house_nano,
+        exchange.hold.most_nano if exchange.hold else 0,
+        int(exchange.waited_s * 1000),
+        False,  # recovered
+        ask.task if ask else "chat",
+        ask.words if ask else "chat",
+        usage.images or heard.images,
+        usage.search_units, usage.characters, usage.audio_ms,
+    )  # fmt: skip
 
 
 def _candidates(exchange: Exchange) -> tuple[Candidate, ...]:
@@ -272,16 +264,7 @@ def _candidates(exchange: Exchange) -> tuple[Candidate, ...]:
     if exchange.plan is None:
         return ()
     skipped = {(one.provider.slug, one.model): why for one, why in exchange.skips}
-    if not skipped:
-        return exchange.plan.candidates
     return tuple(
         replace(one, excluded=one.excluded or skipped.get((one.provider, one.model)))
         for one in exchange.plan.candidates
     )
-
-
-def _cost_nano(exchange: Exchange) -> int | None:
-    """None says that tokens were used and nobody knows their price."""
-    if exchange.cost is not None:
-        return exchange.cost.charge_nano
-    return 0 if exchange.usage is None else None

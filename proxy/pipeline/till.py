@@ -4,7 +4,10 @@ Whatever the way out of the story, hold and limits end exactly once, and what is
 """
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from proxy.accounts.keys import Key
@@ -12,12 +15,16 @@ from proxy.accounts.ledger import Settlement
 from proxy.errors import GatewayError
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.notes import log_refusal, log_request
+from proxy.pipeline.notes import log_refusal
 from proxy.pipeline.settle import outlook, settle
 from proxy.wire.record import Try
 
 DURABLE_S: Final = 5.0  # for a charge to be written, before the caller is told that it was not
 CHECKPOINT_S: Final = 1.0
+NOTES_S: Final = 0.2  # between two looks at what is to be noted: each may cost a sync of the disk
+NOTES_MAX: Final = 200  # in one look, some milliseconds of the loop; with more streams all wait
+
+log = logging.getLogger(__name__)
 
 
 class Books(Protocol):
@@ -46,25 +53,45 @@ class Till:
         self._books = books
         self._gate = gate
         self._clock = clock
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._look: asyncio.TimerHandle | None = None
+        self._running: dict[Exchange, float] = {}  # when each is to be noted, the first first
+        self._round: asyncio.TimerHandle | None = None
 
     def note_later(self, exchange: Exchange) -> None:
-        """Every second of a stream, what it has cost so far: its process may die."""
+        """About every second of a stream, what it has cost so far: its process may die."""
         if exchange.hold is not None and exchange.ask is not None and exchange.ask.stream:
-            loop = asyncio.get_running_loop()
-            exchange.timer = loop.call_later(CHECKPOINT_S, self._note, exchange)
+            self._running[exchange] = self._clock() + CHECKPOINT_S
+            if self._round is None:
+                loop = asyncio.get_running_loop()
+                self._round = loop.call_later(CHECKPOINT_S, self._note_due, loop)
 
-    def _note(self, exchange: Exchange) -> None:
-        noted = outlook(exchange, now=self._clock())
-        if noted is not None:
-            exchange.noted = True
-            self._books.noted(noted)
-        self.note_later(exchange)
+    def _note_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all: what is noted together is written together."""
+        now, running = self._clock(), self._running
+        for _ in range(min(NOTES_MAX, len(running))):
+            exchange, due_at = next(iter(running.items()))
+            if due_at > now + NOTES_S / 2:  # timers may come a little early
+                break
+            del running[exchange]
+            try:
+                noted = outlook(exchange, now=now)
+                if noted is not None:
+                    exchange.noted = True
+                    self._books.noted(noted)
+                running[exchange] = now + CHECKPOINT_S
+            except Exception:  # of one request, which must not keep the others from being noted
+                log.exception("internal error", extra={"generation": exchange.id})
+        self._round = None
+        if running:
+            wait_s = max(NOTES_S, next(iter(running.values())) - now)
+            self._round = loop.call_later(wait_s, self._note_due, loop)
 
     async def withdraw(self, exchange: Exchange) -> None:
         """Who is told of an error is not charged, even if the process dies at once."""
         if exchange.noted and not exchange.settled:
-            durable = self._books.settled(self._end(exchange))
-            await asyncio.wait([durable], timeout=DURABLE_S)
+            with suppress(Exception):
+                await self._in_time(self._books.settled(self._end(exchange)))
 
     async def settle(self, exchange: Exchange) -> None:
         """Settles, and waits until a charge to somebody's credit is durable. Raises GatewayError
@@ -75,10 +102,30 @@ class Till:
         if not (settlement.charge_nano and settlement.pots):
             self._books.finished(settlement)
             return
-        durable = self._books.settled(settlement)
-        await asyncio.wait([durable], timeout=DURABLE_S)
-        if not durable.done() or durable.exception() is not None:
-            raise GatewayError("store_unavailable", "The charge could not be written.")
+        try:
+            await self._in_time(self._books.settled(settlement))
+        except Exception:
+            raise GatewayError("store_unavailable", "The charge could not be written.") from None
+
+    def _in_time(self, durable: asyncio.Future[None]) -> asyncio.Future[None]:
+        """`durable`, which fails after `DURABLE_S`: one timer looks at all there are."""
+        waiting = self._waiting
+        while waiting and waiting[0][1].done():
+            waiting.popleft()
+        waiting.append((self._clock() + DURABLE_S, durable))
+        if self._look is None:
+            self._look = durable.get_loop().call_later(DURABLE_S, self._look_late)
+        return durable
+
+    def _look_late(self) -> None:
+        self._look, now = None, self._clock()
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= now):
+            late = self._waiting.popleft()[1]
+            if not late.done():
+                late.set_exception(TimeoutError())
+        if self._waiting:
+            at, first = self._waiting[0]
+            self._look = first.get_loop().call_later(at - now, self._look_late)
 
     def finish(self, exchange: Exchange) -> None:
         """What is left to do on any way out; what was never admitted is counted, and has no row."""
@@ -94,9 +141,7 @@ class Till:
 
     def _end(self, exchange: Exchange) -> Settlement:
         """Fixes what is owed and ends hold and limits: exactly once, and without waiting."""
-        if exchange.timer is not None:
-            exchange.timer.cancel()
+        self._running.pop(exchange, None)
         settlement = settle(exchange, now=self._clock(), owner=self._gate.owner)
         self._gate.leave(exchange, exchange.usage)
-        log_request(settlement.generation, exchange.key)
         return settlement

@@ -7,18 +7,22 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.dialects import OUTBOUND, Bill
+from proxy.dialects.chat.events import decoder
 from proxy.dialects.chat.stream import Encoder
 from proxy.errors import GatewayError
 from proxy.pipeline import attempt as module
 from proxy.pipeline import outlet, reading
-from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.clocks import USAGE_WAIT_S
 from proxy.pipeline.exchange import Exchange
-from proxy.wire.events import Finished, Reasoning, Text, Usage
+from proxy.providers import Quirks
+from proxy.wire.events import Ended, Event, Finished, Reasoning, Text, Usage, Verbatim
 from proxy.wire.request import Task
 from tests.plain import ASK, BILL, HIDING
 from tests.stage import DONE, GOOD, SSE, USAGE, chunk, endpoint, model, snapshot, whole
 
 SECRET = "sk-provider-secret-key"
+JSON: dict[str, Any] = {"Content_Type": "application/json"}
 
 
 class Sent:
@@ -90,6 +94,21 @@ class Tried:
         return self.attempt.error
 
 
+def test_a_fault_of_ours_at_the_end_is_an_end_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a whole answer would else wait for minutes, with credit held."""
+
+    def end(_: reading.Reading, *, broken: bool) -> list[Event]:
+        raise KeyError(broken)
+
+    monkeypatch.setattr(reading.Reading, "end", end)
+    tried = Tried(stream=False)
+    tried.hear(whole(), **JSON)
+    with pytest.raises(KeyError):
+        tried.attempt.end(None)
+    assert tried.error.kind == "provider_cut"
+    assert tried.rung == 1
+
+
 # Good answers.
 
 
@@ -115,6 +134,29 @@ def test_a_stream() -> None:
     attempt.end(None)
     assert attempt.sent is None
     assert tried.sent.asked == []
+
+
+def test_a_whole_answer_that_failed_is_none() -> None:
+    tried = Tried(stream=False)
+    attempt = tried.hear(b'{"error": {"message": "broken", "code": 500}}', **JSON)
+    attempt.end(None)
+    assert tried.error.kind.startswith("provider_")
+    assert attempt.outlet.events == []
+
+
+def test_a_whole_answer_in_the_callers_own_words() -> None:
+    tried = Tried(stream=False)
+    tried.attempt.read_as(OUTBOUND["openai"]._replace(decode_answer=_verbatim))
+    attempt = tried.hear(b"{}", **JSON)
+    attempt.end(None)
+    assert (attempt.over, attempt.error) == (True, None)
+    assert attempt.outlet.events == _verbatim(b"{}", Quirks())
+    assert attempt.heard.said_bytes == 5
+
+
+def _verbatim(body: bytes, _: Quirks) -> list[Event]:
+    meant = (Text(0, "hello"), Finished(0, "stop", None), Ended())
+    return [Verbatim(None, body, {}, meant)]
 
 
 def test_a_whole_answer() -> None:
@@ -346,7 +388,7 @@ def test_an_answer_that_goes_out_whole_commits_nothing() -> None:
 def test_a_full_box_holds_the_provider_back_until_it_is_emptied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outlet, "BOX_BYTES_MAX", 400)
+    monkeypatch.setattr(outlet, "WAITING_BYTES_MAX", 400)
     tried = Tried()
     attempt = tried.hear(chunk("a"))
     assert tried.sent.asked == []
@@ -365,7 +407,7 @@ def test_a_full_box_holds_the_provider_back_until_it_is_emptied(
 
 
 def test_a_full_box_of_an_answer_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlet, "BOX_BYTES_MAX", 10)
+    monkeypatch.setattr(outlet, "WAITING_BYTES_MAX", 10)
     tried = Tried()
     attempt = tried.hear(chunk("a"))
     assert tried.sent.asked == ["pause"]
@@ -382,8 +424,8 @@ def test_a_full_box_of_an_answer_that_is_over(monkeypatch: pytest.MonkeyPatch) -
 
 def test_nobody_is_held_back_before_there_is_content() -> None:
     """Nobody would take anything out of the box, and the rest of the content never come."""
-    giant = chunk("x" * 2 * outlet.BOX_BYTES_MAX)
-    cut = outlet.BOX_BYTES_MAX + 1000
+    giant = chunk("x" * 2 * outlet.WAITING_BYTES_MAX)
+    cut = outlet.WAITING_BYTES_MAX + 1000
     tried = Tried()
     attempt = tried.hear(chunk("") + giant[:cut])
     assert attempt.outlet.full
@@ -396,6 +438,7 @@ def test_nobody_is_held_back_before_there_is_content() -> None:
 
 def test_who_talks_for_ever_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SILENCE_BYTES_MAX", 1000)
+    monkeypatch.setattr(outlet, "WAITING_BYTES_MAX", 500)
     logprobs = {"content": [{"token": "", "logprob": 0.0}]}
     choice = {"index": 0, "delta": {"content": ""}, "logprobs": logprobs, "finish_reason": None}
     nothing, tried = chunk(choices=[choice]), Tried()
@@ -643,3 +686,108 @@ def test_what_nobody_hears_is_counted_and_forgotten(stream: bool) -> None:
     assert (attempt.heard.said_bytes, attempt.heard.finish_reason) == (6, "stop")
     assert attempt.heard.usage is not None
     assert rung
+
+
+# What is spliced is heard as what is decoded.
+
+STREAMS: dict[str, list[bytes]] = {
+    "one by one": [chunk(text) for text in ("a", "b", "zwölf", "", "\\", "c")],
+    "all at once": [b"".join(chunk(text) for text in ("a", "b", "zwölf", "d", "c"))],
+    "two reads": [chunk("a") + chunk("b"), chunk("c") + chunk("dd") + chunk("e")],
+    "with its end": [chunk("a"), chunk("b"), chunk("c") + chunk("d", finish="stop") + DONE],
+    "reasoning first": [
+        *(chunk(choices=[{"index": 0, "delta": {"reasoning": text}}]) for text in "abc"),
+        *map(chunk, "def"),
+    ],
+    "two choices": [_of(number % 2, text) for number, text in enumerate("abcdefgh")],
+    "cut in two": [chunk("a"), chunk("b"), chunk("c")[:50], chunk("c")[50:] + chunk("d")],
+    "an error behind it": [*map(chunk, "abcd"), chunk(error={"message": "no", "code": 503})],
+    "no JSON behind it": [*map(chunk, "abc"), chunk("d") + b"data: {]\n\n"],
+}
+
+
+def _decoding(tried: Tried) -> Tried:
+    tried.attempt.read_as(OUTBOUND["openai"]._replace(splice=None))
+    return tried
+
+
+@pytest.mark.parametrize("pieces", STREAMS.values(), ids=STREAMS)
+@pytest.mark.parametrize("tokens_max", [None, 0, 1, 2])
+def test_it_makes_no_difference(pieces: list[bytes], tokens_max: int | None) -> None:
+    told = []
+    for tried in (Tried(choices=2), _decoding(Tried(choices=2))):
+        attempt = tried.hear(*pieces)
+        if tokens_max is not None:
+            attempt.curtail(tokens_max.__ge__)
+        heard, error = attempt.heard, attempt.error
+        weight = attempt.outlet.size_bytes
+        content = [orjson.loads(one[6:]) for one in attempt.take().split(b"\n\n") if one]
+        end = attempt.outlet.encode_end(BILL)
+        told.append((heard, error and error.message, weight, content, end, attempt.committed,
+                     attempt.content_at, tried.sent.asked, attempt.over))  # fmt: skip
+    assert told[0] == told[1]
+
+
+def test_how_it_goes_on() -> None:
+    tried = Tried()
+    attempt = tried.hear(chunk("a"))
+    assert attempt.state == "decoded"
+    attempt.data(chunk("b"))
+    assert attempt.state == "spliced"
+    attempt.data(chunk("c") + chunk("d"))
+    attempt.data(chunk("e", finish="stop"))
+    assert attempt.state == "held"
+    assert attempt.take().count(b"data: ") == 5
+    assert _decoding(Tried()).hear(*map(chunk, "abcd")).state == "decoded"
+    assert Tried(stream=False).hear(*map(chunk, "abcd")).state == "decoded"
+
+
+def test_a_caller_that_reads_slowly_holds_back_what_is_spliced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outlet, "WAITING_BYTES_MAX", 500)
+    tried = Tried()
+    attempt = tried.hear(chunk("a"), chunk("b"))
+    attempt.take()
+    while not tried.sent.asked:
+        attempt.data(chunk("c") + chunk("d"))
+    assert attempt.state == "spliced"
+    assert attempt.take().count(b"data: ") == attempt.heard.said_bytes - 2
+    assert tried.sent.asked == ["pause", "resume"]
+
+
+@pytest.mark.parametrize("way", ["cancel", "forget", "fail"])
+def test_ways_to_end_while_it_is_spliced(way: str) -> None:
+    tried = Tried()
+    attempt = tried.hear(*map(chunk, "abcd"))
+    assert (attempt.state, attempt.committed) == ("spliced", True)
+    if way == "forget":
+        attempt.forget(lambda: None)
+        attempt.data(chunk("e") + chunk("f"))
+        assert (attempt.waiting, attempt.heard.said_bytes) == (False, 6)
+        attempt.data(chunk("g", finish="stop"))
+        assert attempt.heard.complete
+        return
+    if way == "cancel":
+        attempt.cancel()
+        attempt.end(None)
+    else:
+        attempt.fail(GatewayError("provider_timeout", "late"))
+    attempt.data(chunk("e"))
+    assert tried.error.kind == ("provider_cut" if way == "cancel" else "provider_timeout")
+    assert attempt.heard.said_bytes == 4
+    assert attempt.take().count(b"data: ") == 4
+    assert tried.sent.asked == ["cancel"]
+
+
+def test_what_is_carried_as_it_came_is_heard_by_what_it_means() -> None:
+    tried = Tried()
+    row = OUTBOUND["openai"]
+    tried.attempt.read_as(row._replace(decoder=lambda quirks: decoder(quirks).keep(), splice=None))
+    images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
+    delta = {"content": "abc", "reasoning": "hm", "images": images}
+    attempt = tried.hear(chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}]))
+    assert (attempt.heard.said_bytes, attempt.heard.images, attempt.committed) == (5, 1, True)
+    attempt.curtail(lambda tokens: False)
+    assert (attempt.heard.said_bytes, attempt.heard.images) == (0, 0)
+    assert _reasons(attempt) == [(0, "length", None)]

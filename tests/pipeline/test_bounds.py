@@ -4,18 +4,22 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from proxy.money import Pricing
+from proxy.money import PriceOverride, Pricing, tariff_of
 from proxy.pipeline.bounds import (
     SEARCHES_HELD,
     SEARCHES_MAX,
     START_TOKENS,
+    TERMS_MAX,
     WHOLE_TOKENS,
     Price,
     prompt_bound,
     searches_of,
     sizes_of,
+    terms_of,
     wide_bound,
 )
 from proxy.pipeline.exchange import Exchange
@@ -69,7 +73,7 @@ def test_files_may_be_the_whole_context(
 def test_how_many_tokens_are_held(ask: dict[str, Any], sizes: list[int]) -> None:
     exchange = planned(None, **ask)
     assert exchange.ask is not None
-    assert sizes_of(exchange, exchange.ask) == sizes
+    assert list(sizes_of(exchange.ask, terms_of(exchange))) == sizes
 
 
 def test_what_a_task_uses_at_most_is_priced_with_its_units() -> None:
@@ -81,7 +85,7 @@ def test_what_a_task_uses_at_most_is_priced_with_its_units() -> None:
     one, at = exchange.plan.attempts[0]
     pricing = Pricing(prompt=Decimal(1), completion=Decimal(2), output_image=Decimal(3))
     exchange.plan = Plan(((one, replace(at, pricing=pricing)),))
-    assert Price(exchange, 10).nano(5) == (10 + 2 * 5 + 2 * 3) * 10**9
+    assert Price(exchange, terms_of(exchange), 10).nano(5) == (10 + 2 * 5 + 2 * 3) * 10**9
 
 
 @pytest.mark.parametrize(
@@ -106,6 +110,77 @@ def test_searches_are_bounded(asked: bool, searches: int | None, choices: int, f
     assert at.pricing is not None
     priced = replace(at, pricing=replace(at.pricing, web_search=Decimal("0.01")))
     exchange.plan = Plan(((model("test/one", priced), priced),))
-    price = Price(exchange, 10)
+    price = Price(exchange, terms_of(exchange), 10)
     assert price.nano(5) == 20_000_000 + found * 10_000_000
     assert price.affordable(price.nano(5)) == 5
+
+
+PRICES = st.sampled_from(
+    [Decimal(text) for text in ("0", "0.000001", "0.0000025", "0.00000000015", "0.00001")]
+)
+PRICINGS = st.builds(
+    Pricing,
+    prompt=PRICES,
+    completion=PRICES,
+    request=PRICES,
+    audio=st.none() | PRICES,
+    internal_reasoning=st.none() | PRICES,
+    web_search=st.none() | PRICES,
+    audio_second=st.none() | PRICES,
+    output_image=st.none() | PRICES,
+    overrides=st.lists(
+        st.builds(PriceOverride, min_prompt_tokens=st.sampled_from([5, 50]), prompt=PRICES),
+        max_size=2,
+    ).map(tuple),
+)
+MARGINS = st.sampled_from([(0, 1), (1, 10), (1, 3)])
+COUNTS = st.integers(0, 100)
+
+
+@given(st.lists(st.none() | PRICINGS, max_size=5), MARGINS, COUNTS, COUNTS, st.booleans())
+def test_who_is_never_the_dearest_need_not_be_asked(
+    pricings: list[Pricing | None],
+    margin: tuple[int, int],
+    prompt_tokens: int,
+    tokens: int,
+    hosted: bool,
+) -> None:
+    exchange = planned(*[None] * len(pricings), hosted=frozenset(["web_search"] if hosted else ()))
+    assert exchange.plan is not None
+    assert exchange.ask is not None
+    attempts = tuple(
+        (one, replace(at, pricing=pricing))
+        for (one, at), pricing in zip(exchange.plan.attempts, pricings, strict=True)
+    )
+    exchange.plan = Plan(attempts)
+    exchange.snapshot = exchange.snapshot._replace(margin=margin)
+    all_of_them = [
+        (tariff_of(pricing), searches_of(exchange.ask, at, SEARCHES_HELD))
+        for _, at in attempts
+        if (pricing := at.pricing) is not None
+    ]
+    price = Price(exchange, terms_of(exchange), prompt_tokens)
+    assert price.nano(tokens) == max(
+        (one.bound_nano(prompt_tokens, tokens, margin, most) for one, most in all_of_them),
+        default=0,
+    )
+    most = Usage(prompt_tokens=prompt_tokens, audio_ms=tokens, images=tokens % 7)
+    exchange.ask = replace(exchange.ask, most=most)
+    price = Price(exchange, terms_of(exchange), prompt_tokens)
+    bound = replace(most, completion_tokens=tokens)
+    assert price.nano(tokens) == max(
+        (one.most_nano(bound, margin) for one, _ in all_of_them), default=0
+    )
+
+
+def test_terms_are_made_once_and_not_kept_for_ever() -> None:
+    exchange = planned(None, None)
+    assert exchange.plan is not None
+    terms = terms_of(exchange)
+    assert terms is terms_of(exchange)
+    assert len(terms.tariffs) == 1  # two of the same price are asked as one
+    pairs = exchange.plan.attempts
+    for _ in range(TERMS_MAX):
+        exchange.plan = Plan((*pairs,)[:1] + pairs[1:])
+        assert terms_of(exchange).attempts is exchange.plan.attempts
+    assert len(exchange.snapshot.catalogue.terms) <= TERMS_MAX

@@ -10,7 +10,8 @@ from proxy.dialects import OUTBOUND
 from proxy.dialects.chat.stream import Encoder
 from proxy.errors import GatewayError
 from proxy.pipeline import drains as module
-from proxy.pipeline.attempt import USAGE_WAIT_S, Attempt
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.clocks import USAGE_WAIT_S
 from proxy.pipeline.drains import DRAIN_S, Drains, owed, part
 from proxy.pipeline.exchange import Exchange
 from proxy.upstream.transport import Call

@@ -14,7 +14,8 @@ from proxy.pipeline.errands import SPARE_S, Errands
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.provision import Provisioner
 from proxy.routing.catalogue import Endpoint
-from proxy.upstream.egress import Egress, Fetched
+from proxy.upstream.egress import Egress
+from proxy.upstream.found import Fetched
 from proxy.upstream.pdf import Reader
 from proxy.upstream.signing import PREPARE_S, Signing
 from proxy.wire.events import Usage

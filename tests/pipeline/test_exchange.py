@@ -1,7 +1,15 @@
 """The record of one request: what an answer repeats of it, and what a new attempt forgets."""
 
-from proxy.pipeline.exchange import Exchange
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.pipeline.exchange import Exchange, Ids, origin
 from proxy.pipeline.heard import Heard
+from proxy.serving.caller import Caller
 from proxy.wire.events import Started, Usage
 from tests.stage import endpoint, model, snapshot
 
@@ -44,6 +52,57 @@ def test_the_head_of_another_endpoint() -> None:
 
 def test_who_serves_is_named_in_the_head() -> None:
     exchange = _exchange()
-    assert exchange.server_headers == {}
+    ((name, id),) = exchange.server_headers
+    assert (name, id) == (b"x-generation-id", exchange.id.encode())
     exchange.endpoint = endpoint("p1")
-    assert exchange.server_headers == {"X-Provider-Name": "P1"}
+    assert exchange.server_headers == ((name, id), (b"x-provider-name", b"P1"))
+
+
+def test_every_exchange_begins_with_nothing() -> None:
+    one, other = _exchange(), _exchange()
+    one.skips.append((endpoint("p0"), "why"))
+    one.said_bytes, one.usage, one.owed_nano = 7, Usage(prompt_tokens=1), 3
+    assert (other.skips, other.tries, other.lost) == ([], [], [])
+    assert (other.said_bytes, other.usage, other.owed_nano, other.cover) == (0, None, None, None)
+    other.on_gone()
+
+
+def test_a_name_that_is_not_ascii_can_stand_in_a_header() -> None:
+    exchange = _exchange()
+    named = endpoint("p1")
+    exchange.endpoint = replace(named, provider=replace(named.provider, name="Mü"))
+    assert exchange.server_headers[1:] == ((b"x-provider-name", b"M?"),)
+
+
+def test_ids_are_of_their_second_and_all_digits_are_about_as_likely() -> None:
+    make = Ids()
+    ids = [make(1750000000.9) for _ in range(2000)]
+    assert len(set(ids)) == 2000
+    assert all(re.fullmatch(r"gen-1750000000-[0-9A-Za-z]{20}", id) for id in ids)
+    often = Counter("".join(id[-17:] for id in ids))
+    assert len(often) == 62
+    assert max(often.values()) < 2 * min(often.values())
+    later = [make(1750000000 + number / 1000) for number in range(2000)]
+    assert later == sorted(later)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ([], {}),
+        ([("user-agent", "x"), ("accept", "y")], {"user_agent": "x"}),
+        ([("referer", "a"), ("http-referer", "b")], {"http_referer": "b"}),
+        ([("http-referer", "b"), ("referer", "a")], {"http_referer": "b"}),
+        ([("http-referer", ""), ("referer", "a")], {"http_referer": "a"}),
+        ([("x-title", "a")], {"title": "a"}),
+        ([("x-title", "a"), ("x-openrouter-title", "b"), ("x-title", "c")], {"title": "b"}),
+        ([("x-session-id", "a"), ("x-session-id", "b")], {"session_id": "a"}),
+        ([("user-agent", "é" * 600)], {"user_agent": "é" * 512}),
+    ],
+)
+def test_what_callers_say_about_themselves(
+    headers: list[tuple[str, str]], said: dict[str, str]
+) -> None:
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    nobody: Any = None
+    assert origin(Caller({"headers": pairs}, nobody, nobody)) == said

@@ -6,17 +6,19 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.pipeline.heard import Heard, with_searches, with_units
-from proxy.wire.events import Finished, Reasoning, Text, Usage
+from proxy.wire.events import Attachments, Finished, Reasoning, Spliced, Text, Usage
 from proxy.wire.request import Ask
 from tests.stage import endpoint
 
 
 def test_content_is_counted_and_its_first_moment_kept() -> None:
     heard = Heard()
-    heard.speak(Text(1, "four"), 4, 0, 7.0)
-    heard.speak(Text(0, "fives"), 5, 2, 8.0)
-    assert (heard.said_bytes, heard.images, heard.content_at) == (9, 2, 7.0)
-    assert heard.spoken == {0, 1}
+    assert heard.speak(Text(1, "four"), 7.0) == (4, 0)
+    assert heard.speak(Text(0, "fünf"), 8.0) == (5, 0)
+    assert heard.speak(Spliced(2, b"data: {}\n\n" * 2, (6, 1)), 9.0) == (7, 0)
+    assert heard.speak(Attachments(0, "images", ({}, {})), 9.0) == (0, 2)
+    assert (heard.said_bytes, heard.images, heard.content_at) == (16, 2, 7.0)
+    assert heard.spoken == {0, 1, 2}
 
 
 @pytest.mark.parametrize(
@@ -43,8 +45,8 @@ def test_the_estimate_is_an_upper_one(
 def test_an_answer_is_complete_when_all_that_spoke_has_finished() -> None:
     heard = Heard()
     assert not heard.complete
-    heard.speak(Text(0, "a"), 1, 0, 1.0)
-    heard.speak(Text(1, "a"), 1, 0, 1.0)
+    heard.speak(Text(0, "a"), 1.0)
+    heard.speak(Text(1, "a"), 1.0)
     heard.finish(Finished(1, "length", "MAX"))
     assert not heard.complete
     heard.finish(Finished(0, "stop", "END"))
@@ -86,9 +88,9 @@ def test_searches_that_were_told_of_are_counted() -> None:
         told | {"type": "reasoning.text"},
         {},
     )
-    heard.speak(Reasoning(0, "", (told, *others)), 0, 0, 1.0)
-    heard.speak(Reasoning(0, "", (told,)), 0, 0, 1.0)
-    heard.speak(Text(0, "a"), 1, 0, 1.0)
+    heard.speak(Reasoning(0, "", (told, *others)), 1.0)
+    heard.speak(Reasoning(0, "", (told,)), 1.0)
+    heard.speak(Text(0, "a"), 1.0)
     assert heard.searches == 2
 
 

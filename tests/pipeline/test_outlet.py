@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from proxy.dialects import Bill
 from proxy.errors import GatewayError
-from proxy.pipeline.outlet import BOX_BYTES_MAX, Outlet
-from proxy.wire.events import Ended, Event, Finished, Text, UsageReport, Verbatim
+from proxy.pipeline.outlet import WAITING_BYTES_MAX, Outlet, Piece
+from proxy.wire.events import Ended, Event, Finished, Spliced, Text, UsageReport, Verbatim
 from tests.plain import BILL
 
 NOTHING = (-1, 0, 0)
@@ -69,7 +69,7 @@ def test_what_is_dropped_is_never_encoded() -> None:
     tongue = Tongue()
     outlet = Outlet(tongue)
     put(outlet, Text(0, "a"), Text(0, "b"))
-    outlet.box.drop_last()
+    outlet.drop_last()
     assert outlet.take() == b"a"
     assert tongue.heard == [Text(0, "a")]
 
@@ -98,7 +98,7 @@ def test_the_end_is_held_until_it_is_asked_for(
     outlet = Outlet(Tongue())
     put(outlet, *events)
     assert outlet.take() == taken
-    assert not outlet.box
+    assert not outlet.pieces
     assert outlet.encode_end(BILL) == end
 
 
@@ -109,14 +109,14 @@ def test_a_piece_weighs_what_came_since_the_last(sizes: list[int], more: int) ->
         data_bytes += size
         put(outlet, Text(0, "a"), data_bytes=data_bytes)
         put(outlet, Text(0, "b"), data_bytes=data_bytes)  # of the same piece: counted once
-    assert outlet.box.size_bytes == sum(sizes)
+    assert outlet.size_bytes == sum(sizes)
     outlet.take()
     put(outlet, Text(0, "c"), data_bytes=data_bytes + more)
-    assert outlet.box.size_bytes == more
+    assert outlet.size_bytes == more
 
 
 @pytest.mark.parametrize(
-    ("data_bytes", "full"), [(0, False), (BOX_BYTES_MAX, False), (BOX_BYTES_MAX + 1, True)]
+    ("data_bytes", "full"), [(0, False), (WAITING_BYTES_MAX, False), (WAITING_BYTES_MAX + 1, True)]
 )
 def test_when_it_is_full(data_bytes: int, full: bool) -> None:
     outlet = Outlet(Tongue())
@@ -131,7 +131,7 @@ def test_an_answer_in_one_piece_is_kept_as_events() -> None:
     events = [Text(0, "a"), verbatim(b"x", STOP), STOP, Ended()]
     put(outlet, *events, data_bytes=10**9)
     assert outlet.events == events
-    assert (outlet.take(), bool(outlet.box), outlet.full) == (b"", False, False)
+    assert (outlet.take(), bool(outlet.pieces), outlet.full) == (b"", False, False)
 
 
 @pytest.mark.parametrize("tongue", [Tongue(), None])
@@ -140,7 +140,7 @@ def test_what_nobody_hears_is_not_kept(tongue: Any) -> None:
     put(outlet, Text(0, "a"), verbatim(b"x", STOP), verbatim(b"y"))
     outlet.forget()
     put(outlet, Text(0, "b"), STOP)
-    assert (bool(outlet.box), outlet.take(), outlet.events) == (False, b"", [])
+    assert (bool(outlet.pieces), outlet.take(), outlet.events) == (False, b"", [])
     if tongue is not None:
         assert outlet.encode_end(BILL) == b"<0>"
         assert tongue.heard == []
@@ -151,4 +151,42 @@ def test_what_can_not_be_said_is_an_error() -> None:
     put(outlet, Text(0, "unsayable"))
     with pytest.raises(GatewayError):
         outlet.take()
-    assert not outlet.box
+    assert not outlet.pieces
+
+
+@given(st.lists(st.integers(1, 100)), st.integers(0, 9))
+def test_what_is_put_in_comes_out_or_is_dropped(weights: list[int], drops: int) -> None:
+    outlet = Outlet(Tongue())
+    pieces: list[Piece] = [
+        (Text(number, f"{weight} "), number, 1, 2, weight) for number, weight in enumerate(weights)
+    ]
+    data_bytes = 0
+    for event, *said, weight in pieces:
+        data_bytes += weight
+        outlet.put(event, (), (said[0], said[1], said[2]), data_bytes)
+    for _ in range(min(drops, len(pieces))):
+        assert outlet.drop_last() == pieces.pop()
+    assert outlet.size_bytes == sum(piece[4] for piece in pieces)
+    assert outlet.take() == "".join(f"{piece[4]} " for piece in pieces).encode()
+    assert (outlet.pieces, outlet.size_bytes) == ([], 0)
+
+
+def test_of_pieces_that_were_spliced_together_one_is_dropped() -> None:
+    outlet = Outlet(Tongue())
+    outlet.put(Text(0, "a"), (), (0, 1, 0), 5)
+    outlet.put(Spliced(1, b"b\n\ncc\n\nd\n\n", (1, 2, 3)), (), (1, 6, 0), 95)
+    assert outlet.drop_last() == (Spliced(1, b"d\n\n", (3,)), 1, 3, 0, 0)
+    assert outlet.drop_last() == (Spliced(1, b"cc\n\n", (2,)), 1, 2, 0, 0)
+    assert outlet.size_bytes == 95
+    assert outlet.drop_last() == (Spliced(1, b"b\n\n", (1,)), 1, 1, 0, 90)
+    assert (outlet.take(), outlet.size_bytes) == (b"a", 0)
+
+
+def test_what_is_passed_on_weighs_nothing_later() -> None:
+    outlet = Outlet(Tongue())
+    assert outlet.pass_on(Text(0, "a"), 1000) == b"a"
+    assert outlet.pass_on(Spliced(0, b"b", (1,)), 2000) == b"b"
+    put(outlet, Text(0, "c"), data_bytes=2003)
+    assert outlet.size_bytes == 3
+    with pytest.raises(GatewayError):
+        outlet.pass_on(Text(0, "unsayable"), 3000)

@@ -13,7 +13,8 @@ from proxy.pipeline import provision as module
 from proxy.pipeline.provision import Provisioner, Provisions, needed
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.plan import Plan
-from proxy.upstream.egress import Budget, Egress, Fetched
+from proxy.upstream.egress import Egress
+from proxy.upstream.found import Budget, Fetched
 from proxy.upstream.pdf import READ_S, Reader
 from proxy.wire.request import Ask
 from tests.stage import endpoint, model

@@ -1,6 +1,7 @@
 """Who is at work for one exchange: learned deadlines, races, and what is left of the losers."""
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.dialects.asking import Encoded
 from proxy.errors import CallerGone, GatewayError
-from proxy.pipeline.attempt import USAGE_WAIT_S
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.clocks import USAGE_WAIT_S
 from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST
 from proxy.routing.health import Outcome
-from proxy.upstream.signing import Signing
 from proxy.upstream.tokens import Kept, Lent, TokenError
 from proxy.wire.request import Ask
 from tests.clock import play
@@ -29,6 +31,11 @@ from tests.stage import (
     model,
     whole,
 )
+from tests.stage import (
+    way as way,
+)
+
+pytestmark = pytest.mark.usefixtures("way")
 
 HEALTHY: Script = [(0.1, HEAD), (0.2, GOOD), (0.3, END)]
 SILENT: Script = []
@@ -47,6 +54,14 @@ def _hedges(**hedges_s: float) -> Any:
 
 
 # Who may follow.
+
+
+def test_what_was_written_for_another_is_not_kept_as_long_as_a_stream_runs() -> None:
+    def act(carried: Carried) -> None:
+        carried.exchange.ahead = TWO, Encoded(b"{}")
+
+    told = carry(HEALTHY, endpoints=[ONE], act=act)
+    assert told.exchange.ahead is None
 
 
 def test_what_one_model_refuses_the_next_may_take() -> None:
@@ -384,12 +399,7 @@ class Signs:
 
 def test_what_is_signed_is_what_is_sent() -> None:
     signs = Signs()
-
-    def act(carried: Carried) -> None:
-        signing = Signing({"p0": [signs]})
-        carried.exchange.snapshot = carried.exchange.snapshot._replace(signing=signing)
-
-    told = carry(HEALTHY, endpoints=[ONE], act=act)
+    told = carry(HEALTHY, endpoints=[ONE], keys={"p0": [signs]})
     (call,) = (played.call for played in told.providers.calls)
     assert signs.seen == [(call.url, call.body)]
     assert call.url == "http://p0.test/v1/chat/completions"
@@ -400,18 +410,18 @@ def test_who_has_no_token_is_passed_over_and_its_key_is_not_blamed() -> None:
     async def no_token() -> Lent[str]:
         raise TokenError("no")
 
-    signing = Signing({"p0": [Signs(Kept(no_token, name="p0"))]})
-
     async def act(carried: Carried) -> None:
-        carried.exchange.snapshot = carried.exchange.snapshot._replace(signing=signing)
+        signing = carried.exchange.snapshot.signing
         await signing.prepare(["p0"], asyncio.get_running_loop().time())
 
-    told = carry(HEALTHY, endpoints=[ONE, TWO], act=act)
+    keys = {"p0": [Signs(Kept(no_token, name="p0"))]}
+    told = carry(HEALTHY, endpoints=[ONE, TWO], keys=keys, act=act)
     assert [(slug, error) for slug, error, _, _ in told.notes] == [
         ("p0", "provider_credential"),
         ("p1", None),
     ]
     assert told.pool.outcomes == [("p0", Outcome.FAILED), GOOD_P1]
+    signing = told.exchange.snapshot.signing
     assert not signing.all_refused("p0", 1010.0), "as soon as it has rested"
 
 
@@ -629,3 +639,26 @@ def test_one_answer_at_most_and_nothing_left(
     assert bool(good) is (told.attempt is not None or told.error is None)
     if not told.drained and gone_at is not None and told.error is not None:
         assert told.settled_at[0] <= max(gone_at, 0.0) + 1e-6
+
+
+# What is left in memory.
+
+
+@pytest.mark.parametrize("scripts", [[HEALTHY], [CUT, HEALTHY], [SILENT, HEALTHY]])
+def test_an_attempt_is_gone_with_the_last_who_knows_it(scripts: list[Script]) -> None:
+    """Its answer may be large: it must not wait for the collector of what knows itself."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = _alive()
+        told = carry(*scripts, endpoints=[ONE, TWO], hedge=True, act=_hedges(p0=2.0))
+        for played in told.providers.calls:
+            vars(played).clear()  # a script knows itself
+        del told, played
+        assert _alive() == before
+    finally:
+        gc.enable()
+
+
+def _alive() -> int:
+    return sum(type(one) is Attempt for one in gc.get_objects())

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from proxy.dialects import INBOUND
 from proxy.errors import CallerGone, GatewayError
 from proxy.pipeline.exchange import Exchange
+from proxy.pipeline.race import Means
 from proxy.pipeline.relay import Relay, stream_head
 from proxy.routing.health import Outcome, Pool
 from proxy.routing.plan import Plan
@@ -26,6 +27,7 @@ from tests.stage import (
     HEAD,
     JSON,
     JSON_HEAD,
+    ONLY_SEND,
     USAGE,
     Client,
     Headed,
@@ -40,6 +42,11 @@ from tests.stage import (
     tell,
     whole,
 )
+from tests.stage import (
+    way as way,
+)
+
+pytestmark = pytest.mark.usefixtures("way")
 
 HEALTHY: Script = [(0.1, HEAD), (0.2, GOOD), (0.3, END)]
 
@@ -236,6 +243,16 @@ def test_what_runs_out_moves_on() -> None:
     assert _kinds(stage) == ["provider_timeout", None]
 
 
+def test_the_first_piece_may_shorten_the_wait() -> None:
+    """Whoever handed it over, what is waited for now is the next one."""
+    script: Script = [(0.1, HEAD), (6.1, chunk("a"))]
+    endpoints = [served(first_byte_s=60.0, first_token_s=60.0, between_chunks_s=2.0)]
+    told = carry(script, endpoints=endpoints)
+    assert isinstance(told.error, GatewayError)
+    assert told.error.kind == "provider_timeout"
+    assert told.settled_at == [pytest.approx(8.1)]
+
+
 def test_a_hang_up_before_the_first_attempt_is_harmless() -> None:
     async def story() -> None:
         exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
@@ -245,10 +262,7 @@ def test_a_hang_up_before_the_first_attempt_is_harmless() -> None:
             exchange,
             Client().caller,
             INBOUND["chat"],
-            transport=Providers(),
-            headers={},
-            on_try=lambda note: None,
-            pool=Pool(),
+            Means(Providers(), {}, lambda note: None, Pool(), asyncio.get_running_loop().time),
         ).hang_up()
 
     play(story())
@@ -256,9 +270,10 @@ def test_a_hang_up_before_the_first_attempt_is_harmless() -> None:
 
 def test_hanging_up_before_anything_was_asked() -> None:
     _, stage = tell([], models=[ONE], act=lambda client, stage: client.hang_up())
-    # The watch has its turn only once something is waited for, so one call may have begun.
+    # Who listens through `receive` has its turn only once something is waited for, so one call may
+    # have begun.
     assert all(played.cancelled_at == 0 for played in stage.providers.calls)
-    assert stage.row.cancelled
+    assert [row.cancelled for row in stage.books.rows] == [True] * len(stage.providers.calls)
 
 
 def test_stopping_before_the_head_has_a_status() -> None:
@@ -415,6 +430,23 @@ def test_an_answer_whose_provider_counts_more_is_not_cut_when_all_is_out() -> No
     assert told.exchange.finish_reason == "stop"
 
 
+def test_images_are_paid_for_where_the_provider_counts_more_than_was_said() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+    drawn = chunk(choices=[{"index": 0, "delta": {"images": [image]}}])
+    script: Script = [
+        (0.1, HEAD),
+        (0.2, chunk("abc")),
+        (0.3, chunk("", usage={"prompt_tokens": 1, "completion_tokens": 3000})),
+        (0.4, drawn),
+        *((0.5 + n / 10, chunk("x" * 1000)) for n in range(9)),
+        (1.5, chunk(finish="stop", usage=USAGE) + DONE),
+        (1.6, END),
+    ]
+    told = carry(script, endpoints=ENDPOINTS, act=_covered(at_once=3500))
+    assert told.contents.count("x" * 1000) == 7
+    assert (told.exchange.said_bytes, told.exchange.finish_reason) == (7003, "length")
+
+
 def test_every_open_choice_ends_by_its_length() -> None:
     def piece(index: int, text: str, finish: str | None = None) -> bytes:
         delta = {"content": text}
@@ -494,6 +526,7 @@ def test_who_is_heard_out(gone: Gone) -> None:
     assert told.exchange.endpoint is endpoint
 
 
+@ONLY_SEND
 def test_a_caller_that_stalls_has_hung_up() -> None:
     def act(carried: Carried) -> None:
         async def stall(message: Any) -> None:
@@ -518,6 +551,7 @@ def test_a_caller_that_stalls_has_hung_up() -> None:
     assert told.settled_at == [pytest.approx(31)]
 
 
+@ONLY_SEND
 def test_a_complete_answer_is_not_drained() -> None:
     def act(carried: Carried) -> None:
         async def gone(message: Any) -> None:

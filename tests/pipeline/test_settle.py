@@ -15,7 +15,8 @@ from proxy.errors import GatewayError
 from proxy.money import Pricing, cost_of
 from proxy.pipeline.bounds import within
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.settle import estimate, outlook, reckon, said_bytes, settle, used
+from proxy.pipeline.heard import said_bytes
+from proxy.pipeline.settle import estimate, outlook, reckon, settle, used
 from proxy.routing.plan import Plan
 from proxy.wire.events import (
     Attachments,
@@ -100,6 +101,77 @@ def test_the_row_of_a_good_answer() -> None:
     )
     assert exchange.cost is not None
     assert exchange.cost.total_nano == 20_000_000
+
+
+def test_every_field_of_the_row_has_its_own_value() -> None:
+    """They are given by their order: none may stand at the place of another."""
+    exchange = _exchange()
+    exchange.key = Key(hash="h", name="n", label="l", account="acme", created_at=0.0)
+    exchange.opened = Started(upstream_id="up-1", service_tier="flex")
+    exchange.origin = {"http_referer": "r", "title": "t", "user_agent": "u", "session_id": "s"}
+    exchange.ask = Ask(
+        models=("one",), body={}, media_prompt=31, audio_prompt=32, task="speech", words="messages"
+    )
+    exchange.plan = Plan((), (Candidate(provider="p9", model="m9"),))
+    exchange.cancelled, exchange.house_nano, exchange.waited_s = True, 33, 0.034
+    exchange.usage = Usage(
+        prompt_tokens=10,
+        completion_tokens=5,
+        cached_tokens=4,
+        cache_write_tokens=3,
+        reasoning_tokens=2,
+        completion_image_tokens=1,
+        images=21,
+        search_units=22,
+        characters=23,
+        audio_ms=24,
+        estimated=True,
+    )
+    _held(exchange, 10**9)
+    assert _row(exchange) == Generation(
+        id="gen-1",
+        created_at=1750000000.5,
+        key_hash="h",
+        account="acme",
+        model="test/one",
+        requested_model="one",
+        provider="p0",
+        provider_name="P0",
+        endpoint_model="p0-model",
+        upstream_id="up-1",
+        cancelled=True,
+        status=499,
+        finish_reason="stop",
+        native_finish_reason="end_turn",
+        latency_ms=250,
+        generation_time_ms=1000,
+        prompt_tokens=10,
+        completion_tokens=5,
+        cached_tokens=4,
+        cache_write_tokens=3,
+        reasoning_tokens=2,
+        image_tokens=1,
+        usage_estimated=True,
+        cost_nano=20_000_000,
+        service_tier="flex",
+        media_prompt=31,
+        audio_prompt=32,
+        session_id="s",
+        http_referer="r",
+        title="t",
+        user_agent="u",
+        candidates=exchange.plan.candidates,
+        upstream_nano=20_000_000,
+        house_nano=33,
+        held_nano=10**9,
+        waited_ms=34,
+        task="speech",
+        words="messages",
+        images=21,
+        search_units=22,
+        characters=23,
+        audio_ms=24,
+    )
 
 
 def test_the_sessions_of_body_and_header() -> None:
@@ -304,6 +376,14 @@ def test_the_outlook_changes_nothing() -> None:
     assert noted is not None
     assert noted.charge_nano == 30_000_000
     exchange.content_at = None
+    assert outlook(exchange, now=101.0) is None
+
+
+def test_who_is_told_of_an_error_is_not_noted_any_more() -> None:
+    exchange = _exchange(usage=None)
+    _held(exchange, 30_000_000)
+    assert outlook(exchange, now=101.0) is not None
+    exchange.error = GatewayError("provider_cut", "no")
     assert outlook(exchange, now=101.0) is None
 
 

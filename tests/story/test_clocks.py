@@ -29,6 +29,11 @@ from tests.stage import (
     tell,
     whole,
 )
+from tests.stage import (
+    way as way,
+)
+
+pytestmark = pytest.mark.usefixtures("way")
 
 ONE = endpoint("p0", connect_s=5, first_byte_s=30, first_token_s=60, between_chunks_s=20)
 TWO = endpoint("p1")
@@ -317,7 +322,7 @@ def test_a_caller_that_does_not_read_holds_the_provider_back() -> None:
     words = "word " * 5000  # 25 kB an event: three fill the box
     script: Script = [
         (0.1, HEAD),
-        *((0.2 + n / 10, chunk(words)) for n in range(4)),
+        *((0.2 + n / 10, chunk(words)) for n in range(5)),
         (36, GOOD),
         (37, END),
     ]
@@ -331,4 +336,4 @@ def test_a_caller_that_does_not_read_holds_the_provider_back() -> None:
     assert len(call.paused) == 1
     assert call.paused[0] < 1
     assert call.resumed == [25]
-    assert client.text == words * 4 + "hello world"
+    assert client.text == words * 5 + "hello world"
