@@ -5,16 +5,19 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from bench.upstream import TEXT
+from bench.canned import TEXT
 
-_STAMP: Final = re.compile(rb'"content":" (\d+)@(\d+)"')
+_STAMP: Final = re.compile(rb'"content": ?" (\d+)@(\d+)"')
 _decode: Final = msgspec.json.Decoder().decode
 
 
 class Answer(Protocol):
-    """One answer, told to it as it comes; `first_ns` is when its first content came, else 0."""
+    """One answer, told to it as it comes. `begun_ns` is when its first byte came, `first_ns` its
+    first content, else 0.
+    """
 
     asked_ns: int
+    begun_ns: int
     first_ns: int
     status: int
     events: int
@@ -32,7 +35,7 @@ class WholeAnswer:
     """An answer that is not streamed."""
 
     def __init__(self) -> None:
-        self.asked_ns = self.first_ns = self.status = self.events = 0
+        self.asked_ns = self.begun_ns = self.first_ns = self.status = self.events = 0
         self._body: list[bytes] = []
 
     def feed(self, data: bytes, now_ns: int) -> None:
@@ -59,7 +62,7 @@ class StreamAnswer:
     """
 
     def __init__(self, wanted: int, delays_ns: list[int]) -> None:
-        self.asked_ns = self.first_ns = self.status = self.events = 0
+        self.asked_ns = self.begun_ns = self.first_ns = self.status = self.events = 0
         self._wanted = wanted
         self._delays_ns = delays_ns
         self._carry = b""

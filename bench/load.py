@@ -10,19 +10,23 @@ from typing import cast
 import httptools
 
 from bench.answers import Answer, StreamAnswer, WholeAnswer
-from bench.upstream import MODEL
+from bench.target import Asking
 
 STUCK_S = 20.0  # past its end, after which an answer counts as stuck
-_PROMPT = "Explain what a weir does, to a child who has never seen a river. " * 20
+PATIENCE_S = 3.0  # the same for a peer, whose answers then count as unfinished
 
 
 @dataclass
 class Tally:
-    """What came back: complete answers and their events; and why others do not count."""
+    """What came back: complete answers and their events; and why others do not count. Those that a
+    peer had not finished in time, because it was offered more than it can do, are no faults.
+    """
 
     answers: int = 0
     events: int = 0
+    unfinished: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    begun_ns: list[int] = field(default_factory=list)
     first_ns: list[int] = field(default_factory=list)
     took_ns: list[int] = field(default_factory=list)
     delays_ns: list[int] = field(default_factory=list)
@@ -34,37 +38,14 @@ class Tally:
             return
         self.answers += 1
         self.events += answer.events
+        self.begun_ns.append(answer.begun_ns - answer.asked_ns)
         self.first_ns.append(answer.first_ns - answer.asked_ns)
         self.took_ns.append(time.monotonic_ns() - answer.asked_ns)
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What is asked of whom: `events` 0 is an answer that is not streamed."""
-
-    port: int
-    key: str
-    events: int = 0
-    events_per_s: float = 0.0
-
-    @property
-    def request(self) -> bytes:
-        """The bytes of the request, the same for every relay but for the port and the key."""
-        stream = b',"stream":true,"stream_options":{"include_usage":true}' if self.events else b""
-        body = (
-            b'{"model":"%b"%b,"temperature":0.7,"messages":[{"role":"system","content":'
-            b'"You are a patient teacher."},{"role":"user","content":"%b"}],'
-            b'"bench":{"events":%d,"events_per_s":%f}}'
-        ) % (MODEL.encode(), stream, _PROMPT.encode(), self.events, self.events_per_s)
-        return (
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-            b"Authorization: Bearer %b\r\nContent-Type: application/json\r\n"
-            b"Accept: */*\r\nContent-Length: %d\r\n\r\n%b"
-        ) % (self.port, self.key.encode(), len(body), body)
-
-    def answer(self, tally: Tally) -> Answer:
-        """The judge of one answer to it."""
-        return StreamAnswer(self.events, tally.delays_ns) if self.events else WholeAnswer()
+def judge(asking: Asking, tally: Tally) -> Answer:
+    """The judge of one answer to it."""
+    return StreamAnswer(asking.events, tally.delays_ns) if asking.events else WholeAnswer()
 
 
 class Client(asyncio.Protocol):
@@ -101,6 +82,8 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._now_ns = time.monotonic_ns()
+        if self._answer is not None and not self._answer.begun_ns:
+            self._answer.begun_ns = self._now_ns
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -132,10 +115,24 @@ class Client(asyncio.Protocol):
             self._answer = None
         self._transport.abort()
 
+    def leave(self) -> None:
+        """The answer under way, if any, is not waited for."""
+        if self._answer is not None:
+            self._tally.unfinished += 1
+            self._answer = None
+        self._transport.abort()
 
-async def ask_for(asking: Asking, *, seconds: float, connections: int, answers_max: int) -> Tally:
+
+async def ask_for(
+    asking: Asking,
+    *,
+    seconds: float,
+    connections: int,
+    answers_max: int,
+    spread_s: float = 0.0,
+) -> Tally:
     """Every connection asks again and again for `seconds`, `answers_max` in all at most, and until
-    an answer fails.
+    an answer fails. They begin spread over `spread_s`.
     """
     tally = Tally()
     loop = asyncio.get_running_loop()
@@ -149,31 +146,35 @@ async def ask_for(asking: Asking, *, seconds: float, connections: int, answers_m
         if not more():
             return None
         asked += 1
-        return asking.answer(tally)
+        return judge(asking, tally)
 
-    async def caller() -> None:
+    async def caller(number: int) -> None:
+        await asyncio.sleep(spread_s * number / connections)
         # A server may close a connection after so many answers; the caller then takes a new one.
         while more():
             client = await connect(asking, tally, following)
-            await over([client], ends_s + STUCK_S)
+            await over([client], ends_s, peer=asking.target.peer)
 
-    await asyncio.gather(*(caller() for _ in range(connections)))
+    await asyncio.gather(*(caller(number) for number in range(connections)))
     return tally
 
 
 async def connect(asking: Asking, tally: Tally, following: Callable[[], Answer | None]) -> Client:
     """A connection that has asked; raises OSError where nobody listens."""
     _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(asking, tally, following), "127.0.0.1", asking.port
+        lambda: Client(asking, tally, following), "127.0.0.1", asking.target.port
     )
     return client
 
 
-async def over(clients: list[Client], until_s: float) -> None:
-    """Until the connections are closed; what is not by `until_s` (loop time) counts as stuck."""
-    timeout_s = max(0.0, until_s - asyncio.get_running_loop().time())
+async def over(clients: list[Client], until_s: float, *, peer: bool) -> None:
+    """Until the connections are closed, which they should be by `until_s` (loop time). What is not
+    some time later counts as stuck, a peer's as unfinished.
+    """
+    latest_s = until_s + (PATIENCE_S if peer else STUCK_S)
+    timeout_s = max(0.0, latest_s - asyncio.get_running_loop().time())
     await asyncio.wait([client.gone for client in clients], timeout=timeout_s)
     for client in clients:
         if not client.gone.done():
-            client.give_up("stuck")
+            client.leave() if peer else client.give_up("stuck")
     await asyncio.gather(*(client.gone for client in clients))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +17,26 @@ def cores() -> tuple[int, int]:
     return free[-1], free[0]
 
 
+def two_cores() -> set[int] | None:
+    """Two cores for a relay of two workers, of which none is `cores()[1]`; None where upstream and
+    callers would not have two for themselves.
+    """
+    free = sorted(os.sched_getaffinity(0))
+    return set(free[-2:]) if len(free) >= 4 else None
+
+
+def raise_files() -> int:
+    """Lets this process and those it begins open as many files as they may; how many that is."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
 @contextlib.contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Processes begun inside, and all their threads, run on that core only."""
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Processes begun inside, and all their threads, run on those cores only."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -43,6 +59,16 @@ def cpu_s(pid: int) -> float:
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICKS_PER_S
+
+
+def threads_s(pid: int) -> dict[str, float]:
+    """User and system time so far of a process's first thread, and of all its others."""
+    spent = {"first": 0.0, "others": 0.0}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        which = "first" if task.name == str(pid) else "others"
+        spent[which] += (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return spent
 
 
 def rss_bytes(pid: int) -> int:
@@ -71,7 +97,6 @@ def description() -> str:
         if line.startswith("model name"):
             model = f" {line.partition(':')[2].strip()},"
             break
-    return (
-        f"{len(os.sched_getaffinity(0))} cores,{model} {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}"
-    )
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    python = f"Python {platform.python_version()}"
+    return f"{len(os.sched_getaffinity(0))} cores,{model} {system}, {python}"

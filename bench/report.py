@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from bench.visits import BURST_EVENTS, EVENTS_PER_S, Load, Visit
+from bench.loads import BURST_EVENTS, EVENTS_PER_S, FLOOD_PER_S, MANY_PER_S, Size
+from bench.rows import added, markdown, number, ratios, values
+from bench.visits import Visit
 
 
 class _Line(NamedTuple):
@@ -16,39 +18,63 @@ class _Line(NamedTuple):
     ratio: bool = False
 
 
-def _lines(load: Load) -> list[_Line]:
-    rate = f"{load.streams} × {EVENTS_PER_S:.0f}/s"  # noqa: RUF001 - for people
+def _lines(size: Size) -> list[_Line]:
+    rate = f"{size.streams} × {EVENTS_PER_S:.0f}/s"  # noqa: RUF001 - for people
+    flood = f"{size.streams} × {FLOOD_PER_S:.0f}/s"  # noqa: RUF001
+    many = f"{size.many} streams × {MANY_PER_S:.0f}/s"  # noqa: RUF001
     return [
         _Line("CPU per JSON request, µs", "json_cpu_us", ratio=True),
         _Line(f"CPU per SSE event ({rate}), µs", "event_cpu_us", ratio=True),
+        _Line(f"CPU per SSE event ({flood}), µs", "flood_cpu_us", ratio=True),
+        _Line("CPU per SSE event, Anthropic to chat, µs", "claude_cpu_us"),
         _Line(f"CPU per answer of {BURST_EVENTS} events at once, µs", "burst_cpu_us", ratio=True),
-        _Line("first content, p50, µs", "first_p50_us", added=True),
-        _Line("first content, p99, µs", "first_p99_us", added=True),
+        _Line(f"CPU per event, {size.crowd} streams × 1/s, µs", "crowd_cpu_us", ratio=True),  # noqa: RUF001
+        _Line("lone caller's first content, p50, µs", "first_p50_us", added=True),
+        _Line("lone caller's first content, p99, µs", "first_p99_us", added=True),
+        _Line(f"first byte among {size.streams} streams, p50, µs", "byte_p50_us", added=True),
+        _Line(f"first byte among {size.streams} streams, p99, µs", "byte_p99_us", added=True),
         _Line("delay per event, p50, µs", "event_p50_us", added=True),
         _Line("delay per event, p99, µs", "event_p99_us", added=True),
+        _Line(f"delay per event ({flood}), p99, µs", "flood_p99_us", added=True),
+        _Line(f"delay per event, {size.crowd} streams, p99, µs", "crowd_p99_us", added=True),
         _Line("JSON requests per second", "json_per_s"),
+        _Line("share of the offered events that came in time", "event_share"),
+        _Line(f"the same ({flood})", "flood_share"),
+        _Line(f"share of {size.crowd} streams that were served", "crowd_served"),
         _Line("RSS at start, MB", "rss_start_mb"),
-        _Line(f"RSS at {load.streams} streams, MB", "rss_streams_mb"),
-        _Line("RSS after, MB", "rss_after_mb"),
+        _Line(f"RSS at {size.streams} streams, MB", "rss_event_mb"),
+        _Line(f"RSS at {many}, MB", "rss_many_mb"),
+        _Line(f"RSS {size.rest_s:.0f} s after them, MB", "rss_rested_mb"),
+        _Line(f"RSS at {size.crowd} streams, MB", "rss_crowd_mb"),
+        _Line("RSS after all, MB", "rss_after_mb"),
         _Line("cores taken by other programs meanwhile", "others_cores"),
     ]
 
 
-def table(visits: Sequence[Visit], load: Load) -> str:
-    """The whole table in Markdown. A relay's first content and delay are what it adds to `direct`,
+def table(visits: Sequence[Visit], size: Size) -> str:
+    """The whole table in Markdown. A relay's first byte and delay are what it adds to `direct`,
     where that was measured; ratios to nginx are taken within each round.
     """
     names = list(dict.fromkeys(visit.target for visit in visits))
-    versus = [name for name in names if name not in ("direct", "nginx") and "nginx" in names]
-    heads = ["", *names, *(f"{name} × nginx" for name in versus)]  # noqa: RUF001 - for people
-    rows = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
-    for line in _lines(load):
-        cells = [_cell(visits, line, name) for name in names]
-        rows.append([line.title, *cells, *(_ratio(visits, line, name) for name in versus)])
-    for title, count in (("complete answers", _answers), ("answers that failed", _faults)):
-        counts = [str(sum(count(one) for one in visits if one.target == name)) for name in names]
-        rows.append([title, *counts, *("" for _ in versus)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    lines = [
+        line for line in _lines(size) if any(line.measure in visit.measures for visit in visits)
+    ]
+    counts = {
+        "complete answers": [visit.answers for visit in visits],
+        "answers that a peer did not finish in time": [visit.unfinished for visit in visits],
+        "answers that failed": [sum(visit.faults.values()) for visit in visits],
+    }
+    return markdown([
+        ["", *names],
+        *([line.title, *(_cell(visits, line, name) for name in names)] for line in lines),
+        *([title, *(_sum(visits, counted, name) for name in names)]
+          for title, counted in counts.items()),
+    ])  # fmt: skip
+
+
+def _sum(visits: Sequence[Visit], counts: Sequence[int], name: str) -> str:
+    found = [n for visit, n in zip(visits, counts, strict=True) if visit.target == name]
+    return str(sum(found))
 
 
 def faults(visits: Sequence[Visit]) -> list[str]:
@@ -60,54 +86,19 @@ def faults(visits: Sequence[Visit]) -> list[str]:
     ]
 
 
-def _answers(visit: Visit) -> int:
-    return visit.answers
-
-
-def _faults(visit: Visit) -> int:
-    return sum(visit.faults.values())
-
-
-def _values(visits: Sequence[Visit], measure: str, name: str) -> dict[int, float]:
-    """By round."""
-    return {
-        visit.round: visit.measures[measure]
-        for visit in visits
-        if visit.target == name and measure in visit.measures
-    }
-
-
 def _cell(visits: Sequence[Visit], line: _Line, name: str) -> str:
-    values = _values(visits, line.measure, name)
-    sign = ""
     if line.added and name != "direct":
-        direct = _values(visits, line.measure, "direct")
-        if direct:
-            values = {one: value - direct[one] for one, value in values.items() if one in direct}
-            sign = "+"
-    return _spread(list(values.values()), sign)
+        more = added(visits, line.measure, name, "direct")
+        if more:
+            return _spread(more, "+")
+    cell = _spread(list(values(visits, line.measure, name).values()))
+    times = ratios(visits, line.measure, name, "nginx") if line.ratio and name != "nginx" else []
+    return f"{cell} · {number(median(times))} ×" if times else cell  # noqa: RUF001 - for people
 
 
-def _ratio(visits: Sequence[Visit], line: _Line, name: str) -> str:
-    if not line.ratio:
-        return ""
-    base = _values(visits, line.measure, "nginx")
-    values = _values(visits, line.measure, name)
-    return _spread([value / base[one] for one, value in values.items() if base.get(one)])
-
-
-def _spread(values: list[float], sign: str = "") -> str:
+def _spread(found: list[float], sign: str = "") -> str:
     """The median, and in brackets the least and the most."""
-    if not values:
+    if not found:
         return "–"  # noqa: RUF001 - a dash for people
-    texts = [_number(value, sign) for value in (median(values), min(values), max(values))]
-    return f"{texts[0]} ({texts[1]}–{texts[2]})" if len(values) > 1 else texts[0]  # noqa: RUF001
-
-
-def _number(value: float, sign: str) -> str:
-    plus = sign if value >= 0 else ""
-    return (
-        f"{plus}{value:,.0f}"
-        if abs(value) >= 100
-        else f"{plus}{value:.{1 if abs(value) >= 1 else 2}f}"
-    )
+    texts = [number(value, sign) for value in (median(found), min(found), max(found))]
+    return f"{texts[0]} ({texts[1]}–{texts[2]})" if len(found) > 1 else texts[0]  # noqa: RUF001

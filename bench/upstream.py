@@ -1,95 +1,29 @@
 """The provider that everything is measured against: canned answers, far cheaper than any relay.
 
-What it sends is shaped like OpenAI's. The request says how much of it, in a field that OpenAI does
-not have and that relays hand on: `"bench": {"events": 200, "events_per_s": 50}`. A rate of 0 sends
-all events in one write. Every event's text is ` NUMBER@NANOSECONDS`: its place in the answer and
-the moment it was written, on the monotonic clock that all processes of a machine share.
+It speaks as OpenAI does, and as Anthropic below `/messages`. A rate of 0 sends all events in one
+write; at any other each event is one write, at its time.
 
 `python -m bench.upstream` listens on a free loopback port and prints it.
 """
 
 import asyncio
 import time
-from typing import Final, cast
+from typing import cast
 
 import httptools
 import msgspec
 import uvloop
 
-MODEL: Final = "bench/canned"
-TEXT: Final = "Water meets the weir and waits a little, then it finds the lowest place. " * 8
-PROMPT_TOKENS: Final = 300
-_EVENTS_MAX: Final = 1_000_000  # 20 minutes at 1,000 events a second; a bench is bounded
+from bench.canned import ANTHROPIC, LIST, OPENAI, STREAM_HEAD, chunk, wished
 
-_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n"
-_CHUNK: Final = (
-    b'{"id":"chatcmpl-BenchBenchBenchBenchBenchBench","object":"chat.completion.chunk",'
-    b'"created":1750000000,"model":"bench/canned","service_tier":"default",'
-    b'"system_fingerprint":"fp_0123456789","choices":%b,"usage":%b}'
-)
-_EVENT: Final = b"data: " + _CHUNK + b"\n\n"
-_CHOICE: Final = b'[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]'
-_OPENING: Final = _EVENT % (
-    _CHOICE % (b'{"role":"assistant","content":"","refusal":null}', b"null"),
-    b"null",
-)
-_PIECE: Final = _EVENT % (_CHOICE % (b'{"content":" %d@%d"}', b"null"), b"null")
-_FINISH: Final = _EVENT % (_CHOICE % (b"{}", b'"stop"'), b"null")
-_USAGE: Final = (
-    b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
-    b'"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},'
-    b'"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}}'
-)
-_WHOLE: Final = (
-    b'{"id":"chatcmpl-BenchBenchBenchBenchBenchBench","object":"chat.completion",'
-    b'"created":1750000000,"model":"bench/canned","choices":[{"index":0,"message":'
-    b'{"role":"assistant","content":"%b","refusal":null,"annotations":[]},'
-    b'"logprobs":null,"finish_reason":"stop"}],"usage":%b,"service_tier":"default",'
-    b'"system_fingerprint":"fp_0123456789"}'
-)
-_LIST: Final = (
-    b'{"object":"list","data":[{"id":"bench/canned","object":"model","created":1750000000,'
-    b'"owned_by":"bench"}]}'
-)
-
-
-class Wish(msgspec.Struct):
-    """How much is wanted: a number of events, and at which rate; 0 is all at once."""
-
-    events: int = 1
-    events_per_s: float = 0.0
+_EVENTS_MAX = 1_000_000  # 20 minutes at 1,000 events a second; a bench is bounded
 
 
 class _Ask(msgspec.Struct):
     stream: bool = False
-    bench: Wish = msgspec.field(default_factory=Wish)
 
 
 _decode_ask = msgspec.json.Decoder(_Ask).decode
-
-
-def _usage(events: int) -> bytes:
-    return _USAGE % (PROMPT_TOKENS, events, PROMPT_TOKENS + events)
-
-
-def _closing(events: int) -> bytes:
-    return _FINISH + _EVENT % (b"[]", _usage(events)) + b"data: [DONE]\n\n"
-
-
-def _fixed(content: bytes) -> bytes:
-    head = _HEAD % b"application/json" + b"Content-Length: %d\r\n\r\n" % len(content)
-    return head + content
-
-
-def _chunk(content: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(content), content)
-
-
-_WHOLE_ANSWER: Final = _fixed(_WHOLE % (TEXT.encode(), _usage(1)))
-_LIST_ANSWER: Final = _fixed(_LIST)
-_STREAM_HEAD: Final = _HEAD % b"text/event-stream; charset=utf-8" + (
-    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
 
 
 class Provider(asyncio.Protocol):
@@ -98,11 +32,11 @@ class Provider(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
+        self._format = OPENAI
         self._body: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._wish = Wish()
-        self._number = 0
-        self._due_s = 0.0
+        self._events = self._number = 0
+        self._pause_s = self._due_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes.
@@ -118,6 +52,9 @@ class Provider(asyncio.Protocol):
         except httptools.HttpParserError:
             self._transport.abort()
 
+    def on_url(self, url: bytes) -> None:
+        self._format = ANTHROPIC if url.endswith(b"/messages") else OPENAI
+
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
 
@@ -125,43 +62,45 @@ class Provider(asyncio.Protocol):
         body = b"".join(self._body)
         self._body.clear()
         if not body:
-            self._transport.write(_LIST_ANSWER)
+            self._transport.write(LIST)
             return
-        ask = _decode_ask(body)
-        if not ask.stream:
-            self._transport.write(_WHOLE_ANSWER)
+        if not _decode_ask(body).stream:
+            self._transport.write(self._format.whole)
             return
-        self._wish = Wish(min(ask.bench.events, _EVENTS_MAX), ask.bench.events_per_s)
-        if self._wish.events_per_s <= 0:
+        events, events_per_s = wished(body)
+        self._events = min(events, _EVENTS_MAX)
+        if events_per_s <= 0:
             self._transport.write(self._at_once())
         else:
+            self._pause_s = 1.0 / events_per_s
             self._begin()
 
     def _at_once(self) -> bytes:
-        now_ns = time.monotonic_ns()
-        pieces = b"".join(_PIECE % (number, now_ns) for number in range(self._wish.events))
-        closing = _closing(self._wish.events)
-        return _STREAM_HEAD + _chunk(_OPENING + pieces + closing) + b"0\r\n\r\n"
+        now_ns, form = time.monotonic_ns(), self._format
+        pieces = b"".join(form.piece % (number, now_ns) for number in range(self._events))
+        said = form.opening + pieces + form.closing(self._events)
+        return STREAM_HEAD + chunk(said) + b"0\r\n\r\n"
 
     def _begin(self) -> None:
         """Head, opening and first piece now, the others at the rate."""
         self._number = 0
         self._due_s = self._loop.time()
-        self._transport.write(_STREAM_HEAD + _chunk(_OPENING))
+        self._transport.write(STREAM_HEAD + chunk(self._format.opening))
         self._tick()
 
     def _tick(self) -> None:
-        if self._number == self._wish.events:
-            self._transport.write(_chunk(_closing(self._number)) + b"0\r\n\r\n")
+        if self._number == self._events:
+            self._transport.write(chunk(self._format.closing(self._number)) + b"0\r\n\r\n")
             return
-        self._transport.write(_chunk(_PIECE % (self._number, time.monotonic_ns())))
+        self._transport.write(chunk(self._format.piece % (self._number, time.monotonic_ns())))
         self._number += 1
-        self._due_s += 1.0 / self._wish.events_per_s
+        self._due_s += self._pause_s
         self._timer = self._loop.call_at(self._due_s, self._tick)
 
 
 async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", 0, backlog=2048)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Provider, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
