@@ -5,6 +5,7 @@ with 2 and names the key path, any other failure exits with 1.
 """
 
 import asyncio
+import gc
 import os
 import time
 from pathlib import Path
@@ -43,6 +44,8 @@ for command in commands.ALL:
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Worker processes.")
 def serve(path: str | None, bind: tuple[str, ...], workers: int | None) -> None:
     """Run the gateway."""
+    gc.disable()  # what a start makes is kept; `settle` enables it again
+    click.get_current_context().call_on_close(gc.enable)
     from proxy import credentials, hosting, logs
 
     file = hosting.locate(path, os.environ)
@@ -57,6 +60,7 @@ def serve(path: str | None, bind: tuple[str, ...], workers: int | None) -> None:
         hint(f"No provider is configured and none of these variables is set: {variables}")
 
     def listening(urls: list[str]) -> None:
+        hosting.settle()
         for url in urls:
             hint(f"Weir {__version__} listens on {url}")
 

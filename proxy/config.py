@@ -5,6 +5,7 @@ imports this module; the other rooms are handed the few values that they need.
 """
 
 import re
+import ssl
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
@@ -29,12 +30,21 @@ from proxy.settings import (
     Settings,
     Store,
     Timeouts,
+    Upstream,
     near,
     parse,
     shape,
 )
 
-RESTART: Final = ("server.bind", "server.workers", "server.tls", "store.url", "auth.mode")
+RESTART: Final = (
+    "server.bind",
+    "server.workers",
+    "server.tls",
+    "server.http1",
+    "store.url",
+    "auth.mode",
+    "upstream",
+)
 """Settings that a running gateway can not change. `auth.mode` is one because a reload that opens
 the gateway to callers without a key should not happen in passing."""
 
@@ -44,6 +54,9 @@ _MARGIN_MAX = 10
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.I)
+_PROXY = re.compile(
+    r"http://([^\s/?#@]+@)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:([0-9]{1,5}))?/?", re.ASCII | re.I
+)
 # The room for a path in a Unix socket's address on Linux, without the final zero; macOS has 103.
 _SOCKET_PATH_BYTES_MAX = 107
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(:[a-z0-9-]+)?", re.IGNORECASE)
@@ -65,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     timeouts_set: frozenset[str]
     catalogue: Catalogue
     routing: Routing
+    upstream: Upstream
     egress: Egress
     resolved: tuple[ResolvedProvider, ...]
     models: tuple[Model, ...]
@@ -93,6 +107,7 @@ def decode(
     settings = replace(settings, server=server)
     _check_server(settings, read_file=read_file)
     _check_built(settings)
+    _check_upstream(settings.upstream, read_file=read_file)
     for number, entry in enumerate(settings.egress.allow):
         _check_allowed(entry, path=f"$.egress.allow[{number}]")
     margin = settings.credits.margin
@@ -110,6 +125,7 @@ def decode(
         timeouts_set=frozenset(raw.get("timeouts", ())),
         catalogue=settings.catalogue,
         routing=settings.routing,
+        upstream=settings.upstream,
         egress=settings.egress,
         resolved=resolved,
         models=settings.models,
@@ -151,6 +167,21 @@ def _is_private(address: str, *, path: str) -> bool:
         return ip_address(parts[1].strip("[]")).is_loopback
     except ValueError:
         return parts[1].lower() == "localhost"
+
+
+def _check_upstream(upstream: Upstream, *, read_file: ReadFile) -> None:
+    if upstream.ca_file:
+        path = "$.upstream.ca_file"
+        text = read_text(upstream.ca_file, path=path, read_file=read_file)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+        except (ssl.SSLError, ValueError):  # ValueError: no text of ASCII, or none at all
+            raise ConfigError(path, f'"{upstream.ca_file}" is not a PEM file') from None
+    if upstream.proxy:
+        parts = _PROXY.fullmatch(upstream.proxy)
+        if parts is None or int(parts[4] or 80) > 65_535:  # what is given may hold a password
+            expected = 'expected "http://host:port" or "http://user:password@host:port"'
+            raise ConfigError("$.upstream.proxy", expected)
 
 
 def _check_allowed(entry: str, *, path: str) -> None:

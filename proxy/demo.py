@@ -18,9 +18,10 @@ from proxy.config import Config
 from proxy.money import NANO_PER_USD
 from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
+from proxy.upstream.client import Client
 from proxy.upstream.fake import Scenario, fake
 from proxy.upstream.fetch import fetch
-from proxy.upstream.transport import AiohttpTransport, Call
+from proxy.upstream.transport import Call
 from proxy.wire.frames import Splitter
 
 Say = Callable[[str], None]
@@ -166,7 +167,7 @@ def _is_socket(url: str) -> bool:
 
 async def _ask_once(base: str, secret: str, stop: asyncio.Event, say: Say) -> None:
     """One streamed question, answered and shown as a client would."""
-    transport = AiohttpTransport()
+    transport = Client()
     headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
     call = Call(f"{base}/chat/completions", headers, QUESTION, 5.0)
     try:

@@ -20,11 +20,11 @@ from starlette.requests import Request
 from proxy.accounts.keys import Key
 from proxy.accounts.limits import Rules
 from proxy.api import account, catalogue, imagery, inference
-from proxy.app import App, metrics_of_all, refuse
+from proxy.app import CORS, App, metrics_of_all, refuse
 from proxy.config import Config, difference
 from proxy.metrics import Dump
 from proxy.office import Office
-from proxy.pipeline.exchange import Snapshot, generation_id
+from proxy.pipeline.exchange import Ids, Snapshot
 from proxy.pipeline.flow import Flow
 from proxy.pipeline.lag import Lag
 from proxy.routing.catalogue import Catalogue
@@ -40,14 +40,14 @@ from proxy.supply import (
     new_listings,
     new_provisioner,
     new_signing,
+    new_transport,
 )
 from proxy.upstream.listing import Listings
-from proxy.upstream.transport import AiohttpTransport
 from proxy.wire.listing import Listing
 
 log = logging.getLogger(__name__)
 
-FIRST_LISTS_S = 1.0
+FIRST_LISTS_S = 0.5  # so that a start takes a second at most
 HURRY_S = 5.0
 DRAINS_S = 5.0  # for answers that are heard out only for their usage
 LAST_WORDS_S = 5.0  # for answers to end with an error, after the drain's time is up
@@ -64,7 +64,7 @@ class Gateway:
         self.config = config
         self._writer = writer
         self._reread = reread
-        self._transport = AiohttpTransport()
+        self._transport = new_transport(config)
         self.office = Office(
             writer,
             wall=time.time,
@@ -90,12 +90,12 @@ class Gateway:
             clock=asyncio.get_running_loop().time,
             wall=time.time,
             rng=random.random,
-            new_id=generation_id,
+            new_id=Ids(),
             agent=AGENT,
         )
         self.app = Guard(
             App(
-                inference=inference.handlers(self._flow),
+                inference=inference.handlers(self._flow, CORS),
                 routes=[
                     *catalogue.routes(
                         lambda: self.snapshot.catalogue,

@@ -23,11 +23,11 @@ from proxy.supply import (
     fetch_listing,
     lists,
     new_signing,
+    new_transport,
 )
 from proxy.tables import dump, table
 from proxy.upstream import listing
 from proxy.upstream.listing import Listings, Status
-from proxy.upstream.transport import AiohttpTransport
 
 LISTED_MAX = 20  # models named one by one in a sentence
 MODELS_MAX = 50  # models with a line of their own
@@ -39,7 +39,7 @@ async def resolve(config: Config) -> tuple[Catalogue, Mapping[str, Status]]:
     has the models it had in the store. Nothing is written, and only bugs are logged: what a
     provider's list lacks is in the status.
     """
-    transport = AiohttpTransport()
+    transport = new_transport(config)
     signing = new_signing(config, transport)
 
     async def fetched(provider: Provider) -> bytes:

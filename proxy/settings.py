@@ -80,11 +80,14 @@ class Tls(_Table, frozen=True, kw_only=True):
 
 
 class Server(_Table, frozen=True, kw_only=True):
-    """Where the gateway listens; an address is `host:port` or `unix:/path`."""
+    """Where the gateway listens, and whose HTTP/1.1 it speaks; an address is `host:port` or
+    `unix:/path`.
+    """
 
     bind: Annotated[tuple[str, ...], Meta(min_length=1)] = ("127.0.0.1:8080",)
     workers: Positive = 1
     tls: Tls | None = None
+    http1: Literal["weir", "hypercorn"] = "weir"
 
 
 class Auth(_Table, frozen=True, kw_only=True):
@@ -155,6 +158,16 @@ class Egress(_Table, frozen=True, kw_only=True):
     timeout_s: Seconds = 20
 
 
+class Upstream(_Table, frozen=True, kw_only=True):
+    """How providers are reached. `ca_file` is a PEM file of certificates that are trusted besides
+    the system's; `proxy` the URL of an HTTP proxy. Neither is ever taken from the environment.
+    """
+
+    transport: Literal["weir", "aiohttp"] = "weir"
+    ca_file: Word | None = None
+    proxy: Word | None = None
+
+
 class Catalogue(_Table, frozen=True, kw_only=True):
     """How often providers are asked for their list of models."""
 
@@ -217,6 +230,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     catalogue: Catalogue = Catalogue()
     routing: Routing = Routing()
+    upstream: Upstream = Upstream()
     egress: Egress = Egress()
     providers: tuple[ProviderRow, ...] = ()
     models: tuple[Model, ...] = ()

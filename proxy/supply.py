@@ -20,6 +20,7 @@ from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, ModelRow, build
 from proxy.routing.waits import Timeouts
 from proxy.upstream import prices
+from proxy.upstream.client import Client
 from proxy.upstream.egress import Egress
 from proxy.upstream.fetch import fetch
 from proxy.upstream.keyring import keyring
@@ -31,6 +32,17 @@ from proxy.wire.listing import Listing
 
 AGENT = f"weir/{__version__}"
 LISTING_S = 20.0  # for one provider's whole list
+
+
+def new_transport(config: Config) -> Transport:
+    """How `config` reaches providers: by our own client, or by aiohttp, imported only then."""
+    chosen = config.upstream
+    ca_file, proxy = chosen.ca_file or "", chosen.proxy or ""
+    if chosen.transport == "aiohttp":
+        from proxy.upstream.session import AiohttpTransport
+
+        return AiohttpTransport(ca_file=ca_file, proxy=proxy)
+    return Client(ca_file=ca_file, proxy=proxy)
 
 
 def new_signing(config: Config, transport: Transport) -> Signing:

@@ -39,9 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     for number in SUPERVISORS:
         signal.signal(number, signal.SIG_IGN)
     worker, channel, *sockets = map(int, arguments)
-    logs.setup("INFO")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_numbered(worker))
+    logs.setup("INFO", worker=worker)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work(_inherited(channel), [_inherited(one) for one in sockets]))
 
@@ -50,14 +48,6 @@ def _inherited(number: int) -> socket.socket:
     sock = socket.socket(fileno=number)
     sock.set_inheritable(False)
     return sock
-
-
-def _numbered(worker: int) -> Any:
-    def number(record: logging.LogRecord) -> bool:
-        record.worker = worker
-        return True
-
-    return number
 
 
 async def work(end: socket.socket, sockets: Sequence[socket.socket]) -> int:
@@ -133,6 +123,7 @@ class _Work:
         )
 
     def _listening(self, _: list[str]) -> None:
+        hosting.settle()
         self._channel.handlers["counts"] = lambda _: self._gateway.counts()
         self._channel.notify("ready")
 

@@ -1,6 +1,7 @@
 """Every command as a user types it: what it prints where, and how it ends."""
 
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -199,6 +200,7 @@ def test_several_workers_are_supervised(invoke: Weir, monkeypatch: pytest.Monkey
             raise Failed("no disk", 3)
 
     monkeypatch.setattr(Supervisor, "run", run)
+    monkeypatch.setattr(hosting, "settle", lambda: None)
     monkeypatch.setattr(logs, "setup", lambda level: None)
     arguments = ("serve", "--bind", "127.0.0.1:0", "--workers", "3")
     result = invoke(*arguments)
@@ -216,9 +218,13 @@ def test_serve_tells_where_it_listens_and_what_it_lacks(
     async def serve(hosted: Hosted, config: Any, **told: Any) -> None:
         assert hosted._reread().server.bind == config.server.bind == ("127.0.0.1:0", "unix:w")
         assert told["watched"] is None
+        assert not gc.isenabled()  # until `settle`
         told["on_listening"](["http://127.0.0.1:1", "unix:w"])
+        assert settled == [True]
 
+    settled: list[bool] = []
     monkeypatch.setattr(hosting, "serve", serve)
+    monkeypatch.setattr(hosting, "settle", lambda: settled.append(True))
     monkeypatch.setattr(logs, "setup", lambda level: None)
     result = invoke("serve", "--bind", "127.0.0.1:0", "--bind", "unix:w", "--workers", "1")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -226,6 +232,7 @@ def test_serve_tells_where_it_listens_and_what_it_lacks(
     assert all(variable in lacking for variable in keys_looked_for())
     assert first == f"Weir {__version__} listens on http://127.0.0.1:1"
     assert second.endswith("listens on unix:w")
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,25 @@ WRONG = [
     ("[credits]\nmargin = '11'", "$.credits.margin", "expected 0 to 10"),
     ("[credits]\nmargin = 'nan'", "$.credits.margin", "expected"),
     ("[routing]\nhedge_share_max = 0.0", "$.routing.hedge_share_max", "expected"),
+    ("[upstream]\ntransport = 'curl'", "$.upstream.transport", 'expected one of "aiohttp", "weir"'),
+    ("[upstream]\nca_file = 'none.crt'", "$.upstream.ca_file", 'can not read "none.crt"'),
+    ("[upstream]\nca_file = 'cut.pem'", "$.upstream.ca_file", '"cut.pem" is not a PEM file'),
+    ("[upstream]\nca_file = 'a.txt'", "$.upstream.ca_file", '"a.txt" is not a PEM file'),
+    *(
+        (f"[upstream]\nproxy = '{url}'", "$.upstream.proxy", 'expected "http://host:port"')
+        for url in (
+            "proxy:3128",
+            "https://proxy:3128",
+            "http://:3128",
+            "http://p:65536",
+            "http://p:3128/x",
+            "http://u:p@@h",
+            "http://u:p w@h",
+            "http://h\u0660:1",
+            "http://u:p@h:1?q",
+            "socks5://h:1",
+        )
+    ),
     ("[egress]\nbytes_max = 0", "$.egress.bytes_max", "expected"),
     ("[egress]\nallow = ['']", "$.egress.allow[0]", "expected"),
     ("[egress]\nallow = ['::/0', 'a b']", "$.egress.allow[1]", HOSTS),
@@ -318,8 +337,10 @@ def test_a_password_in_a_store_url_is_not_repeated() -> None:
 OTHERWISE = {
     "server.bind": "[server]\nbind = ['127.0.0.1:1']",
     "server.tls": "[server]\ntls = { certificate = 'c.pem', key = 'k.pem' }",
+    "server.http1": "[server]\nhttp1 = 'hypercorn'",
     "store.url": "[store]\nurl = 'sqlite:///other.db'",
     "auth.mode": "[auth]\nmode = 'none'",
+    "upstream": "[upstream]\ntransport = 'aiohttp'",
 }
 
 

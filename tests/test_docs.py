@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import click
 import pytest
+import trustme
 from msgspec import NODEFAULT, inspect
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
@@ -126,8 +127,11 @@ def test_what_is_not_supported_yet_is_listed() -> None:
     assert {name for name in table if "ot supported yet" in table[name][2]} == set(names)
 
 
+CERTIFICATE = trustme.CA().cert_pem.bytes().decode()
+
+
 def load(text: str, environ: Mapping[str, str] = MappingProxyType({})) -> Config:
-    return decode(text, environ=environ, read_file=lambda name: "-----BEGIN CERTIFICATE-----")
+    return decode(text, environ=environ, read_file=lambda _: CERTIFICATE)
 
 
 EXAMPLES = re.findall(r"(?s)```toml\n(.*?)```", CONFIGURATION)

@@ -1,7 +1,9 @@
 """A whole gateway: it follows what providers list, what the file says, and what keys exist."""
 
 import asyncio
+import gc
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import aiohttp
 import pytest
 
 from proxy import reports
-from proxy.pipeline.exchange import generation_id
+from proxy.pipeline.exchange import Ids
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import load_scenario
 from tests.running import Running, config_text, eventually, free_port, model_text, provider, weir
@@ -45,7 +47,8 @@ async def checked(running: Running) -> tuple[list[str], str]:
 
 
 def test_generation_ids_have_openrouters_form() -> None:
-    ids = {generation_id(1779474928.9) for _ in range(1000)}
+    make = Ids()
+    ids = {make(1779474928.9) for _ in range(1000)}
     assert len(ids) == 1000
     assert all(re.fullmatch(r"gen-1779474928-[0-9A-Za-z]{20}", id_) for id_ in ids)
 
@@ -129,6 +132,62 @@ async def test_reload_keeps_what_providers_listed(tmp_path: Path) -> None:
             (tmp_path / "config.toml").write_text(text + "\n")
             assert await running.gateway.reload()
             assert await slugs(running) == ["test/one"]
+
+
+async def test_a_request_leaves_nothing_behind_for_the_garbage_collector(tmp_path: Path) -> None:
+    """Else each one, with its body, would stay until a collection, which stops all streams."""
+    async with (
+        provider('models = ["test/one"]') as (_, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url, enforce=False)) as running,
+    ):
+        await ask(running, "test/one")
+        gc.collect()
+        gc.disable()
+        try:
+            for stream in (False, True):
+                headers = {"Authorization": f"Bearer {running.key}"}
+                messages = [{"role": "user", "content": "hello"}]
+                body = {"model": "test/one", "messages": messages, "stream": stream}
+                async with aiohttp.ClientSession(headers=headers) as session:
+                    url = f"{running.base_url}/chat/completions"
+                    async with session.post(url, json=body) as response:
+                        assert response.status == 200
+                        await response.read()
+            await eventually(lambda: not running.gateway._flow.under_way)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = {type(one).__module__ for one in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not {name for name in left if name.startswith(("proxy.pipeline", "proxy.wire"))}
+
+
+async def test_a_reload_leaves_nothing_behind_for_the_garbage_collector(tmp_path: Path) -> None:
+    """What a start made is frozen, so a snapshot must go by itself when its last request did."""
+    async with provider('models = ["test/one"]') as (_, base_url):
+        text = config_text(tmp_path, base_url)
+        async with weir(tmp_path, text) as running:
+            gateway = running.gateway
+            await ask(running, "test/one")
+            gc.collect()
+            gc.disable()
+            try:
+                for number in range(3):
+                    (tmp_path / "config.toml").write_text(text + "\n" * number)
+                    old = [
+                        weakref.ref(one)
+                        for one in (gateway.snapshot.catalogue, gateway.listings, gateway.config)
+                        if getattr(type(one), "__weakrefoffset__", 0)
+                    ]
+                    assert old
+                    assert await gateway.reload()
+                    await asyncio.wait_for(gateway.listings.asked(), 5)
+                    await asyncio.sleep(0)
+                    assert [one() for one in old] == [None] * len(old)
+            finally:
+                gc.enable()
 
 
 async def test_what_is_known_of_keys_outlives_a_new_list_but_no_reload(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Weir's own start as a process: its file, its signals, its end."""
 
 import asyncio
+import gc
 import json
 import signal
 from pathlib import Path
@@ -225,3 +226,17 @@ async def test_a_file_may_be_missing_for_a_while(
     file.touch()
     await asyncio.wait_for(changed.wait(), 5)
     watching.cancel()
+
+
+def test_what_a_start_made_is_no_more_looked_through() -> None:
+    frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
+    gc.disable()
+    try:
+        hosting.settle()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen + 10_000
+        assert gc.get_threshold() == (hosting.GC_ALLOCATIONS, *thresholds[1:])
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        gc.enable()

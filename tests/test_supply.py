@@ -26,8 +26,8 @@ from proxy.supply import (
 )
 from proxy.upstream.fake import fake, load_scenario
 from proxy.upstream.keyring import keyring
+from proxy.upstream.session import AiohttpTransport
 from proxy.upstream.signing import Signing
-from proxy.upstream.transport import AiohttpTransport
 from proxy.wire.listing import Listing
 from tests.running import free_port, provider, serving
 from tests.upstream.lenders import Lender, lending, token

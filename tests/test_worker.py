@@ -23,6 +23,14 @@ from tests.running import config_text, eventually, model_text, provider
 WITHIN_S = 5.0
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Grows when a worker settles, which this process must not do."""
+    told: list[bool] = []
+    monkeypatch.setattr(hosting, "settle", lambda: told.append(True))
+    return told
+
+
 class Told(NamedTuple):
     """A worker at work, as its supervisor has it."""
 
@@ -75,11 +83,12 @@ async def working(text: str, *, early: str | None = None) -> AsyncIterator[Told]
         await asyncio.wait_for(code, 10)
 
 
-async def test_a_worker_does_what_it_is_told(tmp_path: Path) -> None:
+async def test_a_worker_does_what_it_is_told(tmp_path: Path, settled: list[bool]) -> None:
     async with provider('models = ["one"]') as (_, base_url):
         text = config_text(tmp_path, base_url)
         more = text + model_text("test/two", ("p0", "one"))
         async with working(text) as told:
+            assert settled == [True]
             assert await told.models() == ["test/one"]
             counts = await told.channel.request("counts", timeout_s=WITHIN_S)
             assert counts["weir_ready"] == [[[], [1.0]]]
@@ -190,9 +199,9 @@ def test_its_lines_carry_its_number_and_signals_are_not_for_it(
 ) -> None:
     seen: list[tuple[int, list[int]]] = []
 
-    def setup(level: str) -> None:
+    def setup(level: str, **more: Any) -> None:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logs._Json())
+        handler.setFormatter(logs._Json(more))
         logging.getLogger().handlers[:] = [handler]
 
     def work(end: socket.socket, sockets: list[socket.socket]) -> Coroutine[Any, Any, int]:
