@@ -67,7 +67,7 @@ def test_every_row_is_of_a_dialect_and_a_task() -> None:
         assert task != "chat", "conversations are in `providing`"
 
 
-@pytest.mark.parametrize("row", TASKS.values(), ids=str)
+@pytest.mark.parametrize("row", TASKS.values(), ids=map(" ".join, TASKS))
 def test_every_row_reads_nothing_out_of_nothing(row: Outbound) -> None:
     decoder = row.decoder(Quirks())
     assert [*decoder.feed(b""), *decoder.end()] == []

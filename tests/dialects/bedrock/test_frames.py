@@ -144,7 +144,9 @@ def prelude(total: int, headers: int) -> bytes:
     return said + pack("!I", crc32(said))
 
 
-@pytest.mark.parametrize(("make", "reason"), [fault[1:] for fault in FAULTS], ids=str)
+@pytest.mark.parametrize(
+    ("make", "reason"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS]
+)
 def test_faults(make: Callable[[], bytes], reason: str) -> None:
     splitter = Splitter()
     with pytest.raises(Broken, match=reason) as broken:
