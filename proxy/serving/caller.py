@@ -40,11 +40,8 @@ def _nothing() -> None:
 
 
 class Caller:
-    """The caller of one request, over plain ASGI. `ready` says that `open` and `push` may be used:
-    its server takes plain calls, and the caller reads.
-    """
+    """The caller of one request, over plain ASGI."""
 
-    ready = False
     started = False  # the head of the answer is out
     finished = False
     gone = False
@@ -58,6 +55,11 @@ class Caller:
         self._receive = receive
         self._send = send
         self._headers = headers
+
+    @property
+    def ready(self) -> bool:
+        """Whether `open` and `push` may be used: its server takes plain calls, and it reads."""
+        return False
 
     def header(self, name: bytes) -> str | None:
         """The first header of that (lower-case) name."""
@@ -178,7 +180,7 @@ class DirectCaller(Caller):
         self._direct = direct
 
     @property
-    def ready(self) -> bool:  # type: ignore[override]
+    def ready(self) -> bool:
         return not (self._direct.full or self.gone)
 
     async def read_body(self, bytes_max: int) -> bytes:

@@ -51,7 +51,7 @@ class Encoder:
         return Encoder(self._head, self._ask)
 
     def _start(self, started: Started) -> None:
-        self._opening = _opening(self._head, started)
+        self._opening = opening(self._head, started, "chat.completion.chunk")
         self._begin = b"data: " + to_json(self._opening)[:-1] + b',"choices":['
         self._first = self._begin + b'{"index":0,"delta":'
 
@@ -130,20 +130,20 @@ _UNFINISHED: Final = b',"finish_reason":null,"native_finish_reason":null'
 _NOT_FINISHED: Final = _UNFINISHED + b"}]}\n\n"
 
 
-def _opening(head: Head, started: Started) -> dict[str, Any]:
-    """What every event repeats."""
-    opening: dict[str, Any] = {
+def opening(head: Head, started: Started, kind: str) -> dict[str, Any]:
+    """What every event of one answer repeats; `kind` is its `object`."""
+    told: dict[str, Any] = {
         "id": head.id,
-        "object": "chat.completion.chunk",
+        "object": kind,
         "created": head.created,
         "model": head.model,
         "provider": head.provider,
     }
     if started.system_fingerprint is not None:
-        opening["system_fingerprint"] = started.system_fingerprint
+        told["system_fingerprint"] = started.system_fingerprint
     if started.service_tier is not None:
-        opening["service_tier"] = started.service_tier
-    return opening
+        told["service_tier"] = started.service_tier
+    return told
 
 
 def hides_reasoning(ask: Ask) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.errors import envelope
 from proxy.dialects.chat.pieces import joined, plain_detail, to_json
-from proxy.dialects.chat.stream import encode_usage, hides_reasoning
+from proxy.dialects.chat.stream import encode_usage, hides_reasoning, opening
 from proxy.dialects.completions.request import echoes, texts_of
 from proxy.dialects.forms import Bill
 from proxy.dialects.values import objects
@@ -68,7 +68,7 @@ class Encoder:
         return self._chunk([failed], envelope(error)) + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
-        chunk = _opening(self._head, self._started)
+        chunk = opening(self._head, self._started, "text_completion")
         return encode_data(to_json(chunk | {"choices": choices} | (more or {})))
 
 
@@ -85,7 +85,7 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
                 choices[index] = _choice(index, prompts.take(index))
             if not (hide_reasoning and isinstance(event, Reasoning)):
                 _add(choices[index], event)
-    answer = _opening(head, started)
+    answer = opening(head, started, "text_completion")
     answer["choices"] = [choices[index] for index in sorted(choices)]
     answer["usage"] = encode_usage(bill.usage, bill.cost)
     if bill.routing is not None:
@@ -122,21 +122,6 @@ class _Prompts:
             return ""
         self._shown.add(choice)
         return self._texts[number]
-
-
-def _opening(head: Head, started: Started) -> dict[str, Any]:
-    opening: dict[str, Any] = {
-        "id": head.id,
-        "object": "text_completion",
-        "created": head.created,
-        "model": head.model,
-        "provider": head.provider,
-    }
-    if started.system_fingerprint is not None:
-        opening["system_fingerprint"] = started.system_fingerprint
-    if started.service_tier is not None:
-        opening["service_tier"] = started.service_tier
-    return opening
 
 
 def _choice(index: int, text: str, finished: Finished | None = None) -> dict[str, Any]:
