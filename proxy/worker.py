@@ -19,7 +19,7 @@ from proxy.config import Config
 from proxy.errors import GatewayError
 from proxy.gateway import Gateway
 from proxy.serving.channel import Channel, Handler
-from proxy.serving.listener import Doors
+from proxy.serving.doors import Doors
 from proxy.settings import ConfigError
 from proxy.stores.schema import StoreError
 
@@ -141,7 +141,7 @@ class _Work:
         """Without its supervisor nobody lends it anything, and the next one wants its address."""
         await self._channel.closed.wait()
         log.error("the supervisor is gone")
-        await self._doors.close()
+        self._doors.close()
         self._orders.stop.set()
 
 

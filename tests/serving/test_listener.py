@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ import pytest
 import trustme
 from starlette.types import Receive, Scope, Send
 
-from proxy.app import refuse
-from proxy.serving import listener
-from proxy.serving.guard import ABORT, Guard
-from proxy.serving.listener import Doors, listen
+from proxy.serving.guard import ABORT
+from proxy.serving.listener import listen
 from tests.running import eventually
 from tests.serving.raw import connect, request, say
 
@@ -121,31 +118,6 @@ async def test_two_streams_share_one_connection_of_http_2(certificate: tuple[str
         assert len({scope["client"] for scope in app.scopes}) == 1
 
 
-async def test_what_is_broken_off_ends_its_own_stream_of_http_2() -> None:
-    app, go = App(), asyncio.Event()
-
-    async def breaking(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/cut":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"one ", "more_body": True})
-            await go.wait()
-        elif scope["type"] != "http" or scope["path"] != "/none":
-            await app(scope, receive, send)
-
-    client = httpx.AsyncClient(http1=False, http2=True)
-    async with listening(breaking, http1="hypercorn") as (url,), client:
-        other = asyncio.create_task(client.get(url))
-        async with client.stream("GET", f"{url}/cut") as response:
-            pieces = response.aiter_raw()
-            assert await anext(pieces) == b"one "
-            go.set()
-            with pytest.raises(httpx.RemoteProtocolError, match="StreamReset"):
-                await anext(pieces)
-        assert (await client.get(f"{url}/none")).status_code == 500
-        app.go.set()
-        assert (await other).text == "one two"
-
-
 async def test_a_plain_port_takes_several_requests_on_one_connection() -> None:
     app = App()
     app.go.set()
@@ -233,80 +205,6 @@ async def test_an_application_can_reset_its_connection(tmp_path: Path, kind: str
 # The end.
 
 
-async def test_idle_connections_do_not_delay_the_end() -> None:
-    app = App()
-    async with listening(app) as (url,):
-        reader, writer = await connect(url)
-        await asyncio.sleep(0.05)
-        began = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - began < 0.5
-    assert await reader.read() == b""
-    assert app.stopped
-    writer.close()
-
-
-async def test_what_does_not_end_is_cancelled(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(listener, "CLOSE_S", 0.1)
-    app = App()
-    before = len(asyncio.all_tasks())
-    with caplog.at_level(logging.WARNING):
-        async with listening(app) as (url,):
-            reader, writer = await connect(url)
-            writer.write(request())
-            await eventually(lambda: len(app.scopes) == 1)
-        assert app.cancelled == 1
-        assert b"two" not in await reader.read()
-    assert caplog.records == []
-    writer.close()
-    await writer.wait_closed()
-    assert len(asyncio.all_tasks()) == before
-
-
-async def test_doors_stay_open_until_the_drain_is_over() -> None:
-    """`stopping` is the drain: while it is awaited, new connections are served."""
-    app = App()
-    app.go.set()
-    served: list[list[int]] = []
-    ready: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-
-    async def stopping() -> None:
-        (url,) = await ready
-        served.append((await say(url, request("/", "Connection: close"))).statuses)
-
-    await listen(app, bind=["127.0.0.1:0"], stopping=stopping, on_listening=ready.set_result)
-    assert served == [[200]]
-
-
-@pytest.mark.parametrize("completes", [True, False])
-async def test_closed_doors_wait_for_handshakes(
-    certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch, completes: bool
-) -> None:
-    if not completes:
-        monkeypatch.setattr(listener, "HANDSHAKE_S", 0.1)
-    app, doors = App(), Doors()
-    app.go.set()
-    trusted = ssl.create_default_context(cafile=certificate[0])
-    tls = {"certificate": certificate[0], "key": certificate[1]}
-    async with listening(app, doors=doors, **tls) as (url,):
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as caller:
-            await eventually(lambda: len(doors._greeting) == 1)
-            await doors.close()
-            emptied = asyncio.create_task(doors.empty())
-            await asyncio.sleep(0.01)
-            assert not emptied.done()
-            if completes:
-                caller.setblocking(False)
-                reader, writer = await asyncio.open_connection(
-                    sock=caller, ssl=trusted, server_hostname="localhost"
-                )
-                writer.write(request("/", "Connection: close"))
-                assert b"two" in await reader.read()
-                writer.close()
-            await asyncio.wait_for(emptied, 2)
-
-
 async def test_nothing_is_left_open(tmp_path: Path) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
@@ -319,69 +217,6 @@ async def test_nothing_is_left_open(tmp_path: Path) -> None:
             for url in urls:
                 await say(url, request("/", "Connection: close"))
     await eventually(lambda: open_files() <= before)
-
-
-# A connection that ends while nobody reads it.
-
-
-@pytest.mark.parametrize("end", ["eof", "reset"])
-def test_the_end_of_an_unread_connection_is_told(end: str) -> None:
-    async def story() -> list[str]:
-        reader = listener._Reader()
-        told: list[str] = []
-        ends: dict[str, Callable[[], None]] = {
-            "eof": reader.feed_eof,
-            "reset": lambda: reader.set_exception(ConnectionResetError()),
-        }
-        reader.feed_data(b"abc")
-        assert await reader.read(3) == b"abc"
-        reader.on_lost = lambda: told.append("lost")
-        ends[end]()
-        return told
-
-    assert asyncio.run(story()) == ["lost"]
-
-
-async def test_who_reads_sees_the_end_itself() -> None:
-    reader = listener._Reader()
-    reader.on_lost = lambda: pytest.fail("somebody was reading")
-    reading = asyncio.create_task(reader.read(3))
-    await asyncio.sleep(0)
-    reader.feed_eof()
-    assert await reading == b""
-
-
-async def test_a_body_nobody_reads_does_not_hide_a_hang_up() -> None:
-    """The application waits, the server's queue is full: the end of the connection is seen."""
-    app = App()
-    guarded = Guard(app, refuse=refuse, client_stall_s=lambda: 5.0)
-    async with listening(guarded, http1="hypercorn") as (url,):
-        _, writer = await connect(url)
-        writer.write(request("/", f"Content-Length: {10**9}", method="POST"))
-        await eventually(lambda: len(app.scopes) == 1)
-        for _ in range(12):  # Hypercorn's queue holds ten messages
-            writer.write(b"a" * 1000)
-            await asyncio.sleep(0.01)
-        writer.transport.abort()
-        await eventually(lambda: app.cancelled == 1, within_s=1)
-        await asyncio.wait_for(guarded.drained(), 1)
-
-
-async def test_a_body_nobody_reads_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "CLOSE_S", 0.2)
-    app = App()
-    guarded = Guard(app, refuse=refuse, client_stall_s=lambda: 5.0)
-    began = asyncio.get_running_loop().time()
-    async with listening(guarded) as (url,):
-        _, writer = await connect(url)
-        writer.write(request("/", f"Content-Length: {10**9}", method="POST"))
-        await eventually(lambda: len(app.scopes) == 1)
-        for _ in range(12):
-            writer.write(b"a" * 1000)
-            await asyncio.sleep(0.01)
-    assert app.cancelled == 1
-    assert asyncio.get_running_loop().time() - began < 2
-    writer.close()
 
 
 async def test_a_socket_that_somebody_listens_on_is_not_taken(tmp_path: Path) -> None:

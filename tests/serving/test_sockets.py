@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.serving.listener import Doors, listen
 from proxy.serving.sockets import bound, reset, urls
-from tests.running import eventually
-from tests.serving.raw import connect, request, say
-from tests.serving.test_listener import App
 
 
 def test_every_address_is_bound_and_listens(tmp_path: Path) -> None:
@@ -59,51 +55,6 @@ def test_a_path_that_somebody_else_took_is_not_removed(tmp_path: Path) -> None:
         left.bind(str(path))
     with bound([f"unix:{path}"]):
         assert path.is_socket()
-
-
-async def test_two_share_a_socket_and_one_leaves(tmp_path: Path) -> None:
-    """Who connects while one closes its doors is taken by the other; who is inside stays."""
-    apps = App(), App()
-    doors = Doors(), Doors()
-    stop = asyncio.Event()
-    ready: list[str] = []
-
-    async def stopping() -> None:
-        await stop.wait()
-
-    with bound([f"unix:{tmp_path}/s"]) as (sock,):
-        serving = [
-            asyncio.create_task(
-                listen(
-                    app, bind=[sock.dup()], stopping=stopping, on_listening=ready.extend, doors=one
-                )
-            )
-            for app, one in zip(apps, doors, strict=True)
-        ]
-        await eventually(lambda: len(ready) == 2)
-        url = ready[0]
-        inside = [await connect(url) for _ in range(8)]
-        for _, writer in inside:
-            writer.write(request("/", "Connection: close"))
-        await eventually(lambda: sum(len(app.scopes) for app in apps) == 8)
-
-        await doors[0].close()
-        before = len(apps[0].scopes)
-        emptied = asyncio.create_task(doors[0].empty())
-        apps[1].go.set()
-        for _ in range(8):
-            assert (await say(url, request("/", "Connection: close"))).statuses == [200]
-        assert len(apps[0].scopes) == before
-        assert emptied.done() == (before == 0)
-        apps[0].go.set()
-        await asyncio.wait_for(emptied, 5)
-        for reader, writer in inside:
-            assert (await reader.read()).endswith(b"0\r\n\r\n")
-            writer.close()
-        stop.set()
-        await asyncio.gather(*serving)
-        _, writer = await connect(url)  # it is still there, for the others
-        writer.close()
 
 
 def test_what_is_written_is_sent_at_once(tmp_path: Path) -> None:
