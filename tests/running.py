@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -32,6 +33,9 @@ from proxy.serving.listener import listen
 from proxy.stores.sql import SqlStore
 from proxy.upstream.fake import Fake, Scenario, fake, load_scenario
 
+FREE_PORTS = range(16_000, 32_000)
+"""The system gives them to nobody by itself, neither to who listens nor to who connects."""
+
 SERVERS = ("weir", "weir with hypercorn", "hypercorn", "uvicorn")
 """Weir's own start, with its own HTTP/1.1 and with Hypercorn's, and the two others as they are."""
 
@@ -49,11 +53,12 @@ class Running(NamedTuple):
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port nobody listens on, whatever other tests do at the same time."""
+    while True:
+        port = secrets.choice(FREE_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.asynccontextmanager
@@ -194,6 +199,14 @@ def mint_key(store_path: Path, name: str = "test", *, usd: int = 1_000_000, **mo
     return secret
 
 
+@functools.cache
+def _first_key() -> tuple[str, bytes]:
+    """A key, and the file of a store that has it: to copy it is quicker than to make one anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weir.db"
+        return mint_key(path), path.read_bytes()
+
+
 @contextlib.asynccontextmanager
 async def weir(
     folder: Path, text: str, server: str = "weir", bind: str = ""
@@ -202,7 +215,11 @@ async def weir(
     file = folder / "config.toml"
     file.write_text(text)
     store = folder / "weir.db"
-    secret = mint_key(store) if not store.exists() else mint_key(store, secrets.token_hex(4))
+    if store.exists():
+        secret = mint_key(store, secrets.token_hex(4))
+    else:
+        secret, made = _first_key()
+        store.write_bytes(made)
     hosted = hosting.Hosted(hosting.load(file, {}), lambda: hosting.load(file, {}))
     async with serving(hosted, server, bind) as url:
         assert hosted.gateway is not None

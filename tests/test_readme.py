@@ -54,7 +54,7 @@ SETUPS = {setup.file: setup for setup in setups()}
 def test_the_two_commands_stand_where_ci_looks_for_them() -> None:
     assert blocks("sh")[:2] == [
         "pip install . && weir demo --once\n",
-        "pip install '.[test]' && pytest\n",
+        "pip install '.[test]' && pytest -n 2\n",
     ]
 
 

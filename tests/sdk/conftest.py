@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from proxy.pipeline import relay
 from tests.running import Running, weir
-from tests.sdk.dialects import DIALECTS
 from tests.sdk.script import fixtures, oddities
 from tests.sdk.upstreams import KINDS, Spoken, Upstream, install, node, reach_aimock, start_fake
 from tests.sdk.world import config
@@ -22,6 +21,12 @@ def no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a busy machine takes, no comment is sent before the status."""
+    monkeypatch.setattr(relay, "FIRST_COMMENT_S", 30.0)
 
 
 @pytest.fixture(scope="session")
@@ -79,23 +84,3 @@ def who_asks_whom(request: pytest.FixtureRequest) -> None:
         kind, dialect = kind
     caller = named or request.node.path.stem.removeprefix("test_")
     request.node.user_properties.append(("asks", (caller, dialect, kind)))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many tests went well, of each caller before each dialect: the simulated one / aimock."""
-    counts = Counter(
-        tuple(asks)
-        for report in terminalreporter.stats.get("passed", [])
-        for name, asks in report.user_properties
-        if name == "asks"
-    )
-    if not counts:
-        return
-    terminalreporter.section("callers before providers: " + " / ".join(KINDS))
-    columns = "".join(f"{dialect:>11}" for dialect in DIALECTS)
-    terminalreporter.write_line(f"{'':16}{columns}")
-    for caller in sorted({caller for caller, _, _ in counts}):
-        cells = (
-            "/".join(str(counts[caller, dialect, kind]) for kind in KINDS) for dialect in DIALECTS
-        )
-        terminalreporter.write_line(f"{caller:16}" + "".join(f"{cell:>11}" for cell in cells))

