@@ -7,6 +7,7 @@ providers' by the value of `dialect` in their row.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from proxy.dialects.asking import Encoded, Target, inexpressible
 from proxy.dialects.calling import INBOUND
@@ -42,11 +43,14 @@ def outbound(provider: Provider, model: str, ask: Ask | None = None) -> Outbound
 
     Raises GatewayError `provider_unfit` where the provider has no words for it.
     """
-    row = _usual(provider, model) if ask is None else _spoken(provider, model, ask)
-    if ask is not None and ask.native is not None and row.same and row.words == ask.words:
+    if ask is None:
+        return _usual(provider, model)
+    if ask.words == ask.task == "chat" and not provider.responses and provider.dialect != "vertex":
+        return OUTBOUND[provider.dialect]  # nearly always; the others have several to choose from
+    row = _spoken(provider, model, ask)
+    if ask.native is not None and row.same and row.words == ask.words:
         return row.same
-    foreign = ask is not None and ask.words == "messages" and row.words != "messages"
-    lost = claudes_own(ask) if foreign and ask is not None else None
+    lost = claudes_own(ask) if ask.words == "messages" and row.words != "messages" else None
     if lost is None:
         return row
     return row._replace(encode_request=_refusing(lost), encode_steps=None)
@@ -103,9 +107,14 @@ def counts(provider: Provider, model: str) -> bool:
 
 
 def _usual(provider: Provider, model: str) -> Outbound:
-    if provider.responses and re.match(provider.responses, model):
+    if provider.responses and _begins(provider.responses, model):
         return OUTBOUND["responses"]
     return _chat(provider, model)
+
+
+@lru_cache(maxsize=1024)
+def _begins(pattern: str, model: str) -> bool:
+    return re.match(pattern, model) is not None
 
 
 def _chat(provider: Provider, model: str) -> Outbound:

@@ -20,6 +20,7 @@ BIG_BODY_BYTES: Final = 256 * 1024
 
 _COUNTED_BYTES: Final = 512 * 1024  # in one step
 _COUNTED_VALUES: Final = 4096
+_decode: Final = msgspec.json.Decoder().decode
 _TOO_MANY: Final = "The body has too many values."
 _VALUE: Final = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]')
 
@@ -37,14 +38,14 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
-        fields = msgspec.json.decode(body)
+        fields = _decode(body)
     except RecursionError:
         raise GatewayError("invalid_request", "The body is nested too deeply.") from None
     except UnicodeError:
         raise GatewayError("invalid_request", "The body is not valid UTF-8.") from None
     except msgspec.DecodeError as error:
         raise GatewayError("invalid_request", _not_json(body, error)) from None
-    if not isinstance(fields, dict):
+    if type(fields) is not dict:
         raise GatewayError("invalid_request", "The body is not a JSON object.")
     return fields
 

@@ -6,13 +6,15 @@ Pure and sans-I/O: bytes and values in, bytes and values out.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import msgspec
+
 from proxy.dialects.asking import NO_HEADERS, Encoded, Target
 from proxy.dialects.bodies import object_steps
 from proxy.dialects.parts import Kind
 from proxy.errors import GatewayError
 from proxy.money import Cost
 from proxy.providers import Quirks
-from proxy.wire.events import Event, Usage
+from proxy.wire.events import Event, Spliced, Usage
 from proxy.wire.frames import PROCESSING
 from proxy.wire.listing import Listing
 from proxy.wire.request import Ask, Head, Words
@@ -21,7 +23,7 @@ from proxy.wire.slices import Steps
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
-class Bill(NamedTuple):
+class Bill(msgspec.Struct, frozen=True):
     """What the end of an answer tells: its usage, its cost where that is known, and OpenRouter's
     `openrouter_metadata` where the caller asked to be told.
     """
@@ -39,6 +41,18 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> Iterable[Event]: ...
 
     def end(self) -> Iterable[Event]: ...
+
+
+class SplicingDecoder(StreamDecoder, Protocol):
+    """One that may spare itself the work. `splice` gives what is told of bytes that need no
+    decoding, which are pieces of a choice that had content; None for others: those are to be fed.
+    It is `splicing` while it knows how.
+    """
+
+    @property
+    def splicing(self) -> bool: ...
+
+    def splice(self, data: bytes) -> Spliced | None: ...
 
 
 class StreamEncoder(Protocol):
@@ -103,7 +117,7 @@ class Outbound(NamedTuple):
     PDFs. `same` is this format for a caller who speaks the same `words`: the request goes out in
     its own form, and the answer comes back as `Verbatim`. `raw` decodes an answer that is
     neither JSON nor events, where there are such: its end makes it whole. `splice` makes of a
-    stream's decoder one that spares itself the work for a caller who is told by that encoder.
+    stream's decoder one for a caller who is told by that encoder, None where it can spare nothing.
     `encode_steps` is `encode_request` in steps, None where even a large request takes no time.
     """
 
@@ -122,5 +136,5 @@ class Outbound(NamedTuple):
     words: Words | None = None
     same: "Outbound | None" = None
     raw: Callable[[Quirks], StreamDecoder] | None = None
-    splice: Callable[[StreamDecoder, StreamEncoder], StreamDecoder] | None = None
+    splice: Callable[[StreamDecoder, StreamEncoder], SplicingDecoder | None] | None = None
     encode_steps: Callable[[Ask, Target], Steps[Encoded]] | None = None

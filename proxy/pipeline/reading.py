@@ -4,15 +4,16 @@ Its head says which of them it is, and where that says nothing, its first byte. 
 provider's own words leaves here with our keys or its address in it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from proxy.dialects import Outbound, StreamDecoder, StreamEncoder
 from proxy.dialects.faults import decode_refusal, provider_error
+from proxy.dialects.forms import SplicingDecoder
 from proxy.errors import GatewayError
 from proxy.providers import Provider
 from proxy.upstream.signing import Signing
-from proxy.wire.events import Event, Failed
+from proxy.wire.events import Event, Failed, Spliced
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024  # a whole answer, decoded at once; images make them large
 ERROR_BYTES_MAX = 64 * 1024
@@ -25,7 +26,7 @@ class Reading:
 
     __slots__ = (
         "_bare", "_body", "_decoder", "_encoder", "_good", "_headers", "_provider", "_signing",
-        "_unsaid", "data_bytes", "dialect", "status",
+        "_splicer", "_unsaid", "data_bytes", "dialect", "splice", "status",
     )  # fmt: skip
 
     def __init__(
@@ -40,7 +41,9 @@ class Reading:
         self._signing = signing
         self._encoder = encoder  # who tells a caller of it while it comes
         self._decoder: StreamDecoder | None = None
-        self._body: bytearray | None = None  # an answer or an error that is decoded whole
+        self._splicer: SplicingDecoder | None = None
+        self.splice: Callable[[bytes], Spliced | None] | None = None  # the splicer's, for each read
+        self._body: bytes | bytearray | None = None  # an answer or an error that is decoded whole
         self._unsaid = False  # neither JSON nor a stream by its head
         self._bare = False  # bytes that have no end mark
         self._headers: Mapping[str, str] = {}
@@ -51,7 +54,7 @@ class Reading:
     @property
     def splicing(self) -> bool:
         """Whether pieces are told without being decoded, where they can be."""
-        return bool(getattr(self._decoder, "splicing", False))
+        return self._splicer is not None and self._splicer.splicing
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Status and headers; they tell the form of what follows."""
@@ -61,12 +64,12 @@ class Reading:
         form = _form(headers.get("Content-Type", ""))
         encoding = headers.get("Content-Encoding")
         if not self._good:
-            self._body = bytearray()
+            self._body = b""
             self._headers = headers
         elif encoding and encoding.lower() != "identity":
             raise _malformed("compressed, which was not asked for")
         elif form.endswith("json"):
-            self._body = bytearray()
+            self._body = b""
         elif form in ("text/html", "application/xhtml+xml"):
             raise _malformed("a web page")
         elif self.dialect.raw and not form.startswith("text/"):
@@ -80,22 +83,30 @@ class Reading:
         decoder = dialect.decoder(self._provider.quirks)
         if self._encoder is None or dialect.splice is None:
             return decoder
-        return dialect.splice(decoder, self._encoder)
+        splicer = dialect.splice(decoder, self._encoder)
+        if splicer is None:
+            return decoder
+        self._splicer, self.splice = splicer, splicer.splice
+        return splicer
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """The events of one piece; none while a body is collected."""
         self.data_bytes += len(data)
         if self._unsaid and (begin := data.lstrip()):
             self._unsaid = False
-            self._body = bytearray() if begin.startswith(b"{") else None
-        if self._body is None:
+            self._body = b"" if begin.startswith(b"{") else None
+        body = self._body
+        if body is None:
             assert self._decoder is not None
             return self._decoder.feed(data)
-        limit = ANSWER_BYTES_MAX if self._good else ERROR_BYTES_MAX
-        if len(self._body) + len(data) <= limit:
+        if len(body) + len(data) > (ANSWER_BYTES_MAX if self._good else ERROR_BYTES_MAX):
+            if self._good:
+                raise _malformed("too large")
+        elif not body:  # most come in one piece
+            self._body = data
+        else:
+            self._body = bytearray(body) if isinstance(body, bytes) else body
             self._body += data
-        elif self._good:
-            raise _malformed("too large")
         return ()
 
     def end(self, *, broken: bool) -> Iterable[Event]:

@@ -4,7 +4,7 @@ A step reads a slice of so many bytes, or finds where the entries of one object 
 end, for which a parser skips over them. What comes out is what decoding it at once would give.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -14,7 +14,9 @@ Steps: TypeAlias = Generator[None, None, Told]
 """Work that may be interrupted at every `yield`; at its end it returns what came of it."""
 
 SLICE_BYTES: Final = 64 * 1024
-MESSAGES_PER_STEP: Final = 128  # of a conversation that is put into other words
+MESSAGES_PER_STEP: Final = 128
+"""Of a conversation that is put into other words; a part of a message counts as one."""
+TURNS_PER_STEP: Final = 1024  # of one that is looked through
 VALUE_BYTES: Final = 32  # what one more value costs, in bytes of the same time
 DEPTH_MAX: Final = 4
 """How deep the entries are told apart: the list of messages, a message, its content, a part. Each
@@ -24,6 +26,17 @@ _BLANKS: Final = b" \t\r\n"
 _entries: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode: Final = msgspec.json.Decoder().decode
+
+
+def paced(messages: list[dict[str, Any]]) -> Iterator[tuple[bool, dict[str, Any]]]:
+    """Messages that are put into other words, each with whether a step ends before it."""
+    weight = 0
+    for message in messages:
+        content = message.get("content")
+        own = 1 + len(content) if type(content) is list else 1
+        pause = weight > 0 and weight + own > MESSAGES_PER_STEP
+        weight = own if pause else weight + own
+        yield pause, message
 
 
 def at_once(steps: Steps[Told]) -> Told:

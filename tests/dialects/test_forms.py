@@ -24,7 +24,7 @@ def test_a_caller_waits_with_comments_and_is_told_of_errors_unless_its_format_sa
 
 
 def test_a_bill_may_lack_cost_and_routing() -> None:
-    assert Bill(Usage()) == (Usage(), None, None)
+    assert Bill(Usage()) == Bill(Usage(), cost=None, routing=None)
 
 
 def test_a_provider_fetches_and_expresses_what_its_row_says_and_no_more() -> None:

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire import slices
-from proxy.wire.slices import DEPTH_MAX, SLICE_BYTES, Steps, at_once, value_steps
+from proxy.wire.slices import (
+    DEPTH_MAX,
+    MESSAGES_PER_STEP,
+    SLICE_BYTES,
+    Steps,
+    at_once,
+    paced,
+    value_steps,
+)
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(-9, 9), st.text()),
@@ -85,3 +93,14 @@ def test_one_text_is_one_step_and_levels_end() -> None:
     # Twice for each level: before it is told apart, and before its large entry.
     assert sum(1 for _ in steps) == 2 * DEPTH_MAX
     assert sum(1 for _ in value_steps(b'"' + b"x" * 3 * SLICE_BYTES + b'"')) == 1
+
+
+def test_a_step_is_so_many_messages_and_parts() -> None:
+    short, parts = {"content": "x"}, {"content": [{"text": "x"}] * (MESSAGES_PER_STEP // 2)}
+    pauses = [pause for pause, _ in paced([short] * (2 * MESSAGES_PER_STEP + 1))]
+    assert [n for n, pause in enumerate(pauses) if pause] == [
+        MESSAGES_PER_STEP, 2 * MESSAGES_PER_STEP
+    ]  # fmt: skip
+    assert [pause for pause, _ in paced([parts, short, parts, parts])] == [False, False, True, True]
+    many = {"content": [{"text": "x"}] * 10 * MESSAGES_PER_STEP}
+    assert list(paced([many, short])) == [(False, many), (True, short)]

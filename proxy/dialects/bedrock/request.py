@@ -13,8 +13,9 @@ from proxy.dialects.bedrock.tools import encode_tools
 from proxy.dialects.bedrock.turns import conversation
 from proxy.dialects.messages.schemas import strict_schema
 from proxy.dialects.values import mapping
+from proxy.dialects.writing import json_steps
 from proxy.wire.request import Ask
-from proxy.wire.slices import Steps, at_once
+from proxy.wire.slices import TURNS_PER_STEP, Steps, at_once
 
 EXPRESSES: Final = frozenset({
     "tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs",
@@ -82,9 +83,9 @@ def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
         body["additionalModelRequestFields"] = own
     body |= _rest(ask)
     yield
-    _unmark([tools.get("tools", []), system, *(turn["content"] for turn in turns)])
-    yield
-    return Encoded(encode_json(body), STREAM_HEADERS if ask.stream else NO_HEADERS)
+    yield from _unmark([tools.get("tools", []), system, *(turn["content"] for turn in turns)])
+    written = yield from json_steps(body, ask.text_bytes, spent="messages")
+    return Encoded(written, STREAM_HEADERS if ask.stream else NO_HEADERS)
 
 
 def _stops(stop: object, family: Family) -> _Object:
@@ -135,10 +136,24 @@ def _rest(ask: Ask) -> _Object:
     return fields
 
 
-def _unmark(places: list[list[_Object]]) -> None:
+def _unmark(places: list[list[_Object]]) -> Steps[None]:
     """Takes the first cache points away where there are too many: each of the last holds all that
     stands before it.
     """
-    points = [(place, block) for place in places for block in place if "cachePoint" in block]
-    for place, point in points[: max(0, len(points) - MARKS_MAX)]:
-        place[:] = [block for block in place if block is not point]
+    excess = -MARKS_MAX
+    for start in range(0, len(places), TURNS_PER_STEP):
+        some = places[start : start + TURNS_PER_STEP]
+        excess += sum("cachePoint" in block for place in some for block in place)
+        yield
+    for number, place in enumerate(places, 1):
+        if excess <= 0:
+            return
+        if number % TURNS_PER_STEP == 0:
+            yield
+        kept = []
+        for block in place:
+            if excess > 0 and "cachePoint" in block:
+                excess -= 1
+            else:
+                kept.append(block)
+        place[:] = kept

@@ -19,7 +19,7 @@ from proxy.dialects.reading import parse
 from proxy.dialects.values import objects
 from proxy.errors import GatewayError
 from proxy.providers import Provider
-from proxy.wire.slices import MESSAGES_PER_STEP, Steps
+from proxy.wire.slices import TURNS_PER_STEP, Steps, paced
 
 Block = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Turns:
             case _:
                 self._say("user", self.blocks(message))
 
-    def end(self, said: Block) -> list[Block]:
+    def end(self, said: Block) -> Steps[list[Block]]:
         """The finished turns: at least one, and the first the user's. A caching mark of the whole
         request, `said`, stands at their end.
         """
@@ -63,9 +63,12 @@ class Turns:
                 last["text"] = last["text"].rstrip()
         if not turns or turns[0]["role"] != "user":
             turns.insert(0, {"role": "user", "content": [{"text": NOTHING}]})
-        for content in (turn["content"] for turn in turns):
-            told = any(block.get("text", "").strip() for block in content)
-            if not told and any("document" in block for block in content):
+        for place, turn in enumerate(turns, 1):
+            if place % TURNS_PER_STEP == 0:
+                yield
+            content = turn["content"]
+            shows = any("document" in block for block in content)
+            if shows and not any(block.get("text", "").strip() for block in content):
                 content.append({"text": NOTHING})
         self._mark(turns[-1]["content"], said)
         return turns
@@ -193,8 +196,8 @@ def conversation(
     turns, messages = Turns(provider, family), said["messages"]
     system: list[Block] = []
     alone = all(message["role"] in INSTRUCTING for message in messages)
-    for number, message in enumerate(messages, 1):
-        if number % MESSAGES_PER_STEP == 0:
+    for pause, message in paced(messages):
+        if pause:
             yield
         if message["role"] in INSTRUCTING and not alone:
             blocks = turns.blocks(message)
@@ -202,7 +205,7 @@ def conversation(
         else:
             turns.add(message)
     yield
-    return system, turns.end(said)
+    return system, (yield from turns.end(said))
 
 
 def cache_point(source: Block, family: Family) -> Block | None:

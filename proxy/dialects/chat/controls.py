@@ -24,13 +24,21 @@ _CONTROLS: Final = frozenset((
 
 def encode_controls(body: _Body, ask: Ask, quirks: Quirks) -> None:
     """Changes `body`, which is the caller's but for its messages, to what the provider takes."""
-    _limit(body, quirks)
+    if quirks.max_tokens != "as_sent":
+        _limit(body, quirks.max_tokens)
     effort = None
     if ask.thinking is not None or not _CONTROLS.isdisjoint(body):
         effort = _control(body, ask, quirks)
     if quirks.omits or quirks.thinking_omits:
         for name in quirks.refused(body["model"], effort):
             body.pop(name, None)
+    if ask.stream:
+        body["stream"] = True
+        options = {"include_usage": True} if quirks.usage_option else {}
+        if quirks.obfuscation_option:
+            options["include_obfuscation"] = False
+        if options:
+            body["stream_options"] = options
 
 
 def _control(body: _Body, ask: Ask, quirks: Quirks) -> Effort | None:
@@ -50,13 +58,11 @@ def _control(body: _Body, ask: Ask, quirks: Quirks) -> Effort | None:
     return effort
 
 
-def _limit(body: _Body, quirks: Quirks) -> None:
-    if quirks.max_tokens == "as_sent":
-        return
-    other = {"max_tokens", "max_completion_tokens"} - {quirks.max_tokens}
-    limit = body.pop(other.pop(), None)
+def _limit(body: _Body, name: str) -> None:
+    other = "max_tokens" if name == "max_completion_tokens" else "max_completion_tokens"
+    limit = body.pop(other, None)
     if limit is not None:
-        body.setdefault(quirks.max_tokens, limit)
+        body.setdefault(name, limit)
 
 
 def _tools(body: _Body) -> None:

@@ -12,7 +12,7 @@ from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.values import objects
 from proxy.providers import Provider
 from proxy.quirks import Attachment, Quirks
-from proxy.wire.slices import MESSAGES_PER_STEP, Steps, at_once
+from proxy.wire.slices import Steps, at_once, paced
 
 OPENROUTER_ADDITIONS: Final = frozenset((
     "reasoning", "reasoning_content", "reasoning_details", "model", "annotations", "images",
@@ -51,8 +51,8 @@ def message_steps(messages: list[_Message], provider: Provider) -> Steps[list[_M
     """The same in steps of so many messages."""
     out: list[_Message] = []
     shown: list[_Message] = []  # attachments of results wait until the last result
-    for number, message in enumerate(messages, 1):
-        if number % MESSAGES_PER_STEP == 0:
+    for pause, message in paced(messages):
+        if pause:
             yield
         bare = len(message) == 2 and message["role"] in _ASKING
         bare = bare and type(message.get("content")) is str  # as it is for every provider
@@ -113,7 +113,7 @@ def _without_attachments(message: _Message) -> tuple[_Message, list[_Message]]:
     more = [part for part in content if part["type"] in _KINDS]
     if not more:
         return message, []
-    left = [part for part in content if part not in more]
+    left = [part for part in content if part["type"] not in _KINDS]
     return message | {"content": left or "The result is shown below."}, more
 
 

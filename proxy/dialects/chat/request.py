@@ -31,7 +31,9 @@ from proxy.dialects.chat.plain import BETAS_HEADER, plain_ask, plain_steps
 from proxy.dialects.forms import Headers
 from proxy.dialects.hosted import hosted_in
 from proxy.dialects.parts import media_of
+from proxy.dialects.writing import json_steps
 from proxy.errors import GatewayError
+from proxy.providers import Quirks
 from proxy.wire.request import Ask, Thinking
 from proxy.wire.slices import Steps, at_once
 
@@ -53,7 +55,9 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
     Raises GatewayError `invalid_request`, `invalid_image` or `not_supported`, each naming the
     field.
     """
-    return ask_of(decode_object(body), len(body), headers)
+    fields, size_bytes = decode_object(body), len(body)
+    plain = plain_ask(fields, size_bytes, headers)
+    return plain or at_once(check_steps(fields, size_bytes, headers))
 
 
 def ask_of(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) -> Ask:
@@ -200,46 +204,31 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     Raises GatewayError `invalid_request` for what JSON could say to us and not from here, and
     `provider_unfit` for an attachment that the provider does not take.
     """
-    if _as_is(ask, target):
-        return _encoded(ask, target, ask.body["messages"])
-    return _encoded(ask, target, encode_messages(ask.body["messages"], target.provider))
+    body = {"model": target.model, **ask.body}
+    if not ask.bare or target.provider.quirks.alternates:
+        messages = encode_messages(body["messages"], target.provider)
+        body["messages"] = _recalled(messages, target.provider.quirks)
+    encode_controls(body, ask, target.provider.quirks)
+    return Encoded(encode_json(body))
 
 
 def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     """The same in steps, for a request that is large."""
-    messages = ask.body["messages"]
-    if not _as_is(ask, target):
-        messages = yield from message_steps(messages, target.provider)
+    body = {"model": target.model, **ask.body}
+    if not ask.bare or target.provider.quirks.alternates:
+        messages = yield from message_steps(body["messages"], target.provider)
         yield
-    return _encoded(ask, target, messages)
+        body["messages"] = _recalled(messages, target.provider.quirks)
+    encode_controls(body, ask, target.provider.quirks)
+    return Encoded((yield from json_steps(body, ask.text_bytes)))
 
 
-def _as_is(ask: Ask, target: Target) -> bool:
-    """Whether the provider takes the messages in the caller's own words."""
-    return ask.bare and not target.provider.quirks.alternates
-
-
-def _encoded(ask: Ask, target: Target, messages: list[dict[str, Any]]) -> Encoded:
-    quirks = target.provider.quirks
-    body: dict[str, Any] = {"model": target.model, **ask.body}
-    if not ask.bare and quirks.reasoning_replay != "details":
-        messages = _recalled(messages)
-    body["messages"] = messages
-    encode_controls(body, ask, quirks)
-    if ask.stream:
-        body["stream"] = True
-        options = {"include_usage": True} if quirks.usage_option else {}
-        if quirks.obfuscation_option:
-            options["include_obfuscation"] = False
-        if options:
-            body["stream_options"] = options
-    return Encoded(encode_json(body))
-
-
-def _recalled(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _recalled(messages: list[dict[str, Any]], quirks: Quirks) -> list[dict[str, Any]]:
     """The conversation with each spoken answer as no more than its id: OpenAI has the sound, and
     refuses whatever else a caller heard of it.
     """
+    if quirks.reasoning_replay == "details":
+        return messages
     return [
         message | {"audio": {"id": audio.get("id")}}
         if isinstance(audio := message.get("audio"), dict)

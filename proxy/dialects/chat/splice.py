@@ -40,11 +40,11 @@ _VALUE: Final = re.compile(
 )
 
 
-def spliced(decoder: StreamDecoder, encoder: StreamEncoder) -> StreamDecoder:
+def spliced(decoder: StreamDecoder, encoder: StreamEncoder) -> "Splicer | None":
     """`decoder` for a caller who is told by `encoder`: where that speaks of a chat, pieces that fit
-    a template are `Spliced`.
+    a template are `Spliced`. None where it does not.
     """
-    return Splicer(decoder, encoder) if isinstance(encoder, Encoder) else decoder
+    return Splicer(decoder, encoder) if isinstance(encoder, Encoder) else None
 
 
 class _Template:
@@ -53,8 +53,8 @@ class _Template:
     """
 
     __slots__ = (
-        "_again", "_begin", "_choice", "_end", "_from", "_in_chars", "_next", "_once", "_our_again",
-        "_our_begin", "_our_end", "_to",
+        "_again", "_begin", "_choice", "_end", "_in_chars", "_inside", "_next", "_once",
+        "_our_again", "_our_begin", "_our_end", "_string",
     )  # fmt: skip
 
     def __init__(self, choice: int, theirs: list[bytes], ours: list[bytes], in_chars: bool) -> None:
@@ -64,7 +64,8 @@ class _Template:
         self._again = again[0] if again else None
         self._our_again = our_again[0] if our_again else None
         self._once = not (again or our_again)
-        self._from, self._to = len(self._begin), -len(self._end)
+        first, last = len(self._begin), -len(self._end)
+        self._inside, self._string = slice(first, last), slice(first - 1, last + 1)  # its quotes
         self._next = self._end + self._begin
 
     def fill(self, data: bytes) -> Spliced | None:
@@ -72,17 +73,16 @@ class _Template:
         if not (data.startswith(self._begin) and data.endswith(self._end)):
             return None
         # Where the beginning and the end overlap, nothing is between them: that is no content.
-        text = data[self._from : self._to]
+        text = data[self._inside]
         if not self._once:
             return self._fill_all(text.split(self._next))
         try:  # most are one event
-            said: str = orjson.loads(b'"' + text + b'"')
+            said: str = orjson.loads(data[self._string])
         except orjson.JSONDecodeError:
             return self._fill_all(text.split(self._next))
         size = len(said) if self._in_chars or said.isascii() else len(said.encode())
-        if not size:
-            return None
-        return Spliced(self._choice, self._our_begin + text + self._our_end, (size,))
+        told = self._our_begin + text + self._our_end
+        return Spliced(self._choice, told, (size,)) if size else None
 
     def _fill_all(self, texts: list[bytes]) -> Spliced | None:
         if self._again is not None:
@@ -129,16 +129,24 @@ class Splicer:
         """Whether there is a template."""
         return bool(self._templates)
 
+    def splice(self, data: bytes) -> Spliced | None:
+        """What is told of `data` where all of it is events that fit the template that served last;
+        None where it is to be fed.
+        """
+        if self._held or not self._templates:
+            return None
+        told = self._templates[0].fill(data)
+        if told is not None and self._lessons < LESSONS:
+            self._earn(told)
+        return told
+
     def feed(self, data: bytes) -> Iterable[Event]:
         """The events that `data` completes, those before a fault included."""
         if self._held:
             data, self._held = self._held + data, b""
-        if self._templates:
-            told = self._templates[0].fill(data)
-            if told is not None:
-                if self._lessons < LESSONS:
-                    self._earn(told)
-                return (told,)
+        told = self.splice(data)
+        if told is not None:
+            return [told]
         if self._teller is None:
             return self._decoder.feed(data)
         return self._cut(data)
@@ -154,7 +162,7 @@ class Splicer:
         if not cut:
             return ()
         told = self._fill(data[:cut])
-        return self._each(data[:cut]) if told is None else (told,)
+        return self._each(data[:cut]) if told is None else [told]
 
     def end(self) -> Iterable[Event]:
         """What stood in the last lines when the bytes ended, if it was whole."""

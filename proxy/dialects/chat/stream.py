@@ -17,7 +17,7 @@ from proxy.dialects.chat.pieces import Message, call_piece, plain_detail, to_jso
 from proxy.dialects.chat.whole import plain_choice
 from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
-from proxy.money import Cost, to_usd
+from proxy.money import NANO_PER_USD, Cost
 from proxy.wire.events import (
     Attachments,
     Audio,
@@ -175,12 +175,18 @@ def _delta(event: Event) -> dict[str, Any]:
 
 def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
     """OpenRouter's `usage`; without a price the cost is 0 and the provider's charge unknown."""
-    total = to_usd(cost.total_nano) if cost else None
+    total: float | None = None
+    charge: float = 0
+    prompt: float = 0
+    completion: float = 0
+    if cost is not None:
+        total, charge = cost.total_nano / NANO_PER_USD, cost.charge_nano / NANO_PER_USD
+        prompt, completion = cost.prompt_nano / NANO_PER_USD, cost.completion_nano / NANO_PER_USD
     told: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "cost": to_usd(cost.charge_nano) if cost else 0,
+        "cost": charge,
         "is_byok": False,
         "prompt_tokens_details": {
             "cached_tokens": usage.cached_tokens,
@@ -190,8 +196,8 @@ def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
         },
         "cost_details": {
             "upstream_inference_cost": total,
-            "upstream_inference_prompt_cost": to_usd(cost.prompt_nano) if cost else 0,
-            "upstream_inference_completions_cost": to_usd(cost.completion_nano) if cost else 0,
+            "upstream_inference_prompt_cost": prompt,
+            "upstream_inference_completions_cost": completion,
         },
         "completion_tokens_details": {
             "reasoning_tokens": usage.reasoning_tokens,
@@ -206,8 +212,9 @@ def encode_usage(usage: Usage, cost: Cost | None) -> dict[str, Any]:
 
 def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> Encoded:
     """A whole answer out of its events."""
-    started, choices = _choices(events, hides_reasoning(ask))
-    answer = {
+    hide = ask.thinking is not None and ask.thinking.hidden
+    started, choices = plain_choice(events, hide_reasoning=hide) or _choices(events, hide)
+    answer: dict[str, Any] = {
         "id": head.id,
         "object": "chat.completion",
         "created": head.created,
@@ -225,9 +232,6 @@ def encode_answer(events: Iterable[Event], head: Head, ask: Ask, bill: Bill) -> 
 
 
 def _choices(events: Iterable[Event], hide_reasoning: bool) -> tuple[Started, list[dict[str, Any]]]:
-    plain = plain_choice(events, hide_reasoning=hide_reasoning)
-    if plain is not None:
-        return plain
     started = Started()
     choices: dict[int, Message] = {}
     for event in events:

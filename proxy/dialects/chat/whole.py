@@ -37,14 +37,14 @@ Blank = Literal[""] | None
 Zero = Literal[0] | None
 
 
-class _Prompt(msgspec.Struct):
+class _Prompt(msgspec.Struct, gc=False):
     cached_tokens: Count = 0
     cache_write_tokens: Count = 0
     audio_tokens: Count = 0
     video_tokens: Count = 0
 
 
-class _Completion(msgspec.Struct):
+class _Completion(msgspec.Struct, gc=False):
     reasoning_tokens: Count = 0
     audio_tokens: Count = 0
     image_tokens: Count = 0
@@ -54,7 +54,7 @@ _PROMPT: Final = _Prompt()
 _COMPLETION: Final = _Completion()
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: Count
     completion_tokens: Count
     prompt_tokens_details: _Prompt | None = None
@@ -68,7 +68,7 @@ class _Usage(msgspec.Struct):
     num_search_queries: Zero = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: Said
     reasoning: Blank = None
     reasoning_content: Blank = None
@@ -82,7 +82,7 @@ class _Message(msgspec.Struct):
     images: Empty = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Message
     finish_reason: Said
     native_finish_reason: str | None = None
@@ -91,7 +91,7 @@ class _Choice(msgspec.Struct):
     error: None = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     """What a plain answer may have; where anything else has to be read, it does not fit."""
 
     choices: Annotated[list[_Choice], msgspec.Meta(min_length=1, max_length=1)]
@@ -127,16 +127,12 @@ def plain_events(body: bytes, quirks: Quirks) -> list[Event] | None:
         answer.id or None, answer.system_fingerprint or None, answer.service_tier or None
     )
     finished = Finished(index, reason, native if own is None else own)
-    text = Text(index, choice.message.content)
-    if answer.usage is None:
+    text, said = Text(index, choice.message.content), answer.usage
+    if said is None:
         return [started, text, finished, _ENDED]
-    return [started, text, finished, UsageReport(_usage(answer.usage)), _ENDED]
-
-
-def _usage(said: _Usage) -> Usage:
     prompt = said.prompt_tokens_details or _PROMPT
     completion = said.completion_tokens_details or _COMPLETION
-    return Usage(
+    usage = Usage(
         prompt_tokens=said.prompt_tokens,
         completion_tokens=said.completion_tokens,
         cached_tokens=prompt.cached_tokens,
@@ -147,6 +143,7 @@ def _usage(said: _Usage) -> Usage:
         completion_audio_tokens=completion.audio_tokens,
         completion_image_tokens=completion.image_tokens,
     )
+    return [started, text, finished, UsageReport(usage), _ENDED]
 
 
 def plain_choice(
@@ -155,14 +152,14 @@ def plain_choice(
     """How an answer began, and its one choice, a text; None where its events are others."""
     if type(events) is not list or len(events) < 3:
         return None
-    started, text, finished = events[:3]
-    if type(started) is not Started or type(text) is not Text or type(finished) is not Finished:
-        return None
-    if text.choice != finished.choice or text.logprobs is not None:
+    started, text, finished = events[0], events[1], events[2]
+    if type(text) is not Text or type(started) is not Started or type(finished) is not Finished:
         return None
     for event in events[3:]:
         if type(event) not in _SILENT:
             return None
+    if text.choice != finished.choice or text.logprobs is not None:
+        return None
     message: _Object = {"role": "assistant", "content": text.text, "refusal": None}
     if not hide_reasoning:
         message["reasoning"] = None

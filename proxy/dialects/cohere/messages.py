@@ -12,7 +12,7 @@ from proxy.dialects.cohere import PLAN, THINKING
 from proxy.dialects.parts import Media, arguments_of, media_of, parts_of, text_in
 from proxy.dialects.values import objects
 from proxy.providers import Provider
-from proxy.wire.slices import MESSAGES_PER_STEP, Steps
+from proxy.wire.slices import Steps, paced
 
 _DETAILS: Final = ("auto", "low", "high")
 
@@ -27,8 +27,8 @@ def encode_messages(
     known: set[str] = set()
     out: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []  # pictures of tool results wait until the last result
-    for number, message in enumerate(messages, 1):
-        if number % MESSAGES_PER_STEP == 0:
+    for pause, message in paced(messages):
+        if pause:
             yield
         role = message["role"]
         if role in ("tool", "function"):

@@ -6,10 +6,11 @@ several answers, parallel calls switched off, a bias on tokens, alternatives of 
 
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, encode_json, inexpressible
+from proxy.dialects.asking import Encoded, Target, inexpressible
 from proxy.dialects.cohere.messages import encode_messages
 from proxy.dialects.thinking import budget_of, wish_of
 from proxy.dialects.values import mapping, objects
+from proxy.dialects.writing import json_steps
 from proxy.wire.request import Ask, Thinking
 from proxy.wire.slices import Steps, at_once
 
@@ -73,7 +74,7 @@ def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     if not (body.get("tools") or body.get("documents")):
         _add_format(body, mapping(said.get("response_format")))
     _add_thinking(body, ask, target)
-    return Encoded(encode_json(body))
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="messages")))
 
 
 def _add_tools(body: dict[str, Any], said: dict[str, Any], target: Target) -> None:

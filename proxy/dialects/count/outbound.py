@@ -9,6 +9,7 @@ import re
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.dialects.asking import Encoded, Target, encode_json
 from proxy.dialects.bedrock import request as bedrock
@@ -65,7 +66,7 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 def vertex_path(target: Target, stream: bool) -> str:
     """Where Vertex counts: for all of Anthropic's models at one place."""
     if _is_claude(target):
-        return gemini.vertex_claude_path(target._replace(model="count-tokens"), False)
+        return gemini.vertex_claude_path(replace(target, model="count-tokens"), False)
     return gemini.vertex_path(target, False).removesuffix(_GENERATE) + _COUNT
 
 
@@ -100,7 +101,7 @@ def encode_gemini(ask: Ask, target: Target) -> Encoded:
 
 def bedrock_path(target: Target, stream: bool) -> str:
     """Where Bedrock counts."""
-    plain = target._replace(model=_PROFILE.sub("", target.model))
+    plain = replace(target, model=_PROFILE.sub("", target.model))
     return f"/model/{plain.path_name}/count-tokens"
 
 

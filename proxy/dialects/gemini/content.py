@@ -15,7 +15,7 @@ from proxy.dialects.gemini.replay import MADE_UP, ON_END, ON_IMAGE, ON_TEXT, Par
 from proxy.dialects.gemini.tools import function_name
 from proxy.dialects.parts import Media, arguments_of, media_of, parts_of, text_in
 from proxy.dialects.values import objects
-from proxy.wire.slices import MESSAGES_PER_STEP, Steps
+from proxy.wire.slices import Steps, paced
 
 UNSIGNED: Final = "skip_thought_signature_validator"
 """What Google documents for a call whose signature is not known: it came from another model."""
@@ -38,8 +38,8 @@ def encode_contents(
     Raises GatewayError `provider_unfit` for an attachment that Gemini can not be sent.
     """
     turns = _Turns(target, family, vertex)
-    for number, message in enumerate(messages, 1):
-        if number % MESSAGES_PER_STEP == 0:
+    for pause, message in paced(messages):
+        if pause:
             yield
         turns.add(message)
     yield

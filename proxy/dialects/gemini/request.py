@@ -8,11 +8,12 @@ with Google's own tools.
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, encode_json, segment
+from proxy.dialects.asking import Encoded, Target, segment
 from proxy.dialects.gemini.content import encode_contents
 from proxy.dialects.gemini.family import family_of
 from proxy.dialects.gemini.settings import generation_config
 from proxy.dialects.gemini.tools import encode_tools
+from proxy.dialects.writing import json_steps
 from proxy.wire.request import Ask
 from proxy.wire.slices import Steps, at_once
 
@@ -77,7 +78,8 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 
 def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     """The same in steps."""
-    return Encoded(encode_json((yield from _body(ask, target, vertex=False))))
+    body = yield from _body(ask, target, vertex=False)
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="contents")))
 
 
 def encode_vertex_request(ask: Ask, target: Target) -> Encoded:
@@ -90,7 +92,7 @@ def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     body = yield from _body(ask, target, vertex=True)
     if labels := _labels(ask.body.get("metadata")):
         body["labels"] = labels
-    return Encoded(encode_json(body))
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="contents")))
 
 
 def _body(ask: Ask, target: Target, *, vertex: bool) -> Steps[dict[str, Any]]:

@@ -40,7 +40,7 @@ def generation_config(ask: Ask, target: Target, family: Family, *, vertex: bool)
         if body.get("top_logprobs"):
             config["logprobs"] = body["top_logprobs"]
     config |= _format(body, family)
-    config |= _media(body, vertex=vertex)
+    config |= _media(body, vertex=vertex, shown=ask.media_prompt > 0)
     if thinking := thinking_config(ask, family, target.completion_max):
         config["thinkingConfig"] = thinking
     return config
@@ -60,8 +60,8 @@ def _format(body: dict[str, Any], family: Family) -> dict[str, Any]:
     return config
 
 
-def _media(body: dict[str, Any], *, vertex: bool) -> dict[str, Any]:
-    """What the answer is made of, and how closely the model looks at images."""
+def _media(body: dict[str, Any], *, vertex: bool, shown: bool) -> dict[str, Any]:
+    """What the answer is made of, and how closely the model looks at images, where there are."""
     config: dict[str, Any] = {}
     if isinstance(modalities := body.get("modalities"), list):
         names = [name.upper() for name in modalities if isinstance(name, str)]
@@ -75,7 +75,7 @@ def _media(body: dict[str, Any], *, vertex: bool) -> dict[str, Any]:
     if isinstance(audio, dict) and isinstance(audio.get("voice"), str):
         voice = {"prebuiltVoiceConfig": {"voiceName": audio["voice"]}}
         config["speechConfig"] = {"voiceConfig": voice}
-    if details := set(_details(body)):
+    if shown and (details := set(_details(body))):
         config["mediaResolution"] = _DETAILS["low" if details == {"low"} else "high"]
     return config
 
@@ -83,7 +83,8 @@ def _media(body: dict[str, Any], *, vertex: bool) -> dict[str, Any]:
 def _details(body: dict[str, Any]) -> Iterator[str]:
     """The details that images ask for; Gemini has one for all media."""
     for message in objects(body.get("messages")):
-        for part in objects(message.get("content")):
+        content = message.get("content")
+        for part in objects(content) if type(content) is list else ():
             image = part.get("image_url")
             detail = image.get("detail") if isinstance(image, dict) else None
             if detail in ("low", "high", "original"):

@@ -60,8 +60,7 @@ _WEB = "web_search_result_location"
 
 def decoder(quirks: Quirks) -> Decoder:
     """A stream of one provider."""
-    reader = Reader()
-    return Decoder(lambda _, event, events: reader.read(event, events))
+    return Decoder(Reader().read)
 
 
 def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
@@ -73,7 +72,7 @@ def decode_answer(body: bytes, quirks: Quirks) -> list[Event]:
     events: list[Event] = []
     reader = Reader()
     if message.get("type") == "error":
-        reader.read(message, events)
+        reader.read("error", message, events)
     elif isinstance(message.get("content"), list):
         reader.whole(message, events)
     else:
@@ -99,7 +98,7 @@ class Reader:
         self._block_begin = 0
         self._finished = False
 
-    def read(self, event: dict[str, Any], events: list[Event]) -> None:
+    def read(self, _name: str, event: dict[str, Any], events: list[Event]) -> None:
         """Appends what one event says; what is not known, `ping` among it, says nothing."""
         match event.get("type"):
             case "content_block_delta":

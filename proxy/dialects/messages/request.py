@@ -7,14 +7,15 @@ Sources: Anthropic's API reference and SDK types, recorded requests of both.
 
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.asking import Encoded, Target
 from proxy.dialects.messages.effort import encode_effort, encode_sampling, fitting, unbound
 from proxy.dialects.messages.models import Claude, claude_of
 from proxy.dialects.messages.schemas import strict_schema
 from proxy.dialects.messages.tools import encode_choice, encode_tools, is_forced, tool_betas
 from proxy.dialects.messages.turns import conversation
+from proxy.dialects.writing import json_steps
 from proxy.wire.request import Ask
-from proxy.wire.slices import Steps, at_once
+from proxy.wire.slices import TURNS_PER_STEP, Steps, at_once
 
 EXPRESSES: Final = frozenset(
     (
@@ -68,7 +69,8 @@ def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     headers = {"anthropic-version": VERSION}
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
-    return Encoded(encode_json({"model": target.model, **body}), headers)
+    body = {"model": target.model, **body}
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="messages")), headers)
 
 
 def encode_vertex(ask: Ask, target: Target) -> Encoded:
@@ -88,7 +90,8 @@ def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     version: dict[str, Any] = {"anthropic_version": VERTEX_VERSION}
     if betas:
         version["anthropic_beta"] = betas
-    return Encoded(encode_json({**version, **body}))
+    body = {**version, **body}
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="messages")))
 
 
 def _body(ask: Ask, target: Target) -> Steps[tuple[dict[str, Any], list[str]]]:
@@ -114,8 +117,7 @@ def _body(ask: Ask, target: Target) -> Steps[tuple[dict[str, Any], list[str]]]:
     if ask.stream:
         body["stream"] = True
     yield
-    _unmark(body)
-    yield
+    yield from _unmark(body)
     features = [_BETAS[name] for name in _BETAS if name in body]
     return body, list(dict.fromkeys([*ask.betas, *features, *tool_betas(tools)]))
 
@@ -165,13 +167,18 @@ def _schema(wanted: object) -> dict[str, Any] | None:
     return schema if isinstance(schema, dict) else None
 
 
-def _unmark(body: dict[str, Any]) -> None:
+def _unmark(body: dict[str, Any]) -> Steps[None]:
     """Takes the first caching marks away where there are too many: each of the last holds all that
     stands before it.
     """
-    told = [block for turn in body["messages"] for block in turn["content"]]
-    blocks = [*body.get("tools", ()), *body.get("system", ()), *told]
+    turns, blocks = body["messages"], [*body.get("tools", ()), *body.get("system", ())]
     marked = [block for block in blocks if "cache_control" in block]
+    for start in range(0, len(turns), TURNS_PER_STEP):
+        told = (
+            block for turn in turns[start : start + TURNS_PER_STEP] for block in turn["content"]
+        )
+        marked += [block for block in told if "cache_control" in block]
+        yield
     room = MARKS_MAX - ("cache_control" in body)
     for block in marked[: max(0, len(marked) - room)]:
         del block["cache_control"]

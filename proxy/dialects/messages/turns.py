@@ -23,7 +23,7 @@ from proxy.dialects.messages.blocks import (
 from proxy.dialects.messages.models import Claude
 from proxy.dialects.parts import arguments_of
 from proxy.providers import Provider
-from proxy.wire.slices import MESSAGES_PER_STEP, Steps
+from proxy.wire.slices import Steps, paced
 
 INSTRUCTING: Final = ("system", "developer")
 NOTHING: Final = "."
@@ -194,8 +194,9 @@ def conversation(
     for number in range(len(rest) - 2, -1, -1):
         role = rest[number + 1]["role"]
         following[number] = following[number + 1] if role in INSTRUCTING else role
-    for number, (message, role) in enumerate(zip(rest, following, strict=True), 1):
-        if number % MESSAGES_PER_STEP == 0:
+    yield
+    for (pause, message), role in zip(paced(rest), following, strict=True):
+        if pause:
             yield
         turns.add(message, role)
     yield

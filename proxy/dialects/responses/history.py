@@ -11,7 +11,7 @@ from proxy.dialects.parts import Media, media_of, parts_of, short_id
 from proxy.dialects.responses.items import server_item
 from proxy.dialects.values import string
 from proxy.providers import Provider
-from proxy.wire.slices import MESSAGES_PER_STEP, Steps
+from proxy.wire.slices import TURNS_PER_STEP, Steps, paced
 
 CALL_ID_CHARS_MAX: Final = 64
 """OpenAI answers a longer `call_id` with a 400."""
@@ -21,6 +21,7 @@ _OUTPUTS: Final = {
     "custom_tool_call": "custom_tool_call_output",
 }
 """The item of a call's result, by that of the call."""
+_RESULTS: Final = frozenset(_OUTPUTS.values())
 
 _SUFFIXES: Final = {"application/pdf": ".pdf", "text/plain": ".txt"}
 _DETAILS_OF_IMAGES: Final = frozenset(("low", "high", "auto", "original"))
@@ -44,8 +45,8 @@ class History:
 
     def encode(self, messages: list[dict[str, Any]]) -> Steps[list[dict[str, Any]]]:
         """The items, in steps of so many messages."""
-        for number, message in enumerate(messages, 1):
-            if number % MESSAGES_PER_STEP == 0:
+        for pause, message in paced(messages):
+            if pause:
                 yield
             match message["role"]:
                 case "assistant":
@@ -61,7 +62,7 @@ class History:
                     content = self._named(content, message.get("name"))
                     self._items.append({"role": role, "content": self._content(content)})
         yield
-        return _paired(self._items)
+        return (yield from _paired(self._items))
 
     def _assistant(self, message: dict[str, Any]) -> None:
         details = message.get("reasoning_details")
@@ -182,15 +183,26 @@ class History:
         raise inexpressible(self._provider, what)
 
 
-def _paired(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _paired(items: list[dict[str, Any]]) -> Steps[list[dict[str, Any]]]:
     """The items without what is a 400: a result of no call is told by the user, and a call that was
     left behind without one has one that says so.
     """
-    calls = {item["call_id"] for item in items if item.get("type") in _OUTPUTS}
-    results = {item["call_id"] for item in items if item.get("type") in _OUTPUTS.values()}
+    calls: set[Any] = set()
+    results: set[Any] = set()
+    for place, item in enumerate(items, 1):
+        if place % TURNS_PER_STEP == 0:
+            yield
+        type_ = item.get("type")
+        if type_ in _OUTPUTS:
+            calls.add(item["call_id"])
+        elif type_ in _RESULTS:
+            results.add(item["call_id"])
+    yield
     paired: list[dict[str, Any]] = []
     missing: list[dict[str, Any]] = []
-    for item in items:
+    for place, item in enumerate(items, 1):
+        if place % TURNS_PER_STEP == 0:
+            yield
         type_ = item.get("type")
         if type_ not in _OUTPUTS:
             paired += missing
@@ -198,7 +210,7 @@ def _paired(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         elif item["call_id"] not in results:
             output = {"call_id": item["call_id"], "output": "The call was not answered."}
             missing.append({"type": _OUTPUTS[type_], **output})
-        if type_ in _OUTPUTS.values() and item["call_id"] not in calls:
+        if type_ in _RESULTS and item["call_id"] not in calls:
             item = {"role": "user", "content": item["output"]}
         paired.append(item)
     return paired

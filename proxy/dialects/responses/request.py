@@ -7,10 +7,11 @@ the conversation. Source: OpenAI's API reference ("Create a model response").
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, encode_json
+from proxy.dialects.asking import Encoded, Target
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.thinking import effort_of, wish_of
+from proxy.dialects.writing import json_steps
 from proxy.providers import Quirks
 from proxy.wire.request import Ask, Effort
 from proxy.wire.slices import Steps, at_once
@@ -81,7 +82,7 @@ def encode_steps(ask: Ask, target: Target, format_: str = OPENAI) -> Steps[Encod
         body["include"] = include
     if ask.stream:
         body |= stream_fields(quirks)
-    return Encoded(encode_json(body))
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="input")))
 
 
 def reasons(model: str) -> bool:

@@ -194,6 +194,17 @@ def test_labels_are_no_more_than_allowed() -> None:
     assert list(sent["requestMetadata"]) == [f"k{n}" for n in range(16)]
 
 
+@pytest.mark.parametrize(("parts", "messages"), [(20_000, 1), (1, 20_000), (100, 200)])
+def test_any_number_of_caching_marks_costs_one_look(parts: int, messages: int) -> None:
+    """Each that was taken away by itself made this a minute, in which nobody else was served."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    content = [{"type": "text", "text": "x", **mark}] * parts
+    sent = ask(chat(*[{"role": "user", "content": content}] * messages))
+    blocks = [block for turn in sent["messages"] for block in turn["content"]]
+    assert blocks[:-8] == [{"text": "x"}] * (parts * messages - 4)
+    assert blocks[-8:] == [{"text": "x"}, {"cachePoint": {"type": "default"}}] * 4
+
+
 def test_only_the_last_caching_marks_stay() -> None:
     mark = {"cache_control": {"type": "ephemeral"}}
     parts = [{"type": "text", "text": str(n), **mark} for n in range(3)]

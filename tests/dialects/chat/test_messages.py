@@ -148,6 +148,17 @@ def test_attachments_of_results_are_shown_after_the_last_of_them() -> None:
     assert said(*messages, tool_attachments=True) == messages
 
 
+def test_parts_of_a_result_are_not_compared_with_each_other() -> None:
+    class Part(dict[str, Any]):
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("a result of 60,000 parts would take a minute")
+
+    told, shown = Part(text("see")), Part(IMAGE)
+    below, beside = said(result(shown, told))
+    assert below["content"][0] is told
+    assert beside["content"][0] is shown
+
+
 ANSWER: Json = {"role": "assistant", "content": "x", "reasoning": "hm", "refusal": None}
 REPLAYS: list[tuple[str, Json]] = [
     ("none", {"content": "x"}),

@@ -46,7 +46,9 @@ def tell(pieces: Iterable[bytes], quirks: Quirks, ask: Ask = ASK, *, splice: boo
     encoder, decoder = Encoder(HEAD, ask), CHAT.decoder(quirks)
     if splice:
         assert CHAT.splice is not None
-        decoder = CHAT.splice(decoder, encoder)
+        splicer = CHAT.splice(decoder, encoder)
+        assert splicer is not None
+        decoder = splicer
     told: list[tuple[int, int, bytes]] = []
     number = 0
     try:
@@ -349,8 +351,7 @@ def test_hidden_reasoning_is_decoded() -> None:
 
 def test_learning_stops_where_nothing_comes_of_it() -> None:
     ids = [chunk("x", id=str(number)) for number in range(20)]
-    decoder = spliced(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
-    assert isinstance(decoder, Splicer)
+    decoder = Splicer(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
     for event in ids:
         list(decoder.feed(event))
     assert not decoder.splicing
@@ -381,7 +382,7 @@ def test_what_stands_beside_the_text_is_not_tried_one_by_one(
             .encode()
         )
         check([*BEGUN, event + b"\n\n", chunk("d")], Quirks())
-        decoder = spliced(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
+        decoder = Splicer(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
         with monkeypatch.context() as patch:
             patch.setattr(Decoder, "feed", counting)
             list(decoder.feed(BEGUN[0]))
@@ -395,12 +396,12 @@ def test_only_the_caller_of_a_chat_is_told_so() -> None:
     for name in ("completions", "messages", "responses"):
         encoding = INBOUND[name].encoder
         assert encoding is not None
-        assert spliced(decoder, encoding(HEAD, ask)) is decoder
+        assert spliced(decoder, encoding(HEAD, ask)) is None
     assert {name for name, row in OUTBOUND.items() if row.splice} == {"openai", "azure"}
 
 
 def test_a_part_of_an_event_waits_for_its_end() -> None:
-    decoder = spliced(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
+    decoder = Splicer(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
     for event in BEGUN:
         list(decoder.feed(event))
     event = chunk("x" * (HELD_BYTES_MAX - 500))
@@ -454,7 +455,7 @@ def test_any_stream_is_told_as_if_it_were_decoded(
 
 
 def test_what_is_curtailed_is_cut_between_its_pieces() -> None:
-    decoder = spliced(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
+    decoder = Splicer(CHAT.decoder(Quirks()), Encoder(HEAD, ASK))
     list(decoder.feed(BEGUN[0]))
     list(decoder.feed(BEGUN[1]))
     (told,) = decoder.feed(chunk("one") + chunk("zwölf") + chunk("\\"))

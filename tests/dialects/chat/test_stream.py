@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.dialects.chat.stream import Encoder, encode_answer, encode_usage
 from proxy.dialects.forms import Bill
@@ -466,7 +467,7 @@ def test_what_was_sent_is_shown_beside_no_choice() -> None:
 
 
 def test_the_route_is_told_with_the_usage() -> None:
-    bill = BILL._replace(routing={"requested": "a/b"})
+    bill = replace(BILL, routing={"requested": "a/b"})
     last = Encoder(HEAD, ASK).encode_end(bill).removesuffix(DONE)
     assert chunk(last)["openrouter_metadata"] == {"requested": "a/b"}
     answer = json.loads(encode_answer([], HEAD, ASK, bill).body)

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.dialects.asking import Target
 from proxy.dialects.chat.request import decode_request
@@ -200,7 +201,7 @@ def test_the_parameters_are_expressed_or_listed_as_losses() -> None:
 
 
 def test_an_effort_has_no_budget_where_the_completion_has_no_size() -> None:
-    unknown = TARGET._replace(completion_max=None)
+    unknown = replace(TARGET, completion_max=None)
     assert encoded(HI | {"reasoning": {"effort": "low"}}, unknown)["thinking"] == {
         "type": "enabled"
     }

@@ -19,7 +19,7 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type":
 
 
 def config(model: str = "gemini-2.5-flash", vertex: bool = False, **body: Any) -> Json:
-    ask = Ask(models=("x",), body=body)
+    ask = Ask(models=("x",), body=body, media_prompt=len(body.get("messages", ())))
     said = generation_config(ask, Target(PROVIDER, model), family_of(model), vertex=vertex)
     gemini_accepts({"contents": HI, "generationConfig": said})
     return said

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from anthropic.types.beta import BetaMessage
+from msgspec.structs import replace
 
 from proxy.dialects import OUTBOUND
 from proxy.dialects.messages.answer import encode_answer, folded
@@ -67,6 +68,6 @@ def test_what_was_sent_is_no_part_of_it() -> None:
 
 
 def test_the_routing_is_told() -> None:
-    bill = BILL._replace(routing={"attempt": 1})
+    bill = replace(BILL, routing={"attempt": 1})
     told = json.loads(encode_answer([Text(0, "x")], HEAD, ASK, bill).body)
     assert (told["openrouter_metadata"], told["id"]) == ({"attempt": 1}, "gen-1")

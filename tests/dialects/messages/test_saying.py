@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.dialects.forms import Bill
 from proxy.dialects.messages.answer import encode_answer, folded
@@ -267,7 +268,7 @@ def test_the_beginning_tells_of_the_prompt() -> None:
 
 
 def test_the_end_tells_what_it_cost_and_how_it_was_routed() -> None:
-    *_, delta, stop = streamed(Text(0, "x"), bill=BILL._replace(routing={"attempt": 1}))
+    *_, delta, stop = streamed(Text(0, "x"), bill=replace(BILL, routing={"attempt": 1}))
     assert delta["usage"].items() >= {"input_tokens": 70, "output_tokens": 7, **ADDED}.items()
     assert stop == {"type": "message_stop", "openrouter_metadata": {"attempt": 1}}
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.dialects import OUTBOUND
 from proxy.dialects.forms import Bill, Outbound
@@ -180,7 +181,7 @@ def test_an_end_without_a_reason_gets_one() -> None:
 
 
 def test_an_end_mark_that_never_came_is_there() -> None:
-    bill = BILL._replace(routing={"attempt": 1})
+    bill = replace(BILL, routing={"attempt": 1})
     *_, delta, stop = relayed(START, BLOCK, DELTA, END, LAST, bill=bill)
     assert delta["usage"].items() >= {"input_tokens": 70, **ADDED}.items(), "nobody counted"
     assert stop == {"type": "message_stop", "openrouter_metadata": {"attempt": 1}}
@@ -188,7 +189,7 @@ def test_an_end_mark_that_never_came_is_there() -> None:
 
 def test_the_routing_is_told_with_the_end_mark() -> None:
     more = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 1}}
-    bill = BILL._replace(routing={"attempt": 1})
+    bill = replace(BILL, routing={"attempt": 1})
     *_, first, last, stop = relayed(START, LAST, more, STOP, bill=bill)
     assert first == LAST
     assert last == {**more, "usage": {"output_tokens": 1, **ADDED}}

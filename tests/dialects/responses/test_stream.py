@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.dialects.forms import Bill
 from proxy.dialects.responses.asked import decode_request
@@ -230,7 +231,7 @@ def test_what_was_sent_to_the_provider() -> None:
 
 
 def test_how_it_was_routed() -> None:
-    bill = BILL._replace(routing={"attempt": 1})
+    bill = replace(BILL, routing={"attempt": 1})
     assert told(Text(0, "a"), STOP, bill=bill)["openrouter_metadata"] == {"attempt": 1}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.dialects.forms import Bill
 from proxy.dialects.transcription.answer import Encoder, encode_answer, media_type
@@ -67,7 +68,7 @@ def test_json() -> None:
 
 
 def test_how_it_was_routed() -> None:
-    bill = SECONDS._replace(routing={"attempt": 1})
+    bill = replace(SECONDS, routing={"attempt": 1})
     assert orjson.loads(whole({"text": "Hello"}, "json", bill))["openrouter_metadata"] == {
         "attempt": 1
     }
