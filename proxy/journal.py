@@ -39,34 +39,36 @@ class Journal:
         """
         if not log.isEnabledFor(logging.INFO):
             return
-        waiting = logs.put(self._line(row, label))
+        shown, known = logs.shown, logs.known_words.get
+        error, latency, cost = row.error, row.latency_ms, row.cost_nano
+        time_ms = row.generation_time_ms
+        ended_ms = int(row.created_at * 1000) + (time_ms or 0)
+        second = ended_ms // 1000
+        if second != self._second:
+            self._second, self._clock = second, logs.time_of(second)
+        waiting = logs.put(
+            _FORM
+            % (
+                self._clock,
+                ended_ms - 1000 * second,
+                row.id,
+                row.status,
+                "null" if error is None else shown(error),
+                known(row.model) or shown(row.model),
+                known(row.provider) or shown(row.provider),
+                _TRUTH[row.streamed],
+                _TRUTH[row.cancelled],
+                "null" if latency is None else latency,
+                "null" if time_ms is None else time_ms,
+                row.prompt_tokens,
+                row.completion_tokens,
+                "null" if cost is None else cost,
+                row.house_nano,
+                len(row.attempts),
+                "null" if label is None else known(label) or shown(label),
+            )
+        )
         if waiting == 1:
             self._loop.call_later(FLUSH_S, logs.flush)
         elif waiting >= LINES_MAX:
             logs.flush()
-
-    def _line(self, row: Generation, label: str | None) -> str:
-        shown, error, latency, cost = logs.shown, row.error, row.latency_ms, row.cost_nano
-        time_ms = row.generation_time_ms
-        second, ms = divmod(int(row.created_at * 1000) + (time_ms or 0), 1000)
-        if second != self._second:
-            self._second, self._clock = second, logs.time_of(second)
-        return _FORM % (
-            self._clock,
-            ms,
-            row.id,
-            row.status,
-            "null" if error is None else shown(error),
-            shown(row.model),
-            shown(row.provider),
-            _TRUTH[row.streamed],
-            _TRUTH[row.cancelled],
-            "null" if latency is None else latency,
-            "null" if time_ms is None else time_ms,
-            row.prompt_tokens,
-            row.completion_tokens,
-            "null" if cost is None else cost,
-            row.house_nano,
-            len(row.attempts),
-            shown(label),
-        )

@@ -43,8 +43,9 @@ _USUAL_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctim
 
 _known: set[str] = set()
 _known_form: re.Pattern[str] | None = None
-_shown: dict[str, str] = {}
-_SHOWN_MAX = 4096
+known_words: Final[dict[str, str]] = {}
+"""By text what `shown` said of it lately; who asks here first saves the call."""
+_WORDS_MAX = 4096
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -54,7 +55,7 @@ def hide(secrets: Iterable[str]) -> None:
     # The longest first: where one secret begins with another, nothing of it is left over.
     longest_first = sorted(_known, key=lambda secret: (-len(secret), secret))
     _known_form = re.compile("|".join(map(spelt, longest_first))) if _known else None
-    _shown.clear()
+    known_words.clear()
 
 
 def redact(text: str) -> str:
@@ -70,11 +71,11 @@ def shown(text: str | None) -> str:
     """`text` as a line has it: redacted, as JSON. Words that come again and again are kept."""
     if text is None:
         return "null"
-    known = _shown.get(text)
+    known = known_words.get(text)
     if known is None:
-        if len(_shown) >= _SHOWN_MAX:
-            _shown.clear()
-        known = _shown[text] = json.dumps(_text(text))
+        if len(known_words) >= _WORDS_MAX:
+            known_words.clear()
+        known = known_words[text] = json.dumps(_text(text))
     return known
 
 

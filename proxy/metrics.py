@@ -66,6 +66,7 @@ is in nano-dollars, so that adding up stays exact.
 """
 
 BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_BUCKETS_MS: Final = tuple(int(1000 * bucket_s) for bucket_s in BUCKETS_S)
 
 
 class Histogram:
@@ -74,10 +75,6 @@ class Histogram:
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS_S) + 1)
         self.sum_s = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
-        self.sum_s += seconds
 
     @property
     def values(self) -> list[float]:
@@ -124,9 +121,11 @@ class Metrics:
         if row.cancelled:
             self.hangups += 1
         if (ms := row.latency_ms) is not None:
-            self.first_token.observe(ms / 1000)
+            self.first_token.counts[bisect_left(_BUCKETS_MS, ms)] += 1
+            self.first_token.sum_s += ms / 1000
         if (ms := row.generation_time_ms) is not None:
-            self.request.observe(ms / 1000)
+            self.request.counts[bisect_left(_BUCKETS_MS, ms)] += 1
+            self.request.sum_s += ms / 1000
 
     def dump(self, gauges: Mapping[str, float]) -> Dump:
         """All that was counted so far. `gauges` are values by name of `NAMES`."""

@@ -81,7 +81,7 @@ class Office:
             self.limiter,
             bought=self._keyring.granted,
             clock=clock,
-            stuck=lambda: writer.stuck,
+            stuck=writer.stuck,
         )
 
     async def open(self) -> None:

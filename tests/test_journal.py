@@ -36,7 +36,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Standard error while logging is as `setup` leaves it; undone afterwards."""
     root, ours = logging.getLogger(), logging.getLogger("proxy")
     before = root.handlers[:], root.level, ours.level
-    for name in ("_known", "_shown"):
+    for name in ("_known", "known_words"):
         monkeypatch.setattr(logs, name, type(getattr(logs, name))())
     monkeypatch.setattr(logs, "_known_form", None)
     monkeypatch.setattr(logs, "_lines", None)
@@ -152,10 +152,10 @@ async def test_a_secret_is_hidden_also_where_it_was_shown_before(stream: io.Stri
 
 
 async def test_words_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_SHOWN_MAX", 3)
+    monkeypatch.setattr(logs, "_WORDS_MAX", 3)
     for number in range(10):
         assert logs.shown(str(number)) == f'"{number}"'
-        assert len(logs._shown) <= 3
+        assert len(logs.known_words) <= 3
 
 
 async def test_below_its_level_nothing_is_told(stream: io.StringIO) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.metrics import BUCKETS_S, LABELS, NAMES, Dump, Histogram, Metrics, lasting, merge, render
+from proxy.metrics import BUCKETS_S, LABELS, NAMES, Dump, Metrics, lasting, merge, render
 from proxy.wire.record import Generation
 
 GAUGES = {
@@ -116,20 +116,23 @@ def test_a_label_can_not_break_out_of_its_quotes() -> None:
     assert family.samples[0].labels["model"] == 'a"} 1\nweir_ready 1\n\\'
 
 
-@given(st.lists(st.floats(0, 1000), max_size=30))
-def test_buckets_count_what_is_not_longer(times: list[float]) -> None:
+LIMITS_MS = [int(1000 * bound) + more for bound in BUCKETS_S for more in (-1, 0, 1)]
+
+
+@pytest.mark.parametrize("name", ["weir_request_seconds", "weir_first_token_seconds"])
+@given(st.lists(st.integers(0, 10**6) | st.sampled_from(LIMITS_MS), max_size=30))
+def test_buckets_count_what_is_not_longer(name: str, times_ms: list[int]) -> None:
     metrics = Metrics()
-    histogram = Histogram()
-    for seconds in times:
-        histogram.observe(seconds)
-    metrics.request = histogram
+    for ms in times_ms:
+        other = None if name == "weir_request_seconds" else ms
+        metrics.record(row(latency_ms=other, generation_time_ms=ms))
     found = samples(metrics)
     for bound in BUCKETS_S:
-        counted = sum(seconds <= bound for seconds in times)
-        assert found[f"weir_request_seconds_bucket le={bound}"] == counted
-    assert found["weir_request_seconds_bucket le=+Inf"] == len(times)
-    assert found["weir_request_seconds_count"] == len(times)
-    assert found["weir_request_seconds_sum"] == pytest.approx(sum(times))
+        counted = sum(ms <= 1000 * bound for ms in times_ms)
+        assert found[f"{name}_bucket le={bound}"] == counted
+    assert found[f"{name}_bucket le=+Inf"] == len(times_ms)
+    assert found[f"{name}_count"] == len(times_ms)
+    assert found[f"{name}_sum"] == pytest.approx(sum(times_ms) / 1000)
 
 
 # Several processes.

@@ -16,7 +16,9 @@ _AWAKE, _GATHERS, _IDLE = range(3)
 
 
 class Alarm:
-    """`urgent` says that something is not to wait."""
+    """`urgent` says that something is not to wait. While it does, the thread has not yet looked at
+    what there is to do, and need not be hurried again.
+    """
 
     def __init__(self) -> None:
         self._bell = queue.SimpleQueue[None]()

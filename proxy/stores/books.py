@@ -37,6 +37,7 @@ class Books:
         self._reading = database.reading
         self._writing = database.writing
         self._posting = database.posting
+        self._looking = database.looking
 
     def create_account(self, name: str, at: float) -> None:
         """Open an account without credit. Raises StoreError where there is one of this name."""

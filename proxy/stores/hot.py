@@ -38,6 +38,18 @@ class Hot:
                 raise Odd
 
 
+class Query:
+    """What reads. `names` are its parameters in the order in which `rows` is given them."""
+
+    def __init__(self, statement: ClauseElement, *names: str) -> None:
+        self._text, order = _compiled(statement)
+        self._picks = [names.index(name) for name in order]
+
+    def rows(self, run: Run, *values: Any) -> list[tuple[Any, ...]]:
+        """All that it finds, and nothing of it is left open."""
+        return run(self._text, [values[i] for i in self._picks]).fetchall()
+
+
 class Rows:
     """A statement for any number of rows. `row` is how one of them stands in its text; without it
     the statement is an insert, and they are whole rows of its table.

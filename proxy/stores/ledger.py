@@ -10,28 +10,29 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Text,
+    Select,
+    and_,
     bindparam,
     cast,
-    exists,
     func,
     select,
+    text,
 )
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.sqlite import insert
 
 from proxy.accounts.ledger import Fenced, Lease, Pot, Settlement, portion
 from proxy.stores import moves, posting
 from proxy.stores.books import Books
-from proxy.stores.hot import Odd
+from proxy.stores.hot import Odd, Query, Rows
 from proxy.stores.moves import Held
-from proxy.stores.schema import checkpoints, generations, leases, owners
+from proxy.stores.schema import checkpoints, leases, owners
 from proxy.stores.sqlite import Database
 
 ID_BYTES: Final = 12
@@ -107,20 +108,21 @@ class SqlLedger(Books):
             return connection.execute(leases.update().where(*others).values(recalled=True)).rowcount
 
     def recalled(self, owner: str) -> list[str]:
-        mine = select(leases.c.pot).where(leases.c.owner == owner, leases.c.recalled)
-        with self._reading() as connection:
-            _require_open(connection, owner)
-            return list(connection.execute(mine.order_by(leases.c.pot)).scalars())
+        with self._looking() as run:
+            found = _RECALLED.rows(run, owner)
+        if not found:
+            raise Fenced(owner)
+        return [pot for (pot,) in found if pot is not None]
 
     def checkpoint(self, settlements: Sequence[Settlement]) -> None:
         rows = [
-            {"id": each.generation.id, "by": each.owner, "text": msgspec.json.encode(each).decode()}
+            (each.generation.id, each.owner, msgspec.json.encode(each).decode())
             for each in settlements
         ]
         if rows:
             self._noted.update(each.generation.id for each in settlements)
-            with self._writing() as connection:
-                connection.execute(_CHECKPOINT, rows)
+            with self._posting() as run:
+                _CHECKPOINT.run(run, rows)
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """As promised; a negative amount raises ValueError, and a value that the database can not
@@ -185,20 +187,26 @@ def _require_open(connection: Connection, owner: str) -> None:
         raise Fenced(owner)
 
 
-def _noting() -> Insert:
-    """Keeps a checkpoint, unless its owner is closed or its generation is settled."""
-    id, owner, text = (bindparam(name, type_=Text) for name in ("id", "by", "text"))
-    row = select(id, owner, text).where(
-        exists().where(owners.c.owner == owner), ~exists().where(generations.c.id == id)
-    )
-    note = insert(checkpoints).from_select(["generation", "owner", "body"], row)
-    new = note.excluded
-    return note.on_conflict_do_update(
-        index_elements=["generation"], set_={"owner": new.owner, "body": new.body}
-    )
+def _recalled() -> Select[Any]:
+    """What an owner is asked for: nothing is one row of nothing, and no row means no owner."""
+    asked = and_(leases.c.owner == owners.c.owner, leases.c.recalled)
+    mine = select(leases.c.pot).select_from(owners.outerjoin(leases, asked))
+    return mine.where(owners.c.owner == bindparam("o")).order_by(leases.c.pot)
 
 
-_CHECKPOINT: Final = _noting()
+# Both many times a second. A checkpoint is kept unless its owner is closed or its generation is
+# settled.
+_RECALLED: Final = Query(_recalled(), "o")
+_CHECKPOINT: Final = Rows(
+    text(
+        "INSERT INTO checkpoints (generation, owner, body)"
+        " SELECT column1, column2, column3 FROM (VALUES (?, ?, ?))"
+        " WHERE EXISTS (SELECT 1 FROM owners WHERE owner = column2)"
+        " AND NOT EXISTS (SELECT 1 FROM generations WHERE id = column1)"
+        " ON CONFLICT (generation) DO UPDATE SET owner = excluded.owner, body = excluded.body"
+    ),
+    row="(?, ?, ?)",
+)
 # What is wrong with a value is told where its settlement is booked alone.
 _ODD: Final = (Odd, sqlite3.Error, ValueError, OverflowError)
 

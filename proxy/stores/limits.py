@@ -58,16 +58,13 @@ class LocalLimiter:
 
     def take(self, claims: Sequence[Claim]) -> Taken:
         """Never None: all there is to know is known here."""
-        return self._book.take(claims, self._at())
+        return self._book.take(claims, moment(self._clock(), self._wall()))
 
     async def ask(self, claims: Sequence[Claim]) -> Taken:
         return self.take(claims)
 
     def finish(self, taken: Taken, *, tokens: int) -> None:
-        self._book.finish(taken, tokens=tokens, at=self._at())
-
-    def _at(self) -> Moment:
-        return moment(self._clock(), self._wall())
+        self._book.finish(taken, tokens=tokens, at=moment(self._clock(), self._wall()))
 
 
 class LentLimiter:

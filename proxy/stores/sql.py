@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from proxy.accounts.keys import Key
 from proxy.stores import migrations, schema, sqlite, usage
+from proxy.stores.hot import Query
 from proxy.stores.ledger import SqlLedger
 from proxy.stores.schema import (
     StoreError,
@@ -38,6 +39,8 @@ from proxy.wire.record import Generation
 OPEN_TIMEOUT_S: Final = 15.0
 HASH_DIGITS_MIN: Final = 8  # fewer would revoke the wrong key by a slip of the hand
 
+_SEQ: Final = Query(select(changes.c.seq))  # read four times a second
+
 
 class SqlStore:
     """One open database. Every method raises StoreUnavailable where SQLite can not do its part."""
@@ -49,7 +52,6 @@ class SqlStore:
         self._reading = database.reading
         self._writing = database.writing
         self.ledger = SqlLedger(database)
-        self._watch: Connection | None = None
         self._place: tuple[int, int] | None = None
 
     @classmethod
@@ -105,9 +107,6 @@ class SqlStore:
 
     def close(self) -> None:
         """Close every connection; the store can not be used after it."""
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
         self._database.close()
 
     # Keys, and how other processes hear of them.
@@ -159,8 +158,8 @@ class SqlStore:
 
     def changes_seq(self) -> int:
         """The number of writes that running gateways must hear of."""
-        with self._reading() as connection:
-            seq: int = connection.execute(select(changes.c.seq)).scalar_one()
+        with self._database.looking() as run:
+            seq: int = _SEQ.rows(run)[0][0]
             return seq
 
     def check_place(self) -> None:
@@ -174,17 +173,8 @@ class SqlStore:
             )
 
     def data_version(self) -> int:
-        """A number that differs from the last one if anybody committed anything in between.
-
-        SQLite counts per connection, and leaves out what the connection wrote itself. So one that
-        never writes is kept for it, and this store's own writes are seen too.
-        """
-        with sqlite.translated(self._path):
-            if self._watch is None:
-                self._watch = self._engine.connect()
-            with self._watch.begin():  # a transaction left open would see one version for ever
-                version: int = self._watch.exec_driver_sql("PRAGMA data_version").scalar_one()
-            return version
+        """A number that differs from the last one if anybody committed anything in between."""
+        return self._database.data_version()
 
     # Generation records; the ledger keeps them.
 

@@ -92,7 +92,7 @@ def connect(path: str, *, busy_timeout_ms: int) -> Engine:
 
 
 class Database:
-    """The file at `path` and the three ways into it; all raise StoreUnavailable where SQLite can
+    """The file at `path` and the ways into it; all raise StoreUnavailable where SQLite can
     not do its part, and nothing of a block that raised is kept.
     """
 
@@ -101,6 +101,7 @@ class Database:
         self.engine = engine
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
         self._kept: PoolProxiedConnection | None = None
+        self._watch: PoolProxiedConnection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -130,18 +131,41 @@ class Database:
                     run("ROLLBACK")
                 raise
 
+    @contextmanager
+    def looking(self) -> Iterator[Run]:
+        """The same for what only reads: each statement sees a snapshot of its own."""
+        with translated(self.path):
+            yield self._driver().execute
+
+    def data_version(self) -> int:
+        """A number that differs from the last one if anybody committed anything in between.
+
+        SQLite counts per connection, and leaves out what the connection wrote itself. So one that
+        never writes is kept for it, and this store's own writes are seen too.
+        """
+        with translated(self.path):
+            if self._watch is None:
+                self._watch = self.engine.raw_connection()
+            version: int = _driver_of(self._watch).execute("PRAGMA data_version").fetchall()[0][0]
+            return version
+
     def _driver(self) -> sqlite3.Connection:
         if self._kept is None:
             self._kept = self.engine.raw_connection()
-        driver: sqlite3.Connection = self._kept.driver_connection  # type: ignore[assignment]
-        return driver
+        return _driver_of(self._kept)
 
     def close(self) -> None:
         """Close every connection."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        for kept in (self._kept, self._watch):
+            if kept is not None:
+                kept.close()
+        self._kept = self._watch = None
         self.engine.dispose()
+
+
+def _driver_of(kept: PoolProxiedConnection) -> sqlite3.Connection:
+    driver: sqlite3.Connection = kept.driver_connection  # type: ignore[assignment]
+    return driver
 
 
 def busy(error: OperationalError) -> bool:

@@ -2,7 +2,8 @@
 
 `hold` is dictionary and integer work. Only where the lease runs short is the store asked, one call
 at a time for each pot. Where the pot runs dry, other processes are asked for what they have and do
-not need; they look every `RECALL_POLL_S`. Who waits is refused once nobody has the money.
+not need; they look every `RECALL_POLL_S`, who is alone every `ALONE_POLL_S`. Who waits is refused
+once nobody has the money.
 
 Every process shows life by a number that it raises (`accounts/pulse.py`), and returns the leases of
 those that do not. One that was only asleep is fenced: its leases are gone, what it still settles is
@@ -13,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from proxy.accounts.ledger import Fenced, Lease, Pot, Short, Vault
 from proxy.accounts.pulse import Pulses
@@ -21,6 +22,7 @@ from proxy.accounts.purse import Hold, Purse, open_hold
 from proxy.stores.schema import StoreUnavailable
 
 T = TypeVar("T")
+_Work: TypeAlias = Callable[[], Awaitable[None]]
 
 WAIT_S: Final = 0.25  # of a request for other processes to give back what they do not need
 LATE_S: Final = 1.0  # the same while one of them that lives has not answered yet
@@ -28,6 +30,7 @@ BUSY_S: Final = 2.0  # for a store that others write to
 WAIT_POLL_S: Final = 0.01
 DRY_S: Final = 0.05  # so long a refusal holds for those who ask for as much
 RECALL_POLL_S: Final = 0.05
+ALONE_POLL_S: Final = 0.25  # somebody new, who is not known before the next beat, waits `LATE_S`
 BEAT_S: Final = 2.0
 IDLE_S: Final = 60.0
 CHUNK_NANO: Final = 1_000_000_000  # 1 USD: an ordinary lease lasts for many requests
@@ -77,17 +80,15 @@ class Treasury:
         self._pulses = Pulses()
         self._tasks: list[asyncio.Task[None]] = []
         self._beginning = asyncio.Lock()
+        self._poll_s = RECALL_POLL_S
         self.owner = ""
 
     async def open(self) -> None:
         """Begin; raises StoreUnavailable."""
         await self._begin()
-        self._tasks = [
-            asyncio.create_task(self._every(BEAT_S, self.beat), name="weir-beat"),
-            asyncio.create_task(
-                self._every(RECALL_POLL_S, self.answer_recalls), name="weir-recall"
-            ),
-        ]
+        beating = self._every(lambda: BEAT_S, self.beat)
+        answering = self._every(lambda: self._poll_s, self.answer_recalls)
+        self._tasks = [asyncio.create_task(beating), asyncio.create_task(answering)]
 
     async def _begin(self) -> None:
         owner, at = self._new_owner(), self._wall()
@@ -240,9 +241,9 @@ class Treasury:
 
     # What goes on beside the requests.
 
-    async def _every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, pause_s: Callable[[], float], work: _Work) -> None:
         while True:
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s())
             owner = self.owner
             try:
                 with suppress(StoreUnavailable):  # whoever writes there says so
@@ -256,7 +257,9 @@ class Treasury:
     async def beat(self) -> None:
         """Show life, return what is idle, and take back what the dead had."""
         owner = self.owner
-        for other in self._pulses.dead(await self._call(lambda vault: vault.beat(owner))):
+        beats: dict[str, int] = await self._call(lambda vault: vault.beat(owner))
+        self._poll_s = RECALL_POLL_S if len(beats) > 1 else ALONE_POLL_S
+        for other in self._pulses.dead(beats):
             if other != owner:
                 with suppress(StoreUnavailable):  # it is tried again at the next look
                     await self.bury(other)

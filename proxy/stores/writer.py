@@ -39,16 +39,13 @@ ROWS_MAX: Final = 100_000  # about 150 MB, and some minutes of a busy gateway wi
 RETRY_S_MAX: Final = 0.5
 CLOSE_S_MAX: Final = 10.0
 STUCK_S: Final = 5.0
-# Another process may hold the write lock. Waiting for it longer would keep calls from being
-# answered, and a revoked key alive.
-BUSY_TIMEOUT_MS: Final = 250
+BUSY_TIMEOUT_MS: Final = 250  # of other writers; calls wait meanwhile, and a revoked key lives
 
 log = logging.getLogger(__name__)
 
 
 class _Call(NamedTuple):
     fn: Callable[[SqlStore], Any]
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
 
@@ -85,7 +82,6 @@ class Writer:
         """How many settlements are not known to be durable."""
         return len(self._pending)
 
-    @property
     def stuck(self) -> bool:
         """Whether the store has refused for so long that no new charge should be run up."""
         return not self.healthy and time.monotonic() - self._failing_since > STUCK_S
@@ -99,13 +95,15 @@ class Writer:
         """Keep it at once; the future is done when it is durable. It fails with StoreUnavailable
         where too many are waiting or the writer closes first, else with what the store said.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = (self._loop or asyncio.get_running_loop()).create_future()
         if not self._enqueue(settlement):
             future.set_exception(StoreUnavailable("The store takes no more settlements."))
             return future
         self._waiting.setdefault(settlement.generation.id, []).append(future)
-        wake = self._alarm.hurry if self.healthy else self._alarm.ring  # it waits like all others
-        wake()
+        if not self.healthy:
+            self._alarm.ring()  # it waits like all others
+        elif not self._alarm.urgent:
+            self._alarm.hurry()
         return future
 
     def _enqueue(self, settlement: Settlement) -> bool:
@@ -146,9 +144,8 @@ class Writer:
         """
         if self._give_up_at is not None:
             raise StoreUnavailable("The store is closed.")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._calls.append(_Call(fn, loop, future))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.append(_Call(fn, future))
         self._alarm.hurry()
         return await future
 
@@ -166,10 +163,12 @@ class Writer:
     def _done(self, batch: Sequence[Settlement], error: Exception | None) -> None:
         """Called back by the thread: the end of `batch`."""
         for settlement in batch:
-            id = settlement.generation.id
-            self._pending.pop(id, None)
+            self._pending.pop(id := settlement.generation.id, None)
             for future in self._waiting.pop(id, ()):
-                _settle(future, None, error)
+                if error is not None or future.done():
+                    _settle(future, None, error)
+                else:
+                    future.set_result(None)
 
     # All below runs in the thread.
 
@@ -288,7 +287,7 @@ class Writer:
 
 def _deliver(call: _Call, result: object, error: Exception | None) -> None:
     with suppress(RuntimeError):  # as above
-        call.loop.call_soon_threadsafe(_settle, call.future, result, error)
+        call.future.get_loop().call_soon_threadsafe(_settle, call.future, result, error)
 
 
 def _settle(future: asyncio.Future[Any], result: object, error: Exception | None) -> None:

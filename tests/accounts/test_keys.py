@@ -11,6 +11,7 @@ from proxy.accounts.keys import (
     PREFIX,
     Key,
     check,
+    claimed,
     credential,
     fingerprint,
     mask,
@@ -77,6 +78,17 @@ def test_two_that_differ_are_refused(first: str, second: str) -> None:
 )
 def test_what_carries_none(headers: Headers) -> None:
     assert credential(headers) is None
+
+
+@pytest.mark.parametrize("carrier", CARRIERS.values(), ids=CARRIERS)
+def test_what_a_request_claims(carrier: tuple[bytes, bytes]) -> None:
+    assert claimed([carrier]) == fingerprint(SECRET)
+
+
+def test_who_claims_no_key_is_refused_and_what_can_be_none_is_none() -> None:
+    assert claimed([(b"x-api-key", b"sk-or-v1-unknown")]) == ""
+    with pytest.raises(GatewayError, match="Missing Authentication header"):
+        claimed([(b"host", b"a")])
 
 
 NAMES = st.sampled_from([b"authorization", b"x-api-key"])

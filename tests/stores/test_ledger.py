@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import PoolProxiedConnection, event
 from sqlalchemy.exc import OperationalError
@@ -255,3 +256,17 @@ def test_only_what_was_noted_is_looked_for_among_the_checkpoints(store: SqlStore
     ledger.close_owner("a", at=NOW)  # y was under way
     assert ledger.balance("default").charged_nano == 10 + 2 + 3 + 4
     assert ledger.verify().differences == ()
+
+
+def test_of_many_notes_of_one_call_the_last_of_each_counts(store: SqlStore) -> None:
+    """However many stand in one statement; none of who is closed, or of what is settled."""
+    ledger = store.ledger
+    ledger.open_owner("a", at=NOW)
+    ledger.settle([settlement("done", 0)])
+    notes = [settlement(f"x{number % 90}", number) for number in range(200)]
+    strange = [settlement("done", 5), settlement("gone", 5, owner="nobody"), settlement("ü\0", 3)]
+    ledger.checkpoint([*notes, *strange])
+    with store._reading() as connection:
+        rows = connection.exec_driver_sql("SELECT generation, body FROM checkpoints").all()
+    kept = {id: msgspec.json.decode(body)["charge_nano"] for id, body in rows}
+    assert kept == {"ü\0": 3} | {f"x{number % 90}": number for number in range(200)}

@@ -159,3 +159,19 @@ def test_a_fault_that_ended_the_transaction_is_told_as_itself(tmp_path: Path) ->
     with pytest.raises(StoreUnavailable, match="disk I/O error"):
         _post(database, "ROLLBACK", fault=fault)  # SQLite does so by itself, for some faults
     database.close()
+
+
+def test_who_looks_sees_what_others_wrote_since(tmp_path: Path) -> None:
+    """On the connection that posts: a look leaves nothing open, be it after a fault."""
+    database, other = _database(tmp_path), _database(tmp_path)
+    for number in range(1, 4):
+        with pytest.raises(KeyError):
+            _post(database, f"INSERT INTO t VALUES ({number})", fault=KeyError())
+        _post(other, f"INSERT INTO t VALUES ({number})")
+        with database.looking() as run:
+            assert run("SELECT max(a) FROM t").fetchall() == [(number,)]
+        assert not database._driver().in_transaction
+    with pytest.raises(StoreUnavailable), database.looking() as run:
+        run("SELECT a FROM missing")
+    database.close()
+    other.close()

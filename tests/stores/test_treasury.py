@@ -12,7 +12,14 @@ from proxy.accounts.pulse import DEAD_LOOKS
 from proxy.accounts.purse import Hold
 from proxy.simulation.vault import ModelVault
 from proxy.stores.schema import StoreUnavailable
-from proxy.stores.treasury import BEAT_S, IDLE_S, LATE_S, Treasury
+from proxy.stores.treasury import (
+    ALONE_POLL_S,
+    BEAT_S,
+    IDLE_S,
+    LATE_S,
+    RECALL_POLL_S,
+    Treasury,
+)
 from proxy.wire.record import Generation
 from tests.clock import play
 
@@ -389,3 +396,26 @@ def test_a_fault_in_the_store_does_not_stop_the_heart(caplog: pytest.LogCaptureF
 
     play(story())
     assert "internal error" in caplog.text
+
+
+def test_who_is_alone_looks_seldom_and_sees_who_comes() -> None:
+    async def story() -> None:
+        shared = Shared(10**6)
+        one = await opened(shared)
+        assert await one.wait_hold([POT], 1000)
+        await asyncio.sleep(BEAT_S + ALONE_POLL_S)
+        calls = shared.calls
+        await asyncio.sleep(4 * ALONE_POLL_S)
+        assert 2 <= shared.calls - calls <= 6  # looks, and a beat at most
+        two = await opened(shared, "q")
+        began_at = asyncio.get_running_loop().time()
+        assert await two.wait_hold([POT], 10**6 - 2000)  # which one has leased and does not need
+        assert asyncio.get_running_loop().time() - began_at < LATE_S
+        await asyncio.sleep(BEAT_S + RECALL_POLL_S)
+        calls = shared.calls
+        await asyncio.sleep(4 * ALONE_POLL_S)
+        assert shared.calls - calls > 10
+        await one.close()
+        await two.close()
+
+    play(story())
