@@ -7,12 +7,13 @@ a pause.
 
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import Final
 
-from proxy.routing.figures import Fading, Mean, Spread
+from proxy.routing.figures import Mean, Spread
 from proxy.routing.rules import Rules
 
-NEVER: Final = float("-inf")
+NEVER: Final = -inf
 SPEED_SHARE: Final = 0.1  # of the latest answer in the mean
 
 Look = tuple[str, float, float]
@@ -31,7 +32,9 @@ class Outcome(Enum):
 
 
 class Ticket:
-    """One attempt under way; `probe` where it alone decides whether its endpoint comes back."""
+    """One attempt under way, counted there from now on until its `end`; `probe` where it alone
+    decides whether its endpoint comes back.
+    """
 
     __slots__ = ("began_at", "content_at", "ended", "epoch", "of", "probe", "whole")
 
@@ -43,6 +46,9 @@ class Ticket:
         self.content_at: float | None = None
         self.ended = False
         self.epoch = of.epoch
+        of.in_flight += 1
+        if probe:
+            of.probe = self
 
 
 class Condition:
@@ -59,33 +65,28 @@ class Condition:
         self.trouble_at = NEVER  # the last failure or 429
         self.limited_until = NEVER  # by its wish, or as a guess where it told none
         self.asked_until = NEVER  # by its wish alone
-        self._good = Fading(rules.success_window_s)
-        self._all = Fading(rules.success_window_s)
+        self._went_well = Mean(rules.success_window_s)  # 1 or 0 of each attempt
         self._in_a_row = 0
         self._silent = 0
         self._ejections = 0
         self._out_until: float | None = None  # None: it is not shut
-        self._probe: Ticket | None = None
+        self.probe: Ticket | None = None
         self._opened_at = NEVER
         self._slow_until = NEVER
         self._shaky_until = NEVER
-        self._calm_at = NEVER  # nothing is wrong with it from then on, unless it is shut
+        self.calm_at = NEVER  # nothing is wrong with it from then on
         self._fitted_at = NEVER
         self._recent = Mean(rules.cap_recent_s)
         self._usual = Mean(rules.cap_usual_s)
 
-    def calm(self, now: float) -> bool:
-        """Whether it is well and has room."""
-        return self._out_until is None and now >= self._calm_at and self.in_flight < self.cap
-
     def look(self, now: float) -> Look:
         """How it is doing at `now`."""
         load = self.in_flight / self.cap
-        if self._out_until is None and now >= self._calm_at:
+        if now >= self.calm_at:
             return "well", 1.0, load
         self._pass_probe(now)
         if self._out_until is not None:
-            if self._probe is not None:
+            if self.probe is not None:
                 return "probing", 0.0, load
             if now >= self._out_until and now >= self.limited_until:
                 return "probing", 1.0, load
@@ -98,8 +99,7 @@ class Condition:
 
     def success(self, now: float) -> float | None:
         """The share of attempts that went well lately; None where nothing did or did not."""
-        attempts = self._all.sum(now)
-        return min(1.0, self._good.sum(now) / attempts) if attempts > 0.0 else None
+        return self._went_well.value(now) if self._went_well.count(now) else None
 
     def learned_s(self, percentile: float) -> float | None:
         """The first-content time that `percentile` of its answers keep; None of too few."""
@@ -110,13 +110,6 @@ class Condition:
     def troubled(self, now: float) -> bool:
         """Whether an attempt there is one of those that feed a storm."""
         return self._out_until is not None or now < self.trouble_at + self._rules.shaky_s
-
-    def begin(self, now: float, probe: bool, whole: bool) -> Ticket:
-        ticket = Ticket(self, now, probe, whole)
-        self.in_flight += 1
-        if probe:
-            self._probe = ticket
-        return ticket
 
     def content(self, ticket: Ticket, now: float, lag_s: float) -> None:
         ticket.content_at = now
@@ -132,23 +125,23 @@ class Condition:
     ) -> None:
         self.in_flight -= 1
         mine = False
-        if self._probe is not None:
+        if self.probe is not None:
             self._pass_probe(now)
-            mine = self._probe is ticket
+            mine = self.probe is ticket
         if mine:
-            self._probe = None
+            self.probe = None
         if outcome is Outcome.LIMITED:
             self._limited(now, retry_after_s)
         elif outcome is Outcome.FAILED:
             self._failed(ticket, now, probed=mine)
         elif ticket.epoch == self.epoch:
-            if outcome is Outcome.GOOD or ticket.content_at is not None:
-                self._opened_by(ticket, now)
-            if outcome is Outcome.GOOD:
-                self._good.add(now)
-                self._all.add(now)
+            good, spoke = outcome is Outcome.GOOD, ticket.content_at is not None
+            if self._out_until is not None and (good or spoke):
+                self._open(ticket, now)
+            if good:
+                self._went_well.add(now, 1.0)
                 self._in_a_row = 0
-            elif ticket.content_at is None:
+            elif not spoke:
                 silent = outcome is Outcome.ABANDONED and self._was_silent(ticket, now)
                 self._left(ticket, now, silent=silent, probed=mine)
 
@@ -176,14 +169,13 @@ class Condition:
             return
         rules = self._rules
         self.trouble_at = now
-        self._all.add(now)
+        success = self._went_well.add(now, 0.0)
         if self._out_until is not None:
             if probed:
                 self._eject(ticket.began_at)
             return
         self._in_a_row += 1
-        attempts = self._all.sum(now)
-        success = self._good.sum(now) / attempts
+        attempts = self._went_well.count(now)
         bad = success < rules.success_share_min and attempts >= rules.success_samples_min
         if bad or self._in_a_row >= rules.failures_in_a_row:
             self._eject(now)
@@ -233,38 +225,37 @@ class Condition:
         self._ejections += 1
         out_s = min(rules.out_s * self._ejections, rules.out_s_max)
         self._out_until = at + out_s * (1.0 - rules.out_jitter * self._rng())
+        self.calm_at = inf
 
     def _pass_probe(self, now: float) -> None:
         """A probe need not end: an answer may take longer than anybody wants to wait for it. One
         that is silent, perhaps on a connection that died, gives up its place, but is still heard
         if it speaks after all: answers that are not streamed take their time.
         """
-        probe, rules = self._probe, self._rules
+        probe, rules = self.probe, self._rules
         if probe is None:
             return
         if probe.content_at is not None:
             if now >= probe.content_at + rules.probe_stream_s:
-                self._opened_by(probe, now)
+                self._open(probe, now)
         elif now >= probe.began_at + rules.probe_silent_s:
-            self._probe = None
+            self.probe = None
             self._stay_out(probe.began_at)
 
-    def _opened_by(self, ticket: Ticket, now: float) -> None:
+    def _open(self, ticket: Ticket, now: float) -> None:
         """Back in service; `ticket` is the first attempt by which it is judged from now on."""
-        if self._out_until is None:
-            return
-        self._out_until = self._probe = None
+        self._out_until = self.probe = None
         self.epoch += 1
         ticket.epoch = self.epoch
-        self._good.clear()
-        self._all.clear()
+        self._went_well = Mean(self._rules.success_window_s)
         self._in_a_row = self._silent = 0
         self._opened_at = now
         self._slow_until = now + self._rules.slow_start_s
         self._note_calm()
 
     def _note_calm(self) -> None:
-        self._calm_at = max(self.limited_until, self._slow_until, self._shaky_until)
+        calm_at = max(self.limited_until, self._slow_until, self._shaky_until)
+        self.calm_at = calm_at if self._out_until is None else inf
 
     def _ramp(self, now: float) -> float:
         rules = self._rules
@@ -276,8 +267,7 @@ class Condition:
         time, so that a rush of slow answers does not make itself the usual.
         """
         rules = self._rules
-        self._recent.add(now, took_s)
-        recent_s = self._recent.value(now)
+        recent_s = self._recent.add(now, took_s)
         slow_s = self._usual.value(now) * rules.cap_slow_factor + rules.cap_slow_s
         slow = recent_s > slow_s and self._usual.count(now) >= rules.learned_samples_min
         if now >= self._fitted_at + rules.cap_every_s:

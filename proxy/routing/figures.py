@@ -31,9 +31,6 @@ class Fading:
         past_s = now - self._at
         return self._sum * exp(-past_s / self._window_s) if past_s > 0 else self._sum
 
-    def clear(self) -> None:
-        self._sum = 0.0
-
 
 class Mean:
     """The mean of the values of about the last `window_s` seconds."""
@@ -46,11 +43,17 @@ class Mean:
         self._sum = 0.0
         self._at = 0.0
 
-    def add(self, now: float, value: float) -> None:
-        left = self._left(now)
-        self._count = self._count * left + 1.0
-        self._sum = self._sum * left + value
+    def add(self, now: float, value: float) -> float:
+        """The mean with `value`."""
+        past_s = now - self._at
+        if past_s > 0:
+            left = exp(-past_s / self._window_s)
+            self._count *= left
+            self._sum *= left
         self._at = now
+        self._count += 1.0
+        self._sum += value
+        return self._sum / self._count
 
     def count(self, now: float) -> float:
         """How many values it rests on, older ones counting less."""

@@ -39,6 +39,7 @@ _SHUT: Final = {
     "limited": "asked for a pause (429)",
 }
 FULL: Final = "has as much under way as it answers quickly"
+COUNT_S: Final = 0.05  # requests that begin together are counted together
 _SPENT: Final = "failed a moment ago, and enough requests were tried again"
 _OUTCOMES: Final = {
     Source.PROVIDER: Outcome.FAILED,
@@ -91,6 +92,8 @@ class Pool:
         self._retries = Fading(rules.retry_window_s)
         self._hedged_of = Fading(rules.hedge_window_s)
         self._hedges = Fading(rules.hedge_window_s)
+        self._uncounted = 0  # requests since `_counted_at`, as whose they count
+        self._counted_at = 0.0
 
     def look(self, id: EndpointId, now: float) -> Look:
         """The word, the weight and the load of an endpoint: `standing` for who is in a hurry."""
@@ -101,8 +104,8 @@ class Pool:
         """Whether all of them are well and have room: every plan asks this first."""
         conditions = self._conditions
         for id in ids:
-            condition = conditions.get(id)
-            if condition is not None and not condition.calm(now):
+            one = conditions.get(id)
+            if one is not None and (now < one.calm_at or one.in_flight >= one.cap):
                 return False
         return True
 
@@ -163,7 +166,7 @@ class Pool:
         if condition is None:
             condition = self._conditions[id] = Condition(self._rules, self._rng)
         probe = False
-        if not condition.calm(now):  # nothing but a failure a moment ago is against who is
+        if now < condition.calm_at or condition.in_flight >= condition.cap:
             word, weight, load = condition.look(now)
             probe = word == "probing" and weight > 0.0
             crowded = load >= 1.0 and (rival or not retry)
@@ -174,9 +177,10 @@ class Pool:
         if retry and not probe and condition.troubled(now) and not self._may_retry(now):
             return _SPENT
         if not retry:
-            self._requests.add(now)
-            self._hedged_of.add(now)
-        return condition.begin(now, probe, whole)
+            if now >= self._counted_at + COUNT_S:
+                self._count(now)
+            self._uncounted += 1
+        return Ticket(condition, now, probe, whole)
 
     def content(self, ticket: Ticket, now: float, *, lag_s: float = 0.0) -> None:
         """The first content came; `lag_s` is how long our own loop let it lie. Later calls, and
@@ -201,7 +205,7 @@ class Pool:
             return
         ticket.ended = True
         ticket.of.end(ticket, outcome, now, retry_after_s)
-        if outcome is Outcome.GOOD:
+        if outcome is Outcome.GOOD and ticket.content_at is not None:
             ticket.of.note_speed(ticket, now, tokens)
 
     def first_content_limit_s(self, id: EndpointId, bound_s: float) -> float:
@@ -221,6 +225,7 @@ class Pool:
 
     def may_hedge(self, share_max: float, now: float) -> bool:
         """Whether one more request may be raced. `share_max` is of all requests."""
+        self._count(now)
         return self._hedges.sum(now) + 1.0 <= self._hedged_of.sum(now) * share_max
 
     def hedged(self, now: float) -> None:
@@ -232,10 +237,17 @@ class Pool:
         kept = set(keep)
         self._conditions = {id: one for id, one in self._conditions.items() if id in kept}
 
+    def _count(self, now: float) -> None:
+        if self._uncounted:
+            self._requests.add(self._counted_at, self._uncounted)
+            self._hedged_of.add(self._counted_at, self._uncounted)
+        self._uncounted, self._counted_at = 0, now
+
     def _may_retry(self, now: float) -> bool:
         """Takes one retry from the budget. The reserve, ten in ten seconds, is also the least that
         is always allowed; a number of concurrent ones would let a storm of quick failures through.
         """
+        self._count(now)
         rules = self._rules
         reserve = rules.retry_reserve_per_s * rules.retry_window_s
         if self._retries.sum(now) + 1.0 > self._requests.sum(now) * rules.retry_share + reserve:

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.health import EndpointId, Pool
 from proxy.routing.kinds import PATHS
-from proxy.routing.ranking import Entry, Field
+from proxy.routing.ranking import Entry, Field, Plan
 from proxy.wire.record import Candidate
 from proxy.wire.request import WEB_SEARCH, Task
+
+__all__ = ["Plan", "plan"]
 
 SIFTED_MAX: Final = 1024
 """Of how many kinds of requests it is kept who may be tried: callers choose what they require."""
@@ -25,16 +25,6 @@ _NO_PRICE = "has no price, and credits can only pay for what has one"
 _KEPT = "does not share what the operator keeps there: "
 _LACKS = "does not support "
 _UNFIT = "is not for requests of the kind "
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What may be tried, the best first; no endpoint stands in it twice. `candidates` tell the
-    record of every endpoint that was looked at: those of `attempts` in the same order, then those
-    that are excluded, with the reason.
-    """
-
-    attempts: tuple[tuple[Model, Endpoint], ...]
-    candidates: tuple[Candidate, ...] = ()
 
 
 class _Wish(NamedTuple):
@@ -104,7 +94,10 @@ def plan(
     fields = sifted.fields
     if not fields:
         raise _nobody(sifted.models, sifted.excluded)
-    attempts, candidates = fields[0].order(pool, now, rng)
+    ordered = fields[0].order(pool, now, rng)
+    if len(fields) == 1 and not sifted.excluded:
+        return ordered
+    attempts, candidates = ordered.attempts, ordered.candidates
     for field in fields[1:]:
         more = field.order(pool, now, rng)
         attempts, candidates = attempts + more.attempts, candidates + more.candidates

@@ -13,7 +13,9 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate, takewhile
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.health import Look, Pool
@@ -77,16 +79,19 @@ class Entry:
         return known
 
 
-class Order(NamedTuple):
-    """Endpoints of one model in their order, and what the record tells of each."""
+class Plan(msgspec.Struct, frozen=True):
+    """What may be tried, the best first; no endpoint stands in it twice. `candidates` tell the
+    record of every endpoint that was looked at: those of `attempts` in the same order, then those
+    that are excluded, with the reason.
+    """
 
     attempts: tuple[tuple[Model, Endpoint], ...]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = ()
 
 
 class Field:
     """At least one endpoint of a model, to be put in order for every request. Where all of them are
-    well, as they mostly are, there are no more orders than endpoints to draw: each is made once.
+    well, as they mostly are, there are no more plans than endpoints to draw: each is made once.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
@@ -94,18 +99,20 @@ class Field:
         self._ids = tuple(entry.id for entry in entries)
         self._by_price = sorted(entries, key=_price)  # it keeps the configured order of equals
         self._odds = _odds([(entry.price, 1.0) for entry in self._by_price])
-        self._orders: list[Order | None] = [None] * len(self._odds)
+        self._last = len(self._odds) - 1
+        self._plans: list[Plan | None] = [None] * len(self._odds)
 
-    def order(self, pool: Pool, now: float, rng: Callable[[], float]) -> Order:
+    def order(self, pool: Pool, now: float, rng: Callable[[], float]) -> Plan:
         """The one to try first at the head; `rng` is uniform in [0, 1)."""
         if not pool.calm(self._ids, now):
-            return _order(_ranked(self._entries, pool, now, rng))
-        drawn = _drawn(self._odds, rng) if len(self._ids) > 1 else 0
-        known = self._orders[drawn]
+            return _plan(_ranked(self._entries, pool, now, rng))
+        last = self._last
+        drawn = bisect(self._odds, rng() * self._odds[last], 0, last) if last else 0
+        known = self._plans[drawn]
         if known is None:
             row = self._by_price.copy()
             row.insert(0, row.pop(drawn))
-            known = self._orders[drawn] = _order([(entry, "well") for entry in row])
+            known = self._plans[drawn] = _plan([(entry, "well") for entry in row])
         return known
 
 
@@ -113,13 +120,13 @@ def _price(entry: Entry) -> float:
     return entry.price
 
 
-def _order(ranked: Iterable[tuple[Entry, str]]) -> Order:
-    """The order of entries that are in their places already, with the word for each."""
+def _plan(ranked: Iterable[tuple[Entry, str]]) -> Plan:
+    """The plan of entries that are in their places already, with the word for each."""
     pairs, candidates = [], []
     for entry, word in ranked:
         pairs.append(entry.pair)
         candidates.append(entry.candidate(word))
-    return Order(tuple(pairs), tuple(candidates))
+    return Plan(tuple(pairs), tuple(candidates))
 
 
 def _ranked(

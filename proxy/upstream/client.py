@@ -11,7 +11,7 @@ from typing import Final
 from proxy.errors import GatewayError
 from proxy.upstream.connection import Connection
 from proxy.upstream.dialing import Dialer
-from proxy.upstream.origin import Address, Opening, Origin, address_of, head_of, target_of
+from proxy.upstream.origin import Address, Opening, Origin, address_of, target_of
 from proxy.upstream.resolver import Resolver
 from proxy.upstream.transport import Call, Sent, Sink
 
@@ -33,31 +33,30 @@ class Client:
         self._dialer = Dialer(ca_file=ca_file, proxy=proxy, resolver=resolver or Resolver())
         self._origins: dict[Address, Origin] = {}
         self._openings: dict[str, Opening] = {}
-        self._open: set[_Stream] = set()
+        self.calls: set[_Stream] = set()  # that have neither ended nor been cancelled
         self._sweeper: asyncio.TimerHandle | None = None
 
     @property
     def open_calls(self) -> int:
         """How many calls have neither ended nor been cancelled."""
-        return len(self._open)
+        return len(self.calls)
 
     def send(self, call: Call, sink: Sink) -> Sent:
         """Begins `call`; `sink` is told the rest from the event loop."""
         stream = _Stream(self, call, sink)
-        self._open.add(stream)
+        self.calls.add(stream)
         try:
             opening = self._openings.get(call.url) or self._learn(call.url)
-            stream.head = head_of(opening, call)
+            stream.head = opening.head(call)
         except ValueError:
             asyncio.get_running_loop().call_soon(stream.finish, _unreachable())
             return stream
-        stream.origin = opening.origin
-        connection = opening.origin.take()
-        if connection is None:
-            stream.dial()
-        else:
-            stream.connection = connection
+        stream.origin = origin = opening.origin
+        if origin.idle:
+            stream.connection = connection = origin.idle.pop()
             connection.begin(stream)
+        else:
+            stream.dial()
         return stream
 
     def _learn(self, url: str) -> Opening:
@@ -77,11 +76,12 @@ class Client:
 
     async def connect(self, origin: Origin) -> Connection:
         """A new connection to `origin`; raises OSError and ValueError."""
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         if origin.full:
             raise OSError("too many connections")
-        return await self._dialer.connect(origin)
+        connection = await self._dialer.connect(origin)
+        if self._sweeper is None:  # not before: it rests as soon as nothing is open
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        return connection
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -91,14 +91,10 @@ class Client:
         if any(origin.open for origin in self._origins.values()):
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
-    def forget(self, stream: "_Stream") -> None:
-        """A call ended, or was cancelled."""
-        self._open.discard(stream)
-
     async def close(self) -> None:
         """Hangs up every call and closes all connections."""
-        tasks = [stream.task for stream in self._open if stream.task is not None]
-        for stream in list(self._open):
+        tasks = [stream.task for stream in self.calls if stream.task is not None]
+        for stream in list(self.calls):
             stream.cancel()
         for origin in self._origins.values():
             for connection in list(origin.open):
@@ -153,17 +149,13 @@ class _Stream:
             self.connection.resume()
 
     def cancel(self) -> None:
-        connection = self._leave()
+        self._over = True
+        self._client.calls.discard(self)
+        connection, self.connection = self.connection, None
         if self.task is not None:
             self.task.cancel()
         if connection is not None:
             connection.leave()
-
-    def _leave(self) -> Connection | None:
-        self._over = True
-        self._client.forget(self)
-        connection, self.connection = self.connection, None
-        return connection
 
     # What its connection tells.
 
@@ -171,7 +163,9 @@ class _Stream:
         """The answer is over, one way or the other."""
         if self._over:
             return
-        self._leave()
+        self._over = True
+        self._client.calls.discard(self)
+        self.connection = None
         try:
             self.sink.end(error)
         except Exception:  # nobody above us could do more about it

@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
     def begin(self, stream: Stream) -> None:
         """Sends the call of `stream`, which is told what comes."""
         self._stream = stream
-        self._headed = self._head_due = self._complete = False
+        self._headed = self._told = self._complete = False
         self._answered = self._interim = self._silence_bytes = 0
         self._raw.clear()
         self._sent_at = self._clock()
@@ -140,14 +140,31 @@ class Connection(asyncio.Protocol):
         if stream is None:
             self.drop()  # it speaks unasked, and whose answer would that be
             return
-        self._answered += len(data)
-        error = None
+        if not self._told:
+            self._answered += len(data)
+        error, pieces = None, self._pieces
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             error = self._malformed()
         try:
-            self._tell(stream, error, len(data))
+            if self._headed and not self._told:
+                self._told = True
+                stream.head, stream.payload = b"", None
+                stream.sink.head(self._status, Headers(self._headers))
+                if self._stream is not stream:
+                    return
+            if pieces:
+                self._silence_bytes = 0
+                stream.sink.data(pieces.pop() if len(pieces) == 1 else self._joined())
+            elif not self._complete and error is None:
+                error = self._bear(len(data))
+            if (self._complete or error is not None) and self._stream is stream:
+                if error is None:
+                    self._release()
+                else:
+                    self.drop()
+                stream.finish(error)
         except Exception:  # of the sink; whoever waits must not wait for ever
             log.exception("internal error")
             if self._stream is stream:
@@ -160,31 +177,15 @@ class Connection(asyncio.Protocol):
             return None
         return GatewayError("provider_malformed", "The provider's answer is not valid HTTP.")
 
-    def _tell(self, stream: Stream, error: GatewayError | None, size: int) -> None:
-        if self._head_due:
-            self._head_due = False
-            stream.head, stream.payload = b"", None
-            stream.sink.head(self._status, Headers(self._headers))
-            if self._stream is not stream:
-                return
-        pieces = self._pieces
-        if pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            self._silence_bytes = 0
-            stream.sink.data(data)
-            if self._stream is not stream:
-                return
-        else:
-            self._silence_bytes += size
-            if self._silence_bytes > SILENCE_BYTES_MAX and not self._complete:
-                error = error or self._malformed()
-        if error is not None:
-            self.drop()
-            stream.finish(error)
-        elif self._complete:
-            self._release()
-            stream.finish(None)
+    def _joined(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+    def _bear(self, size: int) -> GatewayError | None:
+        """Bytes that say nothing, as long as they are few."""
+        self._silence_bytes += size
+        return self._malformed() if self._silence_bytes > SILENCE_BYTES_MAX else None
 
     def _release(self) -> None:
         self._stream = None
@@ -192,7 +193,8 @@ class Connection(asyncio.Protocol):
         if not self._keep or self._transport.get_write_buffer_size():
             self.drop()
             return
-        self.resume()
+        if self._paused:
+            self.resume()
         self._used = True
         self.idle_since = self._clock()
         if not self._home.keep(self):
@@ -257,7 +259,7 @@ class Connection(asyncio.Protocol):
         self._keep = parser.should_keep_alive()
         if not self._keep and parser.get_http_version() not in ("1.1", "1.0"):
             raise _Refused
-        self._headed = self._head_due = True
+        self._headed = True
 
     def on_message_complete(self) -> None:
         self._complete = self._headed

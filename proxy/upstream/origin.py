@@ -51,37 +51,37 @@ class Opening:
     went there last, which are mostly those of the next request, too.
     """
 
-    __slots__ = ("_headers", "_known", "get", "origin", "post")
+    __slots__ = ("_get", "_headers", "_known", "_post", "origin")
 
     def __init__(self, origin: "Origin", get: str, post: str) -> None:
         self.origin = origin
-        self.get = get
-        self.post = post
+        self._get = get
+        self._post = post
         self._headers: dict[str, str] | None = None
-        self._known = ""
+        self._known = b""  # all that a request with these headers begins with
 
-    def lines(self, headers: Mapping[str, str]) -> str:
-        """Headers as they are sent; raises ValueError where one would become two."""
-        if headers == self._headers:
-            return self._known
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        count = len(headers)
-        if lines.count("\n") != count or lines.count("\r") != count or "\0" in lines:
-            raise ValueError("a header holds a line break")
-        self._headers, self._known = dict(headers), lines
-        return lines
+    def head(self, call: Call) -> bytes:
+        """A request's head; raises ValueError where a header would become two."""
+        if call.body is None:
+            return f"{self._get}{_lines(call.headers)}\r\n".encode()
+        if call.headers != self._headers:
+            self._known = f"{self._post}{_lines(call.headers)}Content-Length: ".encode()
+            self._headers = dict(call.headers)
+        return b"%b%d\r\n\r\n" % (self._known, len(call.body))
 
 
-def head_of(opening: Opening, call: Call) -> bytes:
-    """A request's head; raises ValueError where a header would become two."""
-    lines = opening.lines(call.headers)
-    if call.body is None:
-        return f"{opening.get}{lines}\r\n".encode()
-    return f"{opening.post}{lines}Content-Length: {len(call.body)}\r\n\r\n".encode()
+def _lines(headers: Mapping[str, str]) -> str:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    count = len(headers)
+    if lines.count("\n") != count or lines.count("\r") != count or "\0" in lines:
+        raise ValueError("a header holds a line break")
+    return lines
 
 
 class Origin:
-    """The connections to one address, the one used last first."""
+    """The connections to one address. Of those that are `idle` the last was used last: who takes
+    it out has it for itself.
+    """
 
     __slots__ = ("address", "idle", "open")
 
@@ -94,10 +94,6 @@ class Origin:
     def full(self) -> bool:
         """Whether it has as many connections as it may."""
         return len(self.open) >= CONNECTIONS_MAX
-
-    def take(self) -> Connection | None:
-        """A connection that waits, which is the caller's now."""
-        return self.idle.pop() if self.idle else None
 
     def keep(self, connection: Connection) -> bool:
         """Takes back a connection for the next call, unless enough wait."""

@@ -18,11 +18,10 @@ from proxy.routing.rules import Rules
 from proxy.upstream.tokens import Kept, lacking
 
 REFUSED_S: Final = 600.0
-PREPARE_S: Final = 10.0
-"""How long a request waits for tokens at most."""
+PREPARE_S: Final = 10.0  # a request waits for tokens no longer
 
 _RULES: Final = Rules()
-_NEVER: Final = float("-inf")
+NEVER: Final = -inf
 
 
 class Signer(Protocol):
@@ -80,13 +79,18 @@ def bearer(key: str) -> Header:
 
 
 class Credential:
-    """What signs one call, and the number of its key among the provider's."""
+    """What signs one call, and the number of its key among the provider's. A key that signs all
+    calls alike has `known`: their headers, by whether they stream, kept by who makes the calls.
+    """
 
-    __slots__ = ("_signer", "number")
+    __slots__ = ("_signer", "known", "number", "refused_until")
 
     def __init__(self, signer: Signer, number: int) -> None:
         self._signer = signer
         self.number = number
+        self.refused_until = NEVER
+        alike = type(signer) in (Header, Nobody)
+        self.known: dict[bool, Mapping[str, str]] | None = {} if alike else None
 
     def sign(self, url: str, body: bytes | None) -> Mapping[str, str]:
         """The headers that prove who we are, for a POST of `body`, or a GET where it is None. They
@@ -103,33 +107,28 @@ class Credential:
         return [("number", self.number)]
 
 
-_NO_KEY: Final = (Credential(Nobody(), 0),)
-
-
 class _Key:
-    """One key, and until when it is not to be used, in seconds of the caller's clock."""
+    """One key, and until when it is to rest, in seconds of the caller's clock."""
 
-    __slots__ = ("credential", "lent", "limited_until", "refused_until", "signer")
+    __slots__ = ("credential", "lent", "limited_until", "signer")
 
     def __init__(self, key: str | Signer, number: int) -> None:
         self.signer = bearer(key) if isinstance(key, str) else key
         self.lent = self.signer.kept is not None
         self.credential = Credential(self.signer, number)
-        self.limited_until = self.refused_until = _NEVER
+        self.limited_until = NEVER
 
     def usable(self, now: float) -> bool:
         """Whether it may be used, and can."""
-        return now >= self.limited_until and now >= self.refused_until and not self.lacking(now)
-
-    def ready(self, now: float) -> bool:
-        return now >= self.ready_at(now)
+        rests_until = max(self.limited_until, self.credential.refused_until)
+        return now >= rests_until and not self.lacking(now)
 
     def ready_at(self, now: float) -> float:
-        return max(self.limited_until, self.refused_until, self._rests_until(now))
+        return max(self.limited_until, self.credential.refused_until, self._rests_until(now))
 
     def _rests_until(self, now: float) -> float:
         """Without a token it is of use again when it may be asked for."""
-        return self.signer.kept.rests_until if self.lacking(now) and self.signer.kept else _NEVER
+        return self.signer.kept.rests_until if self.lacking(now) and self.signer.kept else NEVER
 
     def freshen(self, now: float) -> None:
         """Has its token renewed where that is due."""
@@ -141,7 +140,7 @@ class _Key:
         return self.signer.kept is not None and not self.signer.kept.good(now)
 
     def refused(self, now: float) -> bool:
-        return now < max(self.refused_until, self._rests_until(now))
+        return now < max(self.credential.refused_until, self._rests_until(now))
 
 
 class Signing:
@@ -164,12 +163,14 @@ class Signing:
             slug: tuple(_Key(one, number) for number, one in enumerate(values))
             for slug, values in keys.items()
         }
+        self._no_key = (Credential(Nobody(), 0),)
         self._turns = dict.fromkeys(keys, 0)
-        self._lent = {slug for slug, found in self._keys.items() if any(one.lent for one in found)}
+        self.lent = {slug for slug, found in self._keys.items() if any(one.lent for one in found)}
+        """Who has keys that are lent something: nobody else is ever `unready`."""
         self._only = {  # one that needs nothing is the one to try, whatever is known of it
             slug: (found[0].credential,)
             for slug, found in self._keys.items()
-            if len(found) == 1 and slug not in self._lent
+            if len(found) == 1 and slug not in self.lent
         }
 
     def credentials(self, slug: str, now: float) -> Iterator[Credential]:
@@ -182,11 +183,11 @@ class Signing:
             return iter(only)
         keys = self._keys.get(slug)
         if not keys:
-            return iter(_NO_KEY)
+            return iter(self._no_key)
         turn = self._turns[slug]
         self._turns[slug] = (turn + 1) % len(keys)
         keys = keys[turn:] + keys[:turn]
-        if slug in self._lent:
+        if slug in self.lent:
             for key in keys:
                 key.freshen(now)
         usable = [key.credential for key in keys if key.usable(now)]
@@ -200,9 +201,7 @@ class Signing:
 
     def unready(self, slugs: Iterable[str], now: float) -> tuple[str, ...]:
         """Those providers that could be asked after a wait for a token, and not before."""
-        if not self._lent:
-            return ()
-        lent = (slug for slug in dict.fromkeys(slugs) if slug in self._lent)
+        lent = (slug for slug in dict.fromkeys(slugs) if slug in self.lent)
         return tuple(slug for slug in lent if self._wanting(slug, now))
 
     def _wanting(self, slug: str, now: float) -> list[Kept[Any]]:
@@ -222,9 +221,7 @@ class Signing:
         """Waits until each provider that is `unready` has a token, or will have none for now; for
         `within_s` at most. A named exception of the rule that nothing is awaited before the call.
         """
-        wanting = [
-            kept.renew() for slug in dict.fromkeys(slugs) for kept in self._wanting(slug, now)
-        ]
+        wanting = [one.renew() for slug in dict.fromkeys(slugs) for one in self._wanting(slug, now)]
         if wanting:
             await asyncio.wait(wanting, timeout=within_s)
 
@@ -259,16 +256,16 @@ class Signing:
             if kept.since > asked_at:
                 return
             kept.drop(now)
-        key.refused_until = now + REFUSED_S
+        key.credential.refused_until = now + REFUSED_S
 
     def accepted(self, slug: str, number: int) -> None:
         """That key works. A pause it has to keep goes on: this answer may be older than the 429."""
         if key := self._key(slug, number):
-            key.refused_until = _NEVER
+            key.credential.refused_until = NEVER
 
     def ready(self, slug: str, now: float) -> bool:
         """Whether the provider has a key that nothing is known against."""
-        return any(key.ready(now) for key in self._keys.get(slug, ()))
+        return any(now >= key.ready_at(now) for key in self._keys.get(slug, ()))
 
     def soonest_s(self, slug: str, now: float) -> float:
         """In how many seconds a key is ready: 0 where one is, or where none is needed."""

@@ -24,7 +24,7 @@ class Patient:
         return self.of.look(now)[1]
 
     def begin(self, now: float, *, probe: bool = False, whole: bool = False) -> Ticket:
-        return self.of.begin(now, probe=probe, whole=whole)
+        return Ticket(self.of, now, probe, whole)
 
     def end(self, ticket: Ticket, outcome: Outcome, now: float, pause_s: float = 5.0) -> None:
         self.of.end(ticket, outcome, now, pause_s)

@@ -210,6 +210,18 @@ def test_the_budget_grows_with_the_requests() -> None:
     assert taken == 210
 
 
+@pytest.mark.parametrize(("idle_s", "retries"), [(0.0, 209), (10.0, 83), (100.0, 10)])
+def test_requests_count_as_of_when_they_came(idle_s: float, retries: int) -> None:
+    """Also those that nobody had a reason to add up since; one more is the one that fails."""
+    pool = Pool()
+    for number in range(1000):
+        begun(pool, A, now=100.0 + number * 0.00002)
+    later = 100.02 + idle_s
+    fail(pool, B, later, count=1)
+    asked = (pool.begin(B, later, retry=True, last=False) for _ in range(999))
+    assert sum(isinstance(one, Ticket) for one in asked) == retries
+
+
 def test_a_learned_deadline_is_a_multiple_of_the_usual_within_its_bounds() -> None:
     pool = Pool()
     for took_s, id in ((0.1, A), (4.0, B)):

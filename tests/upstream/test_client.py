@@ -169,6 +169,30 @@ async def test_who_waits_too_long_is_hung_up(
         await eventually(lambda: client._sweeper is None)
 
 
+async def test_connecting_may_take_longer_than_the_time_between_two_sweeps(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SWEEP_S", 0.01)
+    connect = client._dialer.connect
+
+    async def slowly(origin: Origin) -> Any:
+        await asyncio.sleep(0.03)
+        return await connect(origin)
+
+    monkeypatch.setattr(client._dialer, "connect", slowly)
+
+    async def handler(connection: Connection) -> None:
+        await connection.hear()
+        connection.say(OK + b"Content-Length: 2\r\n\r\nok")
+        await connection.gone()
+
+    async with server(handler) as url:
+        await ask(client, url)
+        swept = client._sweeper is not None
+        await client.close()
+    assert swept
+
+
 async def test_a_waiting_connection_that_ends_is_not_used(client: Client) -> None:
     connections = 0
 

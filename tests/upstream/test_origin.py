@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.upstream import origin as module
-from proxy.upstream.origin import Address, Opening, Origin, address_of, head_of, target_of
+from proxy.upstream.origin import Address, Opening, Origin, address_of, target_of
 from proxy.upstream.transport import Call
 
 
@@ -54,29 +54,35 @@ OPENING = Opening(HERE, "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\n")
 
 def test_a_head() -> None:
     headers = {"X-Some": "thing", "Y": "ü"}
-    assert head_of(OPENING, Call("", headers, b"abc", 1.0)) == (
+    assert OPENING.head(Call("", headers, b"abc", 1.0)) == (
         b"POST / HTTP/1.1\r\nX-Some: thing\r\nY: \xc3\xbc\r\nContent-Length: 3\r\n\r\n"
     )
-    assert head_of(OPENING, Call("", {}, b"", 1.0)).endswith(b"Content-Length: 0\r\n\r\n")
-    assert head_of(OPENING, Call("", {}, None, 1.0)) == b"GET / HTTP/1.1\r\n\r\n"
+    assert OPENING.head(Call("", {}, b"", 1.0)).endswith(b"Content-Length: 0\r\n\r\n")
+    assert OPENING.head(Call("", {}, None, 1.0)) == b"GET / HTTP/1.1\r\n\r\n"
 
 
 def test_a_head_is_of_the_headers_that_are_given() -> None:
     headers = {"A": "1", "B": "2"}
+    said = b"%b / HTTP/1.1\r\nA: %b\r\nB: 2\r\n%b\r\n"
     for value in ("1", "1", "3", "1"):
         headers["A"] = value  # the same mapping, with another value
-        head = head_of(OPENING, Call("", headers, None, 1.0))
-        assert head == f"GET / HTTP/1.1\r\nA: {value}\r\nB: 2\r\n\r\n".encode()
-    with pytest.raises(ValueError, match="line break"):
-        head_of(OPENING, Call("", headers | {"C": "\n"}, None, 1.0))
-    assert b"C" not in head_of(OPENING, Call("", headers, None, 1.0))
+        heads = [OPENING.head(Call("", headers, body, 1.0)) for body in (None, b"abc")]
+        assert heads == [
+            said % (b"GET", value.encode(), b""),
+            said % (b"POST", value.encode(), b"Content-Length: 3\r\n"),
+        ]
+    for body in (None, b""):
+        with pytest.raises(ValueError, match="line break"):
+            OPENING.head(Call("", headers | {"C": "\n"}, body, 1.0))
+        assert b"C:" not in OPENING.head(Call("", headers, body, 1.0))
 
 
 @given(st.dictionaries(st.text("ab\r\n\0", max_size=3), st.text("cd\r\n\0", max_size=3)))
 def test_no_header_becomes_two(headers: dict[str, str]) -> None:
     said = "".join([*headers, *headers.values()])
     try:
-        head = head_of(OPENING, Call("", headers, None, 1.0))
+        head = OPENING.head(Call("", headers, None, 1.0))
+        assert OPENING.head(Call("", headers, b"", 1.0)).startswith(b"POST" + head[3:-2])
     except ValueError:
         assert {"\r", "\n", "\0"} & set(said)
     else:
@@ -98,11 +104,10 @@ def test_the_last_one_is_taken_first_and_old_ones_go(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "CONNECTIONS_MAX", 4)
     origin = Origin(Address("http", "a.test", 80))
     made: list[Any] = [Kept(float(at), origin) for at in range(4)]
-    assert origin.take() is None
     assert [origin.keep(one) for one in made] == [True, True, True, False]
     origin.open.update(made)
     full = [origin.full]
-    assert [origin.take()] == [made[2]]
+    assert origin.idle.pop() is made[2]
     origin.lose(made[2])
     assert [*full, origin.full] == [True, False]
     origin.sweep(1.0)

@@ -79,6 +79,12 @@ def test_a_credential_is_made_once_and_another_list_has_its_own() -> None:
     assert tried(after, "one") == ["b"]
 
 
+def test_what_is_known_without_a_key_is_of_one_list() -> None:
+    one, other = (next(Signing({}).credentials("any", 0.0)) for _ in range(2))
+    assert one.known == other.known == {}
+    assert one.known is not other.known
+
+
 def test_later_changes_of_the_list_change_nothing() -> None:
     keys = ["a"]
     signing = Signing({"one": keys})
