@@ -181,26 +181,29 @@ def _edits(rounds: int) -> list[Line]:
     streaming = chat.decode_request(request(1_500, stream=True), ())
     pieces = [OPENAI.piece % (number, 1000 + number) for number in range(EVENTS)]
 
-    def stream(by: Callable[..., Any]) -> Callable[[], None]:
-        def carry() -> None:
-            encoder = chat.streaming(HEAD, streaming)
-            assert encoder is not None
-            decoder = by(OUTBOUND["openai"].decoder(quirks), encoder)
-            for piece in pieces:
+    def carry() -> None:
+        encoder = chat.streaming(HEAD, streaming)
+        assert encoder is not None
+        decoder = OUTBOUND["openai"].decoder(quirks)
+        for piece in pieces:
+            for event in decoder.feed(piece):
+                encoder.encode(event)
+
+    def splice() -> None:
+        encoder = chat.streaming(HEAD, streaming)
+        assert encoder is not None
+        decoder = spliced(OUTBOUND["openai"].decoder(quirks), encoder)
+        assert decoder is not None
+        for piece in pieces:
+            if decoder.splice(piece) is None:  # what it learns by
                 for event in decoder.feed(piece):
                     event.data if isinstance(event, Spliced) else encoder.encode(event)
 
-        return carry
-
     return [
         Line("edit of a whole answer", micros(whole, rounds * 20), 4),
-        Line("edit of an event, spliced", micros(stream(spliced), rounds) / EVENTS, 4),
-        Line("edit of an event, decoded", micros(stream(_as_it_is), rounds) / EVENTS, 4),
+        Line("edit of an event, spliced", micros(splice, rounds) / EVENTS, 4),
+        Line("edit of an event, decoded", micros(carry, rounds) / EVENTS, 4),
     ]
-
-
-def _as_it_is(decoder: Any, _encoder: Any) -> Any:
-    return decoder
 
 
 def request(content_bytes: int, *, stream: bool = False) -> bytes:

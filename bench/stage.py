@@ -34,7 +34,7 @@ KEEP_ALIVE_S: Final = 3600.0
 class InlineWriter:
     """The writer's work done by who asks for it, in groups; what it is handed counts as durable."""
 
-    healthy, stuck, dropped, pending = True, False, 0, 0
+    healthy, dropped, pending = True, 0, 0
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
@@ -52,6 +52,10 @@ class InlineWriter:
         self._rows.append(settlement)
         if len(self._rows) == GROUP:
             self._flush()
+
+    def stuck(self) -> bool:
+        """It never is."""
+        return False
 
     def checkpoint(self, settlement: Settlement) -> None:
         """Nothing dies here."""

@@ -20,15 +20,15 @@ from proxy.app import refuse
 from proxy.config import Config, decode
 from proxy.gateway import Gateway, Reread
 from proxy.serving.channel import Channel
-from proxy.serving.listener import Doors, listen
+from proxy.serving.doors import Doors
+from proxy.serving.listener import listen
 from proxy.settings import ConfigError, Tls
 
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0
 GC_ALLOCATIONS = 10_000
-"""How many containers more than before make Python look for cycles. Its default, 700, is reached by
-a few streams that begin; what a request leaves behind is freed without."""
+"""So many containers more than before make Python look for cycles; its own 700 are few streams."""
 
 
 def locate(path: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -111,6 +111,7 @@ class Hosted:
         self._reread = reread
         self._channel = channel
         self.gateway: Gateway | None = None
+        self.guard: Any = None  # whom our own server asks instead, once it has started
         self.failure: Exception | None = None  # why it did not start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,6 +126,7 @@ class Hosted:
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        self.guard = self.gateway.app
         await send({"type": "lifespan.startup.complete"})
         try:
             await receive()
@@ -247,7 +249,7 @@ async def _until_done(gateway: Gateway, doors: Doors, orders: Orders) -> None:
     if not orders.stop.is_set():
         log.info("retiring", extra={"under_way": gateway.app.under_way})
         gateway.app.closing = True
-        await doors.close()
+        doors.close()
         retired = await first(
             doors.empty(), orders.stop.wait(), timeout_s=gateway.config.timeouts.drain_s
         )

@@ -190,6 +190,7 @@ class Line:
         self._over = False
         self.gone = False
         self.full = False
+        self.kept: dict[str, Any] = {}
 
     def body(self) -> bytes | None:
         body, self._body = self._body, None

@@ -86,6 +86,17 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return found
 
 
+def claimed(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The fingerprint of the key that a request carries, or of none where it can not be one.
+
+    Raises GatewayError `unauthenticated` where it carries nothing, or `credentials_differ`.
+    """
+    secret = credential(headers)
+    if secret is None:
+        raise GatewayError("unauthenticated", "Missing Authentication header")
+    return fingerprint(secret) if well_formed(secret) else ""
+
+
 def well_formed(secret: str) -> bool:
     """Whether `secret` can be a key of ours at all."""
     return _FORM(secret) is not None

@@ -35,7 +35,7 @@ from proxy.wire.tokens import BYTES_PER_TOKEN
 
 
 def account_of(exchange: Exchange) -> str:
-    """Whose credit and limits a request draws on."""
+    """Whose credit and limits a request draws on; those who need no key share one account."""
     return exchange.key.account if exchange.key else "default"
 
 
@@ -66,8 +66,8 @@ class Gate:
         """
         ask = exchange.ask
         assert ask is not None
+        key, snapshot, terms = exchange.key, exchange.snapshot, terms_of(exchange)
         account = account_of(exchange)
-        terms = terms_of(exchange)
         exchange.free = free = terms.free
         # Limits go by an estimate; a hold goes by the bound.
         tokens = ask.text_bytes // BYTES_PER_TOKEN
@@ -76,16 +76,16 @@ class Gate:
         elif ask.most is None:
             tokens += (ask.max_tokens or START_TOKENS) * ask.choices
         wanted = claims(
-            exchange.key,
+            key,
             account,
-            rules=exchange.snapshot.rules,
+            rules=snapshot.rules,
             tokens=tokens,
             free=free,
             bought_nano=self._bought(account) if free else 0,
         )
         if wanted:
-            exchange.taken = self._limiter.take(wanted)
-            if exchange.taken is None:
+            exchange.taken = taken = self._limiter.take(wanted)
+            if taken is None:
                 began_at = self._clock()
                 exchange.taken = await self._limiter.ask(wanted)
                 exchange.waited_s += self._clock() - began_at

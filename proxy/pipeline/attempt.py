@@ -12,45 +12,33 @@ What an attempt hears stays its own until `keep` makes it the exchange's: two ma
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, Final
 
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError
-from proxy.pipeline.clocks import Clocks
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
 from proxy.pipeline.outlet import Outlet
+from proxy.pipeline.passing import NOBODY, Passing
 from proxy.pipeline.reading import Reading
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.wire.events import (
     CONTENT,
-    Content,
     Ended,
     Event,
     Failed,
     Finished,
-    Spliced,
     Started,
     UsageReport,
     Verbatim,
     is_content,
 )
 
-NOBODY = -1  # the choice of what is no content
-SILENCE_BYTES_MAX = 32 * 1024 * 1024  # before content: twice the longest event
 
-PassOn: TypeAlias = Callable[["Attempt", Content, float], bool]
-"""Gives the caller a piece of an attempt's at once, which came at that time; False: it must wait.
-Raises GatewayError where it can not be said."""
-
-
-class Attempt(Clocks):
+class Attempt(Passing):
     """A sink of the transport. `ring` wakes whoever waits for it."""
 
-    __slots__ = (
-        "_choices", "_clock", "_exchange", "_held_back", "_pass_on", "_quiet", "committed", "heard",
-        "model", "outlet", "reading",
-    )  # fmt: skip
+    __slots__ = ("_choices", "_exchange", "model")
 
     def __init__(
         self,
@@ -69,13 +57,13 @@ class Attempt(Clocks):
         self._choices = ask.choices
         self.reading = Reading(endpoint.provider, exchange.snapshot.signing, encoder=encoder)
         self.outlet = Outlet(encoder)
-        self._pass_on: PassOn | None = None
+        self._way = None
         self._clock = clock
         self._held_back = False
-        self._quiet = self.whole  # pieces of it are no news: nobody is given them
+        self._quiet = self.whole
         self.model = model
         self.heard = Heard()
-        self.committed = False  # content is on its way to the caller: no other endpoint may answer
+        self.committed = False
 
     def read_as(self, dialect: Outbound) -> None:
         """In which words the provider answers: said before anything comes."""
@@ -93,8 +81,14 @@ class Attempt(Clocks):
     def data(self, data: bytes) -> None:
         if self.over:
             return
+        reading = self.reading
+        told = None if reading.splice is None else reading.splice(data)
+        if told is not None:
+            reading.data_bytes += len(data)
+            self._tell(told, reading.data_bytes)
+            return
         try:
-            events = self.reading.feed(data)
+            events = reading.feed(data)
             if events or not self._quiet:
                 self._take(events)
         except GatewayError as error:
@@ -123,18 +117,20 @@ class Attempt(Clocks):
     # What the events mean.
 
     def _take(self, events: Iterable[Event]) -> None:
+        # What comes alone may be passed on by itself; several wait, and go out together.
+        way = self._way if type(events) is list and len(events) == 1 else None
         news = loud = not self._quiet
         for event in events:
-            if self.error is None and (
-                type(event) is Spliced or (type(event) in CONTENT and is_content(event))
-            ):
-                news = not self._say(event) and loud
+            kind = type(event)
+            if kind in CONTENT and self.error is None and is_content(event):
+                news = not self._say(event, way) and loud
                 continue
             news = loud
             meant = event.events if isinstance(event, Verbatim) else (event,)
             for one in meant:
-                if type(one) not in CONTENT:
-                    self._hear(one)
+                hear = _MEANINGS.get(type(one))
+                if hear is not None:
+                    hear(self, one)
                 if self.over and self.error is not None:
                     return
             self._put(event, meant)
@@ -145,30 +141,28 @@ class Attempt(Clocks):
         """All of an answer that nobody is given a part of: its end is news, and nothing before."""
         heard, keep = self.heard, self.outlet.events.append
         for event in events:
-            if isinstance(event, Verbatim):
-                self._take((event,))
-                continue
-            if type(event) not in CONTENT:
-                self._hear(event)
+            kind = type(event)
+            hear = _MEANINGS.get(kind)
+            if hear is not None:
+                hear(self, event)
                 if self.error is not None:
                     return
-            elif is_content(event):
+            elif kind is Verbatim:
+                self._take((event,))
+                continue
+            elif kind in CONTENT and is_content(event):
                 self.content_at = now = self._clock()
                 heard.speak(event, now)
             keep(event)
 
-    def _hear(self, event: Event) -> None:
-        match event:
-            case Started():
-                self.heard.opened = event
-            case Finished():
-                self._finish(event)
-            case UsageReport():
-                self.heard.usage = event.usage
-            case Failed():
-                self.fail(self.reading.failure(event))
-            case Ended():
-                self._end_mark()
+    def _begin(self, event: Started) -> None:
+        self.heard.opened = event
+
+    def _count(self, event: UsageReport) -> None:
+        self.heard.usage = event.usage
+
+    def _break_off(self, event: Failed) -> None:
+        self.fail(self.reading.failure(event))
 
     def _finish(self, event: Finished) -> None:
         now = self._clock()
@@ -178,11 +172,12 @@ class Attempt(Clocks):
         if len(self.heard.done) >= self._choices and self.finished_at is None:
             self.finished_at = now
 
-    def _end_mark(self) -> None:
-        if not self.heard.done and not self.heard.spoken:
+    def _end_mark(self, _: Ended) -> None:
+        heard = self.heard
+        if not heard.done and not heard.spoken:
             self.fail(GatewayError("provider_empty", "The provider sent an empty answer."))
             return
-        for choice in sorted(self.heard.spoken - self.heard.done):
+        for choice in sorted(heard.spoken - heard.done):
             self._end_choice(choice, "stop")
         self.conclude()
 
@@ -190,45 +185,6 @@ class Attempt(Clocks):
         finished = Finished(choice, reason, None)
         self._finish(finished)
         self._put(finished, (finished,))
-
-    def show(self, event: Event) -> None:
-        """Tells the caller of something that the provider did not say."""
-        self._put(event, ())
-
-    def _say(self, event: Content) -> bool:
-        """Hands on a piece of the answer; whether the caller has it already."""
-        self.content_at = now = self._clock()
-        size, images = self.heard.speak(event, now)
-        self.committed = not self.whole
-        outlet, pass_on = self.outlet, self._pass_on
-        if pass_on is not None and not (outlet.pieces or images) and pass_on(self, event, now):
-            return True
-        outlet.put(event, (), (event.choice, size, images), self.reading.data_bytes)
-        if outlet.full:
-            self._hold_back()
-        return False
-
-    def _put(self, event: Event, meant: tuple[Event, ...]) -> None:
-        """Hands on what may mean several things, or nothing, or the end."""
-        choice, size, images = NOBODY, 0, 0
-        for one in meant:
-            if is_content(one):
-                self.content_at = now = self._clock()
-                more, pictures = self.heard.speak(one, now)
-                choice, size, images = one.choice, size + more, images + pictures
-                self.committed = not self.whole
-        self.outlet.put(event, meant, (choice, size, images), self.reading.data_bytes)
-        if self.outlet.full:
-            self._hold_back()
-
-    def _hold_back(self) -> None:
-        """Before there is content nobody takes anything out, and it may not go on so."""
-        if self.committed:
-            if self.sent is not None and not self._held_back:
-                self._held_back = True
-                self.sent.pause()
-        elif self.outlet.size_bytes > SILENCE_BYTES_MAX:
-            self.fail(GatewayError("provider_malformed", "The provider talks and says nothing."))
 
     # What the relay does with it.
 
@@ -248,20 +204,6 @@ class Attempt(Clocks):
     def ahead(self) -> bool:
         """Whether this is the answer, whoever else is at work."""
         return self.committed or (self.over and self.error is None)
-
-    def take(self) -> bytes:
-        """What waits for the caller; the provider may send again."""
-        data = b""
-        try:
-            data = self.outlet.take()
-        except GatewayError as error:  # a provider's own objects travel in it, however deep
-            self.fail(error)
-        if self._held_back:
-            self._held_back = False
-            self.content_at = self._clock()  # the silence was the caller's
-            if self.sent is not None:
-                self.sent.resume()
-        return data
 
     def keep(self) -> None:
         """Makes this attempt, so far as it came, the answer of the exchange."""
@@ -287,14 +229,12 @@ class Attempt(Clocks):
                 self._end_choice(choice, "length")
             self.conclude()
 
-    def answer_to(self, ring: Callable[[], None], pass_on: PassOn | None) -> None:
-        """From now on its news are for `ring`, and what the caller can have at once for `pass_on`,
-        without a ring.
-        """
-        self._ring, self._pass_on = ring, pass_on
 
-    def forget(self, ring: Callable[[], None]) -> None:
-        """Nobody listens any more: what comes is counted, not kept, and `ring` is told of it."""
-        self._ring, self._pass_on, self._quiet = ring, None, False
-        self.outlet.forget()
-        self.take()
+_MEANINGS: Final[dict[type[Event], Callable[[Attempt, Any], None]]] = {
+    Started: Attempt._begin,
+    Finished: Attempt._finish,
+    UsageReport: Attempt._count,
+    Failed: Attempt._break_off,
+    Ended: Attempt._end_mark,
+}
+"""What an event that is no content means for the attempt; of others nothing."""

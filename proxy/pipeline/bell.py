@@ -8,10 +8,8 @@ class Bell:
     is a `waiter` while somebody waits, or has not gone on yet since it rang.
     """
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._rung = False
-        self.waiter: asyncio.Future[None] | None = None
+    _rung = False
+    waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
         """Wakes the one who waits, now or at its next wait."""
@@ -23,8 +21,9 @@ class Bell:
     async def wait(self, until: float) -> None:
         """Returns when rung, or at `until` on the loop's clock, whichever comes first."""
         if not self._rung:
-            waiter = self.waiter = self._loop.create_future()
-            timer = self._loop.call_at(until, self.ring)
+            loop = asyncio.get_running_loop()
+            waiter = self.waiter = loop.create_future()
+            timer = loop.call_at(until, self.ring)
             try:
                 await waiter
             finally:

@@ -38,10 +38,14 @@ def dispatch(
         encoded = dialect.encode_request(ask, target)
     path = encoded.path or dialect.path(target, ask.stream)
     url = endpoint.provider.base_url.rstrip("/") + path
-    signed = {**(_STREAMED if ask.stream else _WHOLE), **headers}
-    if encoded.headers:
-        signed.update(encoded.headers)
-    signed.update(credential.sign(url, encoded.body))
+    known = None if encoded.headers else credential.known
+    signed = known.get(ask.stream) if known is not None else None
+    if signed is None:
+        usual = _STREAMED if ask.stream else _WHOLE
+        own = credential.sign(url, encoded.body)
+        signed = {**usual, **headers, **encoded.headers, **own}
+        if known is not None:
+            known[ask.stream] = signed
     return Call(url, signed, encoded.body, endpoint.timeouts.connect_s)
 
 

@@ -40,8 +40,11 @@ class Errands:
         assert plan is not None
         if ask.media_prompt or ask.text_bytes > BIG_BODY_BYTES:
             return True
+        signing = exchange.snapshot.signing
+        if not signing.lent:
+            return False
         slugs = [endpoint.provider.slug for _, endpoint in plan.attempts]
-        return bool(exchange.snapshot.signing.unready(slugs, self._clock()))
+        return bool(signing.unready(slugs, self._clock()))
 
     async def run(self, exchange: Exchange, caller: Caller) -> None:
         """Returns when the endpoints of the plan can be asked; what failed fails them later.

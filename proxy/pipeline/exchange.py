@@ -25,12 +25,15 @@ from proxy.wire.events import Started, Usage
 from proxy.wire.record import Try
 from proxy.wire.request import Ask, Head
 
-_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _PARTS = 62**3  # of a second
 _CHANCE_BYTES = 17  # one for each digit of an id that is chance
-_DIGIT_OF = (_DIGITS * 5)[:256]  # of each byte; the first eight digits come a little more often
+_DIGIT_OF = (_DIGITS * 5)[:256].encode()  # of each byte; the first eight come a bit more often
 
 TEXT_CHARS_MAX = 512  # of what callers say about themselves, which is kept
+
+ORIGIN = "weir.origin"  # what is kept of a head by that name
 
 _SAID = {
     b"http-referer": "http_referer",
@@ -53,20 +56,18 @@ class Ids:
 
     def __init__(self, draw: Callable[[int], bytes] = os.urandom) -> None:
         self._draw = draw
-        self._drawn = b""
+        self._drawn = ""
         self._used = 0
 
     def __call__(self, wall: float) -> str:
         """A new one, of the second `wall`."""
         second, part = divmod(int(wall * _PARTS), _PARTS)
-        early, late = divmod(part, 62)
-        first, middle = divmod(early, 62)
         begin = self._used
         if begin == len(self._drawn):
-            self._drawn, begin = self._draw(_CHANCE_BYTES * 64), 0
-        self._used = begin + _CHANCE_BYTES
-        digits = bytes((first, middle, late)) + self._drawn[begin : self._used]
-        return f"gen-{second}-{digits.translate(_DIGIT_OF).decode()}"
+            drawn = self._draw(_CHANCE_BYTES * 64)
+            self._drawn, begin = drawn.translate(_DIGIT_OF).decode(), 0
+        self._used = end = begin + _CHANCE_BYTES
+        return f"gen-{second}-{_PAIRS[part // 62]}{_DIGITS[part % 62]}{self._drawn[begin:end]}"
 
 
 class Snapshot(NamedTuple):
@@ -144,6 +145,10 @@ class Exchange:
         self.lost: list[tuple[Endpoint, Usage]] = []  # what losers of a race may have cost
         self.heard = Heard()
 
+    def lose(self) -> None:
+        """The caller hung up."""
+        self.on_gone()
+
     # What was heard of the answer, live: `heard` is replaced when another attempt answers.
     opened: Started = _heard("opened")
     usage: Usage | None = _heard("usage")
@@ -181,7 +186,9 @@ def _serves(name: str) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def origin(caller: Caller) -> dict[str, str]:
-    """What callers say about themselves (contract, section 0), the first word for each."""
+    """What callers say about themselves (contract, section 0), the first word for each; it is kept
+    with the request's head.
+    """
     said: dict[str, str] = {}
     aside: dict[str, str] = {}
     for name, value in caller.scope["headers"]:
@@ -189,4 +196,5 @@ def origin(caller: Caller) -> dict[str, str]:
             said.setdefault(_SAID[name], value[:TEXT_CHARS_MAX].decode("latin-1"))
         elif name in _SAID_ELSE:
             aside.setdefault(_SAID_ELSE[name], value[:TEXT_CHARS_MAX].decode("latin-1"))
-    return aside | said if aside else said
+    caller.kept[ORIGIN] = said = aside | said if aside else said
+    return said

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from proxy.accounts import refusals
-from proxy.accounts.keys import Key, check, credential, fingerprint, well_formed
+from proxy.accounts.keys import Key, check, claimed
 from proxy.dialects import Bill, Inbound, counts, hosted
 from proxy.dialects.asking import Encoded
 from proxy.dialects.bodies import BIG_BODY_BYTES
@@ -21,7 +21,7 @@ from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.errands import CLOSING, Errands
-from proxy.pipeline.exchange import Exchange, Snapshot, nothing, origin
+from proxy.pipeline.exchange import ORIGIN, Exchange, Snapshot, nothing, origin
 from proxy.pipeline.guess import count_tokens
 from proxy.pipeline.large import decoded
 from proxy.pipeline.race import Means
@@ -39,6 +39,8 @@ from proxy.wire.request import Ask
 log = logging.getLogger(__name__)
 
 JSON = (b"content-type", b"application/json")
+
+_KEY = "weir.key"  # what is kept of a head by that name: the fingerprint of who asks
 
 _UNCOUNTED = ("provider_unfit", "provider_lacks_media")  # what can not be sent to who would count
 
@@ -88,7 +90,7 @@ class Flow:
             started_at=self._clock(),
             snapshot=self._snapshot(),
         )
-        exchange.origin = origin(caller)
+        exchange.origin = caller.kept.get(ORIGIN) or origin(caller)
         self.under_way += 1
         try:
             if self.draining:
@@ -104,7 +106,7 @@ class Flow:
                 exchange.ask = await decoded(dialect, body, headers)  # 400
             del body, headers  # a stream would keep them as long as it runs
             exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
-            caller.watch(lambda: exchange.on_gone())
+            caller.watch(exchange.lose)
             await self._gate.admit(exchange)  # 402, 403, 429
             if exchange.ask.task == "count":
                 await self._count(exchange, caller, dialect)
@@ -127,7 +129,7 @@ class Flow:
             raise
         finally:
             self.under_way -= 1
-            if not exchange.drained:
+            if not (exchange.settled or exchange.drained):
                 self._till.finish(exchange)
             await caller.close()
 
@@ -138,11 +140,10 @@ class Flow:
         """
         if snapshot.anonymous:
             return None
-        secret = credential(caller.scope["headers"])
-        if secret is None:
-            raise GatewayError("unauthenticated", "Missing Authentication header")
-        key = self._books.key(fingerprint(secret)) if well_formed(secret) else None
-        return check(key, now=self._wall())
+        kept = caller.kept
+        if _KEY not in kept:
+            kept[_KEY] = claimed(caller.scope["headers"])
+        return check(self._books.key(kept[_KEY]), now=self._wall())
 
     def _plan(self, exchange: Exchange, ask: Ask) -> Plan:
         return plan(

@@ -73,11 +73,17 @@ class Heard(msgspec.Struct):
         if self.content_at is None:
             self.content_at = now
         images = 0
-        size = sum(content.sizes) if type(content) is Spliced else said_bytes(content)
-        if type(content) in _MORE:
-            images = images_in(content)
-            self.images += images
-            self.searches += _searches_in(content)
+        if type(content) is Text:  # most are
+            text = content.text
+            size = len(text) if text.isascii() else len(text.encode())
+        elif type(content) is Spliced:
+            size = sum(content.sizes)
+        else:
+            size = said_bytes(content)
+            if type(content) in _MORE:
+                images = images_in(content)
+                self.images += images
+                self.searches += _searches_in(content)
         self.said_bytes += size
         if content.choice not in self.spoken:
             self.spoken.add(content.choice)
@@ -85,8 +91,9 @@ class Heard(msgspec.Struct):
 
     def finish(self, event: Finished) -> None:
         """A choice is complete; the first choice's reason is the answer's."""
-        self.done.add(event.choice)
-        if event.choice == min(self.done):
+        done = self.done
+        done.add(event.choice)
+        if len(done) == 1 or event.choice == min(done):
             self.finish_reason = event.reason
             self.native_finish_reason = event.native
 

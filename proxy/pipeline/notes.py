@@ -8,6 +8,7 @@ from proxy.errors import GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.settle import estimate
+from proxy.pipeline.visits import Visit
 from proxy.wire.events import Usage
 from proxy.wire.record import Try
 
@@ -23,25 +24,18 @@ DRAINED: Final = "drained"
 """The same where it was then heard out for its usage; its time is that of the hang-up."""
 
 
-def note(
-    exchange: Exchange,
-    attempt: Attempt,
-    error: GatewayError | str | None,
-    *,
-    hedge: bool,
-    now: float,
-) -> Try:
+def note(exchange: Exchange, visit: Visit, error: GatewayError | str | None, now: float) -> Try:
     """Puts one attempt down among those of its exchange; a failure is logged as well."""
-    provider = attempt.endpoint.provider
+    attempt, provider = visit.attempt, visit.endpoint.provider
     noted = Try(
         provider=provider.slug,
         provider_name=provider.name,
-        model=attempt.endpoint.model,
+        model=visit.endpoint.model,
         status=attempt.status,
         latency_ms=int((now - attempt.began_at) * 1000),
         error=error.kind if isinstance(error, GatewayError) else error,
         began_ms=int((attempt.began_at - exchange.started_at) * 1000),
-        hedge=hedge,
+        hedge=visit.hedge,
     )
     exchange.tries.append(noted)
     if isinstance(error, GatewayError):

@@ -24,7 +24,7 @@ class Outlet:
     """
 
     __slots__ = (
-        "_forgetting", "_tail", "_weighed_bytes", "encoder", "events", "pieces", "size_bytes",
+        "_forgetting", "_tail", "encoder", "events", "pieces", "size_bytes", "weighed_bytes",
     )  # fmt: skip
 
     def __init__(self, encoder: StreamEncoder | None) -> None:
@@ -33,7 +33,7 @@ class Outlet:
         self.size_bytes = 0
         self.events: list[Event] = []
         self._tail: list[Event] = []
-        self._weighed_bytes = 0
+        self.weighed_bytes = 0  # how much of what came is out, or waits
         self._forgetting = False
 
     @property
@@ -54,7 +54,7 @@ class Outlet:
         elif (meant or self._tail) and self._ends(event, meant):
             self._tail.append(event)
         else:
-            weight, self._weighed_bytes = data_bytes - self._weighed_bytes, data_bytes
+            weight, self.weighed_bytes = data_bytes - self.weighed_bytes, data_bytes
             self.pieces.append((event, *said, weight))
             self.size_bytes += weight
 
@@ -63,16 +63,6 @@ class Outlet:
         if self._tail and isinstance(event, Verbatim):
             return True
         return any(isinstance(one, Finished) for one in meant)
-
-    def pass_on(self, event: Event, data_bytes: int) -> bytes:
-        """A piece that need not wait, as `put` and `take` at once; only where nothing waits. Raises
-        GatewayError where it can not be said.
-        """
-        self._weighed_bytes = data_bytes
-        if type(event) is Spliced:
-            return event.data
-        assert self.encoder is not None
-        return self.encoder.encode(event)
 
     def take(self) -> bytes:
         """All that waits. Raises GatewayError where it can not be said."""

@@ -5,20 +5,21 @@ caller is doing, and what it may cost is the house's. Every attempt is noted, an
 ticket ended, on every way out.
 """
 
-import math
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import NamedTuple
 
 from proxy.dialects import Inbound
 from proxy.errors import GatewayError, Retry
-from proxy.pipeline.attempt import Attempt, PassOn
+from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.drains import owed, part
 from proxy.pipeline.exchange import Exchange, nothing
 from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST, name_failures, note, used
+from proxy.pipeline.passing import PassOn
 from proxy.pipeline.telling import shown
 from proxy.pipeline.visits import Visit, Visits
-from proxy.routing.health import Pool
+from proxy.routing.health import EndpointId, Pool
 from proxy.upstream.transport import Transport
 from proxy.wire.events import Echo
 from proxy.wire.record import Try
@@ -42,6 +43,10 @@ class Race:
     `pass_on` is for the pieces of the one that is ahead.
     """
 
+    won: Attempt | None = None  # the one whose answer the caller gets
+    _hedge_at = inf
+    _detached: Attempt | None = None
+
     def __init__(
         self,
         exchange: Exchange,
@@ -53,24 +58,20 @@ class Race:
         last_at: float,
     ) -> None:
         assert exchange.ask is not None
-        self._exchange = exchange
-        self._ask = exchange.ask
+        self._exchange, self._ask = exchange, exchange.ask
         self._dialect = dialect
         self._means = means
-        self._clock = means.clock
+        self._clock, self._on_try = means.clock, means.on_try
         self._ring_bell = ring
         self._pass_on: PassOn | None = pass_on
         self._last_at = last_at
         self._visits = Visits(exchange, means.pool, means.clock)
         self._under_way: list[Visit] = []
         self._echoes: list[Echo] = []
-        self.won: Attempt | None = None  # the one whose answer the caller gets
-        self._hedge_at = math.inf
         # How long a whole answer usually takes is not known: only those of streams are learned.
         self._paced = exchange.ask.stream and not exchange.ask.at_once
         self._hedged = not (exchange.snapshot.hedge and self._paced)
         self._dropped: list[Attempt] = []  # given up though they may have worked, and be paid for
-        self._detached: Attempt | None = None
 
     def begin(self) -> None:
         """Asks the first endpoint. Raises GatewayError where there is nobody to ask."""
@@ -80,12 +81,19 @@ class Race:
         self._start(visit)
 
     def _start(self, visit: Visit) -> None:
-        call = None
+        exchange, ask, call = self._exchange, self._ask, None
         try:
-            attempt = visit.attempt = self._prepare(visit)
+            encoder, model, endpoint = None, visit.model, visit.endpoint
+            if ask.stream:
+                encoder = self._dialect.streaming(exchange.head_of(model, endpoint), ask)
+            attempt = visit.attempt = Attempt(
+                exchange, model, endpoint, encoder=encoder, ring=self._ring, clock=self._clock
+            )
+            if self._paced:
+                self._pace(visit.id, attempt)
             try:
-                call = dispatch(self._exchange, attempt, visit.credential, self._means.headers)
-                if self._ask.echo:
+                call = dispatch(exchange, attempt, visit.credential, self._means.headers)
+                if ask.echo:
                     self._echo(call.body, attempt)
             except GatewayError as error:
                 if error.retry is Retry.NEVER:
@@ -100,20 +108,12 @@ class Race:
         if call is not None:
             attempt.sent = self._means.transport.send(call, attempt)
 
-    def _prepare(self, visit: Visit) -> Attempt:
-        exchange, ask, endpoint = self._exchange, self._ask, visit.endpoint
-        encoder = None
-        if ask.stream:
-            encoder = self._dialect.streaming(exchange.head_of(visit.model, endpoint), ask)
-        attempt = Attempt(
-            exchange, visit.model, endpoint, encoder=encoder, ring=self._ring, clock=self._clock
-        )
-        if self._paced:
-            limit_s = self._means.pool.first_content_limit_s(visit.id, attempt.first_token_s)
-            attempt.first_token_s = min(limit_s, attempt.first_token_s)
-        after_s = None if self._hedged else self._means.pool.hedge_after_s(visit.id)
-        self._hedge_at = math.inf if after_s is None else attempt.began_at + after_s
-        return attempt
+    def _pace(self, id: EndpointId, attempt: Attempt) -> None:
+        """How long its first content is waited for, and when another one begins to race it."""
+        pool = self._means.pool
+        attempt.first_token_s = pool.first_content_limit_s(id, attempt.first_token_s)
+        after_s = None if self._hedged else pool.hedge_after_s(id)
+        self._hedge_at = inf if after_s is None else attempt.began_at + after_s
 
     def _echo(self, body: bytes | None, attempt: Attempt) -> None:
         """Shows a caller that debugs what every provider was sent so far."""
@@ -127,18 +127,26 @@ class Race:
     def _ring(self) -> None:
         """An attempt has news. The loser is hung up on here, not when the relay finds the time."""
         for visit in self._under_way:
-            if visit.attempt.ahead:
+            attempt = visit.attempt
+            if attempt.committed or (attempt.over and attempt.error is None):
                 self._decide(visit)
                 break
         self._ring_bell()
 
     def _decide(self, won: Visit) -> None:
+        exchange = self._exchange
         self.won = winner = won.attempt
-        self._hedge_at = math.inf
-        self._exchange.provisions = self._exchange.ahead = None  # nobody else is asked
-        content_at = winner.heard.content_at
-        if content_at is not None and not winner.whole:
-            won.content(content_at, self._means.lag_s())
+        self._hedge_at = inf
+        exchange.provisions = exchange.ahead = None  # nobody else is asked
+        if not winner.whole and winner.heard.content_at is not None:
+            won.content(winner.heard.content_at, self._means.lag_s())
+        if len(self._under_way) > 1:
+            self._drop_rivals(won)
+        if winner.heard is not exchange.heard:
+            winner.keep()
+        winner.answer_to(self._ring_bell, self._pass_on)  # nobody else is at work
+
+    def _drop_rivals(self, won: Visit) -> None:
         rivals, self._under_way = self._under_way, [won]
         for visit in rivals:
             if visit is won:
@@ -148,15 +156,8 @@ class Race:
                 self._fail(visit, attempt.error)
                 continue
             attempt.cancel()
-            visit.abandon(self._clock())
             self._dropped.append(attempt)
-            self._note(visit, LOST)
-        self._keep(winner)
-        winner.answer_to(self._ring_bell, self._pass_on)  # nobody else is at work
-
-    def _keep(self, attempt: Attempt) -> None:
-        if attempt.heard is not self._exchange.heard:
-            attempt.keep()
+            self._abandon(visit, LOST)
 
     # Who is next.
 
@@ -174,7 +175,7 @@ class Race:
             self._under_way.remove(visit)
             visit.attempt.keep()
             if visit.next_key(error, self._clock()):
-                self._note(visit, error)
+                self._on_try(note(self._exchange, visit, error, self._clock()))
                 self._start(visit)
                 continue
             self._fail(visit, error)
@@ -185,8 +186,14 @@ class Race:
         return failed
 
     def _fail(self, visit: Visit, error: GatewayError) -> None:
-        visit.fail(error, self._clock())
-        self._note(visit, error)
+        now = self._clock()
+        visit.fail(error, now)
+        self._on_try(note(self._exchange, visit, error, now))
+
+    def _abandon(self, visit: Visit, why: GatewayError | str) -> None:
+        now = self._clock()
+        visit.abandon(now)
+        self._on_try(note(self._exchange, visit, why, now))
 
     def _next(self, failed: GatewayError) -> None:
         if failed.retry is Retry.NEVER or self._clock() >= self._last_at:
@@ -202,9 +209,11 @@ class Race:
     @property
     def due_at(self) -> float:
         """When `expire` has something to do."""
-        due_at = min(self._last_at, self._hedge_at)
+        due_at = self._hedge_at if self._hedge_at < self._last_at else self._last_at
         for visit in self._under_way:
-            due_at = min(due_at, visit.attempt.deadline()[0])
+            late_at = visit.attempt.deadline()[0]
+            if late_at < due_at:
+                due_at = late_at
         return due_at
 
     def expire(self, now: float) -> None:
@@ -218,7 +227,7 @@ class Race:
         """Once per request, and only at an endpoint of the same model: the next model of a request
         is for failures, and slow is none.
         """
-        self._hedge_at = math.inf
+        self._hedge_at = inf
         model, pool = self._under_way[0].model, self._means.pool
         share_max = self._exchange.snapshot.hedge_share_max
         if not self._visits.more_of(model) or not pool.may_hedge(share_max, self._clock()):
@@ -256,8 +265,7 @@ class Race:
 
     def detach(self) -> Attempt | None:
         """The attempt that must be heard out though the caller is gone; `leave` leaves it be."""
-        attempts = (visit.attempt for visit in self._under_way)
-        self._detached = next(filter(owed, attempts), None)
+        self._detached = next(filter(owed, [one.attempt for one in self._under_way]), None)
         return self._detached
 
     def leave(self, error: GatewayError | None) -> None:
@@ -266,25 +274,23 @@ class Race:
         kept = self._detached or (left[0].attempt if left else None)
         for visit in left:
             attempt = visit.attempt
-            if attempt is not self._detached:
+            if attempt.sent is not None and attempt is not self._detached:
                 part(attempt)
-            if attempt is kept:
-                self._keep(attempt)
+            if attempt is kept and attempt.heard is not self._exchange.heard:
+                attempt.keep()
             if attempt.error is not None:
                 self._fail(visit, attempt.error)
             elif attempt.over:
-                tokens = used(self._exchange, attempt).completion_tokens
-                visit.succeed(self._clock(), tokens)
-                self._note(visit, error)
+                now, usage = self._clock(), used(self._exchange, attempt)
+                visit.succeed(now, usage.completion_tokens)
+                self._on_try(note(self._exchange, visit, error, now))
             else:
                 self._dropped.append(attempt)
-                visit.abandon(self._clock())
-                self._note(visit, error or (DRAINED if attempt is self._detached else HUNG_UP))
+                self._abandon(visit, error or (DRAINED if attempt is self._detached else HUNG_UP))
         if self._dropped:
             self._book_lost()
         # Nothing comes any more. What knows each other in a ring would wait for the collector.
-        self._dropped = []
-        self.won = self._detached = None
+        self._dropped, self.won, self._detached = [], None, None
         self._ring_bell, self._pass_on = nothing, None
 
     def _book_lost(self) -> None:
@@ -292,7 +298,3 @@ class Race:
         exchange = self._exchange
         others = [one for one in self._dropped if one.heard is not exchange.heard]
         exchange.lost.extend((one.endpoint, used(exchange, one)) for one in others)
-
-    def _note(self, visit: Visit, error: GatewayError | str | None) -> None:
-        exchange, now = self._exchange, self._clock()
-        self._means.on_try(note(exchange, visit.attempt, error, hedge=visit.hedge, now=now))

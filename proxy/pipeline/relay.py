@@ -18,7 +18,6 @@ from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
 from proxy.pipeline.race import Means, Race
 from proxy.serving.caller import Caller
-from proxy.wire.events import Content
 
 FIRST_COMMENT_S = 1.0
 COMMENT_S = 5.0
@@ -46,27 +45,26 @@ def stream_head(exchange: Exchange, dialect: Inbound) -> list[tuple[bytes, bytes
     return [(b"content-type", dialect.media_type(exchange.ask).encode()), *UNBUFFERED, *known]
 
 
-class Relay:
-    """Carries one exchange. `hang_up` and `stop` may be called from outside at any time."""
+class Relay(Bell):
+    """Carries one exchange, and waits for news of it. `hang_up` and `stop` may be called from
+    outside at any time.
+    """
 
     def __init__(self, exchange: Exchange, caller: Caller, dialect: Inbound, means: Means) -> None:
         assert exchange.ask is not None
         self._exchange = exchange
         self._stream = exchange.ask.stream
-        self._caller = caller
+        self.caller = caller
         self._dialect = dialect
-        self._bell = Bell()
         self._clock = means.clock
         last_at = exchange.started_at + STREAM_S_MAX
-        self._race = Race(
-            exchange, dialect, means, ring=self._ring, pass_on=self._pass_on, last_at=last_at
-        )
+        self._race = Race(exchange, dialect, means, ring=self._news, pass_on=self, last_at=last_at)
         self._stopped: GatewayError | None = None
         self._covered_tokens = 0
-        self._covered_bytes = 0 if exchange.cover is not None else sys.maxsize  # the same as text
-        self._comment_at = exchange.started_at + FIRST_COMMENT_S
+        self.covered_bytes = 0 if exchange.cover is not None else sys.maxsize  # the same as text
+        self.told_at = exchange.started_at + FIRST_COMMENT_S - COMMENT_S
         self._until = last_at  # when what is waited for is due
-        caller.wake(self._ring)
+        caller.wake(self._news)
         self.detached: Attempt | None = None
         """After CallerGone: what must be given to `Drains.take`, if it is anything. Nobody else
         ends it, and the exchange is not to be settled before."""
@@ -74,55 +72,39 @@ class Relay:
     def hang_up(self) -> None:
         """The caller is gone: the provider is told at once, the story a moment later."""
         self._race.hang_up()
-        self._bell.ring()
+        self.ring()
 
     def stop(self, error: GatewayError) -> None:
         """Ends the exchange with `error`, whatever it is doing."""
         self._stopped = error
-        self._bell.ring()
+        self.ring()
 
-    def _ring(self) -> None:
+    def _news(self) -> None:
         """There is news, told from inside a provider's or the caller's callback: what needs no
         waiting is done here, and no task wakes for it.
         """
-        parked = self._stream and self._bell.waiter is not None
-        if not (parked and self._caller.ready and self._hand_over()):
-            self._bell.ring()
+        parked = self._stream and self.waiter is not None
+        if not (parked and self.caller.ready and self._hand_over()):
+            self.ring()
 
     def _hand_over(self) -> bool:
         """Gives the caller what waits for it; False: the story must go on. It covers what the
         hold pays at once, and leaves all else (more credit, an end, a failure) to `_follow`.
         """
         won = self._race.won
-        if won is None or won.over or not self._covers(won.heard):
+        if won is None or won.over or not self.pays(won.heard):
             return False
         data = won.take()
         if data:
-            if not self._caller.started:
-                self._caller.open(200, stream_head(self._exchange, self._dialect))
-            self._caller.push(data)
-            self._comment_at = self._clock() + COMMENT_S
+            if not self.caller.started:
+                self.caller.open(200, stream_head(self._exchange, self._dialect))
+            self.caller.push(data)
+            self.told_at = self._clock()
             if self._race.due_at < self._until:  # the next piece may be due before the first was
                 return False
         return not won.over and won.finished_at is None
 
-    def _pass_on(self, won: Attempt, piece: Content, now: float) -> bool:
-        """The same for a piece that came while nothing waits: most of a stream."""
-        caller = self._caller
-        if self._bell.waiter is None or not caller.ready:
-            return False
-        heard = won.heard
-        if heard.said_bytes > self._covered_bytes and not self._covers(heard):
-            return False
-        data = won.outlet.pass_on(piece, won.reading.data_bytes)
-        if data:
-            if not caller.started:
-                caller.open(200, stream_head(self._exchange, self._dialect))
-            caller.push(data)
-            self._comment_at = now + COMMENT_S
-        return True
-
-    def _covers(self, heard: Heard) -> bool:
+    def pays(self, heard: Heard) -> bool:
         """Whether the account is known to pay for all that was heard. It is asked for a little more
         than that, where there is more: not anew for every piece.
         """
@@ -141,7 +123,7 @@ class Relay:
 
     def _covered(self, heard: Heard, tokens: int) -> None:
         self._covered_tokens = tokens
-        self._covered_bytes = heard.bytes_within(tokens)
+        self.covered_bytes = heard.bytes_within(tokens)
 
     async def run(self) -> Attempt:
         """The attempt that answered, its content sent, its end held.
@@ -168,7 +150,7 @@ class Relay:
         """
         race = self._race
         while True:
-            if self._caller.gone:
+            if self.caller.gone:
                 raise CallerGone
             if self._stopped is not None:
                 raise self._stopped
@@ -176,9 +158,9 @@ class Relay:
             if won is None:
                 if not race.move_on():
                     await self._wait(comments=self._stream)
-            elif not self._covers(won.heard):
+            elif not self.pays(won.heard):
                 await self._cover_more(won)
-            elif won.waiting:
+            elif won.outlet.pieces:
                 await self._write(won.take())
             elif won.error is not None:
                 raise won.error
@@ -203,24 +185,25 @@ class Relay:
         self._until = until
         if now >= until:
             self._race.expire(now)
-            return self._bell.wait(now)  # no longer than for a turn of the loop
-        if not comments:
-            return self._bell.wait(until)
-        if now < self._comment_at:
-            return self._bell.wait(min(until, self._comment_at))
-        return self._comment()
+            return self.wait(now)  # no longer than for a turn of the loop
+        if comments:
+            comment_at = self.told_at + COMMENT_S
+            if now >= comment_at:
+                return self._comment()
+            until = min(until, comment_at)
+        return self.wait(until)
 
     async def _comment(self) -> None:
         """Says that we live; in what has no words for it, nothing."""
         if self._dialect.waiting:
             await self._write(self._dialect.waiting)
         else:
-            self._comment_at = STREAM_S_MAX + self._exchange.started_at
+            self.told_at = STREAM_S_MAX + self._exchange.started_at
 
     async def _write(self, data: bytes) -> None:
         if not data:
             return
-        if not self._caller.started:
-            await self._caller.start(200, stream_head(self._exchange, self._dialect))
-        await self._caller.write(data)
-        self._comment_at = self._clock() + COMMENT_S
+        if not self.caller.started:
+            await self.caller.start(200, stream_head(self._exchange, self._dialect))
+        await self.caller.write(data)
+        self.told_at = self._clock()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from proxy.accounts.ledger import Settlement
 from proxy.dialects.chat.request import TOKENS_MAX
-from proxy.money import cost_of
+from proxy.money import cost_of, tariff_of
 from proxy.pipeline.admit import account_of
 from proxy.pipeline.bounds import SEARCHES_MAX, prompt_bound, searches_of, within
 from proxy.pipeline.exchange import Exchange
@@ -39,48 +39,44 @@ def reckon(exchange: Exchange) -> int:
     """
     if exchange.owed_nano is not None:
         return exchange.owed_nano
-    margin, heard = exchange.snapshot.margin, exchange.heard
+    margin, heard, endpoint = exchange.snapshot.margin, exchange.heard, exchange.endpoint
     for one, usage in exchange.lost:
         if one.pricing is not None:
             exchange.house_nano += cost_of(usage, one.pricing).total_nano
-    pricing = exchange.endpoint.pricing if exchange.endpoint else None
-    delivered = heard.content_at is not None
-    told = heard.usage
-    if told is None and (delivered or _good(exchange)):
+    delivered, well = heard.content_at is not None, exchange.error is None
+    good = well and not exchange.cancelled and endpoint is not None
+    told, owed = heard.usage, 0
+    if told is None and (delivered or good):
         told = estimate(exchange)
+    pricing = endpoint.pricing if endpoint is not None else None
     if told is not None:
         told = used(exchange, told)
-    heard.usage = told
-    owed = 0
     if told is not None and pricing is not None:
-        cost = cost_of(told, pricing, margin)
-        if delivered and exchange.error is None:
+        tariff = tariff_of(pricing)
+        cost = tariff.cost(told, margin)
+        if delivered and well:
             possible = plausible(exchange, told)
             owed = cost.charge_nano
             if possible is not told:
-                owed = cost_of(possible, pricing, margin).charge_nano
+                owed = tariff.cost(possible, margin).charge_nano
                 exchange.house_nano += cost.charge_nano - owed
         else:
             exchange.house_nano += cost.total_nano
         exchange.cost = cost if owed == cost.charge_nano else replace(cost, charge_nano=owed)
-    if not (delivered and exchange.error is None) and not _good(exchange):
-        heard.usage = None
+    heard.usage = told if good or (delivered and well) else None
     exchange.owed_nano = owed
     return owed
 
 
-def _good(exchange: Exchange) -> bool:
-    return exchange.error is None and not exchange.cancelled and exchange.endpoint is not None
-
-
 def settle(exchange: Exchange, *, now: float, owner: str) -> Settlement:
     """Ends the hold of a finished exchange and gives what is to be kept. `now` is the loop's clock,
-    `owner` who answers for it.
+    `owner` who answers for one without a hold.
     """
     assert not exchange.settled, "an exchange is settled once"
     exchange.settled = True
-    owed = reckon(exchange)
-    hold = exchange.hold
+    owed, hold = exchange.owed_nano, exchange.hold
+    if owed is None:
+        owed = reckon(exchange)
     charge, pots = owed, tuple[str, ...]()
     if hold is not None:
         charge, house = hold.settle(owed)

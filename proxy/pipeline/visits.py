@@ -13,14 +13,14 @@ from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.health import FULL, EndpointId, Outcome, Pool, Ticket, outcome_of
-from proxy.upstream.signing import Credential
+from proxy.upstream.signing import NEVER, Credential
 
 _REFUSES: Final = "would refuse the same request"
 
 
 def id_of(endpoint: Endpoint) -> EndpointId:
     """What the pool calls it."""
-    return endpoint.tag, endpoint.model
+    return endpoint.provider.slug, endpoint.model
 
 
 class Visit:
@@ -78,7 +78,8 @@ class Visit:
 
     def succeed(self, now: float, tokens: int) -> None:
         """It answered well."""
-        self._of.signing.accepted(self.id[0], self.credential.number)
+        if self.credential.refused_until != NEVER:
+            self._of.signing.accepted(self.id[0], self.credential.number)
         outcome = Outcome.ABANDONED if self._of.aside else Outcome.GOOD
         self._of.pool.end(self._ticket, outcome, now, tokens=tokens)
 
@@ -160,12 +161,20 @@ class Visits:
             if rival and model is not hedge_of:
                 break
             self._next += 1
-            if model.id in self._useless:
+            if self._useless and model.id in self._useless:
                 self._exchange.skips.append((endpoint, _REFUSES))
                 continue
-            id = id_of(endpoint)
-            ticket = self._begin(id, rival=rival)
+            id = endpoint.provider.slug, endpoint.model
+            ticket = self.pool.begin(
+                id,
+                self._clock(),
+                retry=self._begun,
+                last=False,
+                whole=self._whole,
+                rival=rival,
+            )
             if isinstance(ticket, Ticket):
+                self._begun = True
                 return Visit(self, pair, id, ticket, hedge=rival)
             self._exchange.skips.append((endpoint, ticket))
             self._passed.append(_Passed(pair, ticket))
@@ -181,8 +190,9 @@ class Visits:
             if model.id in self._useless:
                 continue
             id = id_of(endpoint)
-            ticket = self._begin(id, last=first)
+            ticket = self.pool.begin(id, now, retry=not first, last=first, whole=self._whole)
             if isinstance(ticket, Ticket):
+                self._begun = True
                 self._passed.remove(passed)
                 self._exchange.skips.remove((endpoint, passed.why))
                 return Visit(self, passed.pair, id, ticket, hedge=False)
@@ -201,19 +211,6 @@ class Visits:
                 f"Every provider that could answer asked for a pause: try again in {wait_s} s.",
                 headers={"Retry-After": str(wait_s)},
             )
-
-    def _begin(self, id: EndpointId, *, last: bool = False, rival: bool = False) -> Ticket | str:
-        ticket = self.pool.begin(
-            id,
-            self._clock(),
-            retry=self._begun,
-            last=last,
-            whole=self._whole,
-            rival=rival,
-        )
-        if not self._begun:
-            self._begun = isinstance(ticket, Ticket)
-        return ticket
 
 
 def retry_after_s(error: GatewayError) -> float | None:

@@ -7,7 +7,7 @@ says nothing when the caller has hung up, and a provider nobody listens to costs
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -20,7 +20,7 @@ BODY_TOTAL_S = 60.0  # for all of it: 32 MiB in a minute is a slow home connecti
 HeaderPairs = Iterable[tuple[bytes, bytes]]
 
 
-_FORGOTTEN: Final[Scope] = {}
+_FORGOTTEN: Final[dict[str, Any]] = {}
 """The head of a request whose answer has begun: nobody asks for it, and a stream may be long."""
 
 
@@ -55,6 +55,7 @@ class Caller:
         self._receive = receive
         self._send = send
         self._headers = headers
+        self.kept: dict[str, Any] = {}  # see `serving.direct`
 
     @property
     def ready(self) -> bool:
@@ -129,6 +130,10 @@ class Caller:
         """The same as a plain call; only where `ready`."""
         raise AssertionError("this server takes no plain calls")
 
+    def offer(self, data: bytes) -> bool:
+        """The same where it is `ready`, and else nothing; whether it was."""
+        return False
+
     async def finish(self, data: bytes = b"") -> None:
         """The last piece."""
         self.finished = True
@@ -178,13 +183,14 @@ class DirectCaller(Caller):
         self._send = send
         self._headers = headers
         self._direct = direct
+        self.kept = direct.kept
 
     @property
     def ready(self) -> bool:
         return not (self._direct.full or self.gone)
 
     async def read_body(self, bytes_max: int) -> bytes:
-        body = None if self.header(b"content-encoding") else self._direct.body()
+        body = self._direct.body()
         if body is None:
             return await super().read_body(bytes_max)
         if len(body) > bytes_max:
@@ -217,7 +223,7 @@ class DirectCaller(Caller):
         if self.gone:
             raise CallerGone
         self.started = True
-        self.scope = _FORGOTTEN
+        self.scope = self.kept = _FORGOTTEN
         self._direct.start(status, (*headers, *self._headers))
 
     async def write(self, data: bytes) -> None:
@@ -231,6 +237,13 @@ class DirectCaller(Caller):
             raise CallerGone
         self._direct.write(data)
 
+    def offer(self, data: bytes) -> bool:
+        direct = self._direct
+        if direct.full or self.gone:
+            return False
+        direct.write(data)
+        return True
+
     async def finish(self, data: bytes = b"") -> None:
         self.finished = True
         if self.gone:
@@ -238,8 +251,11 @@ class DirectCaller(Caller):
         self._direct.finish(data)
 
     async def answer(self, status: int, headers: HeaderPairs, body: bytes) -> None:
-        self.open(status, (*headers, (b"content-length", b"%d" % len(body))))
-        self.finished = True
+        if self.gone:
+            raise CallerGone
+        self.started = self.finished = True
+        length = (b"content-length", b"%d" % len(body))
+        self._direct.start(status, (*headers, length, *self._headers))
         self._direct.finish(body)
 
     def break_off(self) -> None:

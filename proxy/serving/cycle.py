@@ -7,7 +7,7 @@ and so cost a task's turn. Only the request whose turn it is has a running cycle
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Message, Scope
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 TURN_BYTES: Final = 64 * 1024  # that one request may send before the loop goes round
 
 _UNSTARTED: Final = -4
+_FORGOTTEN: Final[dict[str, Any]] = {}  # a stream is long
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -39,8 +40,8 @@ class Cycle:
 
     __slots__ = (
         "_connection", "_expects", "_head", "_left", "_news", "_on_drained", "_on_gone", "_pieces",
-        "_received", "_told", "_unyielded", "bodiless", "full", "gone", "heard_out", "last",
-        "old", "scope", "task", "unread",
+        "_received", "_told", "_unyielded", "bodiless", "coded", "full", "gone", "heard_out",
+        "kept", "last", "old", "scope", "task", "unread",
     )  # fmt: skip
 
     def __init__(self, connection: Line, *, expects: bool) -> None:
@@ -56,9 +57,11 @@ class Cycle:
         self._told = False  # all of the body was given
         self._unyielded = 0  # bytes sent since others had their turn
         self.bodiless = False  # HEAD
+        self.coded = False  # the body has a content-encoding
         self.full = False
         self.gone = False
         self.heard_out = False  # the whole request is here
+        self.kept: dict[str, Any] = {}
         self.last = False  # the connection ends with the answer
         self.old = False  # HTTP/1.0
         self.scope: Scope | None = None
@@ -116,15 +119,15 @@ class Cycle:
             self._connection.hall.guard = guard
 
     def body(self) -> bytes | None:
-        """The whole body, if all of it is here and nobody took of it."""
-        if self._received or not self.heard_out:
+        """The whole body, if all of it is here as it is and nobody took of it."""
+        if self._received or self.coded or not self.heard_out:
             return None
         self._received = self._told = True
         return self._take()
 
     def _take(self) -> bytes:
         pieces, self._pieces, self.unread = self._pieces, [], 0
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def watch(self, on_gone: Callable[[], None], on_drained: Callable[[], None]) -> None:
         """Has both called from now on."""
@@ -161,6 +164,7 @@ class Cycle:
         self._head = b"".join(lines)
         self._left = framing
         self._expects = False
+        self.kept = _FORGOTTEN
 
     def write(self, data: bytes) -> None:
         """A piece of the answer, with the head where that is not out."""

@@ -12,7 +12,7 @@ is too much, and a caller that does not read for the server's time limit is cut 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 DIRECT: Final = "weir.direct"
 
@@ -32,9 +32,15 @@ class Direct(Protocol):
         called. What is written all the same is kept.
         """
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the application keeps of the request's head, empty at first: requests of one
+        connection whose heads are the same in all but their length may share it.
+        """
+
     def body(self) -> bytes | None:
-        """The whole body of the request, if all of it is here and `receive` was not called; it can
-        be had once.
+        """The whole body of the request, if all of it is here as it is (no `content-encoding`), and
+        `receive` was not called; it can be had once.
         """
 
     def watch(self, on_gone: Callable[[], None], on_drained: Callable[[], None]) -> None:

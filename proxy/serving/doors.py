@@ -132,13 +132,13 @@ class Doors:
         the same sockets, else it is done now.
         """
         loop = asyncio.get_running_loop()
-        for rest in self._rests:
-            rest.cancel()
         for sock in self._listening:
             loop.remove_reader(sock)
             if not self._shared:
                 self._accept(loop, sock, BACKLOG)
             sock.close()
+        for rest in self._rests:
+            rest.cancel()
         self._listening, self._rests = [], set()
 
     async def empty(self) -> None:

@@ -33,7 +33,7 @@ LINGER_BYTES = 64 * 1024 * 1024
 _LENGTHS = (b"content-length", b"transfer-encoding")  # a body is announced (RFC 9112, section 6)
 
 ABORT = "weir.abort"
-"""ASGI scope extension: a plain call that resets the connection. `serving.listener` offers it."""
+"""ASGI scope extension: a plain call that resets the connection. `serving.doors` offers it."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -51,15 +51,16 @@ class Guard:
         self.app = app
         self._refuse = refuse
         self._client_stall_s = client_stall_s
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.under_way = 0
+        self.idle = asyncio.Event()  # set whenever no request is under way any more
+        self.under_way = 0  # requests; those of our own HTTP/1.1 are counted by its hall
         self.draining = False
         self.closing = False  # answers end their connections, and nothing else changes
 
     async def drained(self) -> None:
         """Returns as soon as no request is under way."""
-        await self._idle.wait()
+        if self.under_way:
+            self.idle.clear()
+            await self.idle.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +69,7 @@ class Guard:
             elif scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1000})
             return
-        self.enter()
+        self.under_way += 1
         extensions = scope.get("extensions")
         direct = extensions.get(DIRECT) if extensions else None
         try:
@@ -80,19 +81,9 @@ class Guard:
         except CallerGone:
             pass
         finally:
-            self.leave()
-
-    def enter(self) -> None:
-        """A request came. Our own HTTP/1.1 says so itself, and asks `app` then."""
-        if not self.under_way:
-            self._idle.clear()
-        self.under_way += 1
-
-    def leave(self) -> None:
-        """A request's task is done."""
-        self.under_way -= 1
-        if not self.under_way:
-            self._idle.set()
+            self.under_way -= 1
+            if not self.under_way:
+                self.idle.set()
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         bounded = _Bounded(scope, receive, send, self)

@@ -35,7 +35,9 @@ def plainly(error: GatewayError) -> tuple[Headers, bytes]:
 
 
 class Hall:
-    """The connections of one server. `refuse` renders an error as (headers, body)."""
+    """The connections of one server. `refuse` renders an error as (headers, body). An application
+    that is no `Guard` may name the one that stands in it as `guard`, which is asked instead.
+    """
 
     def __init__(
         self,
@@ -50,13 +52,15 @@ class Hall:
         self.refuse = refuse
         self.answer = app
         self.guard: Guarding = _Unguarded()
-        self._counting: Guard | None = None
-        if isinstance(app, Guard):  # what it does for our connections needs no coroutine
-            self.answer = app.app
-            self.guard = self._counting = app
         self.ending = False
         self.connections: set[Line] = set()
         self.cycles: set[Cycle] = set()  # whose task is not done
+        self._counting: Guard | None = (
+            app if isinstance(app, Guard) else getattr(app, "guard", None)
+        )
+        if self._counting is not None:  # what it does for our connections needs no coroutine
+            self.answer = self._counting.app
+            self.guard = self._counting
         self.blocked: dict[Line, float] = {}  # do not read, since then
         self._idle: dict[Line, float] = {}  # wait for a request, since then
         self._leaving: dict[Line, float] = {}  # may still speak, until then
@@ -101,7 +105,7 @@ class Hall:
         """Has the application answer a request, in a task of its own."""
         self.cycles.add(cycle)
         if self._counting is not None:
-            self._counting.enter()
+            self._counting.under_way += 1
         cycle.task = self._loop.create_task(cycle.run(self, scope))
 
     # What connections say.
@@ -132,7 +136,9 @@ class Hall:
         """Its task is done."""
         self.cycles.discard(cycle)
         if self._counting is not None:
-            self._counting.leave()
+            self._counting.under_way -= 1
+            if not self._counting.under_way:
+                self._counting.idle.set()
         if not self.cycles:
             self._changed.set()
 

@@ -107,7 +107,7 @@ class Connection(Intake):
             self._say_farewell()
         else:
             self.hall.wait(self)
-            if self._kept or self._paused:
+            if self._kept:
                 self._go_further()
 
     def _go_further(self) -> None:

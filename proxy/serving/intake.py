@@ -16,6 +16,7 @@ from proxy.errors import GatewayError
 from proxy.serving import guard
 from proxy.serving.cycle import Cycle
 from proxy.serving.direct import DIRECT
+from proxy.serving.familiar import Familiar, familiar
 from proxy.serving.framing import HEAD_BYTES_MAX, METHODS, TARGET_BYTES_MAX, fault, joined
 from proxy.serving.hall import Hall
 from proxy.serving.line import Line
@@ -40,6 +41,9 @@ class Intake(asyncio.Protocol, Line):
     _client: Any
     _server: Any
     _scheme: str
+    # What few connections have is no attribute of each: with more than 30 its dict is not shared.
+    _overheard = 0  # bytes that the caller said since what it says is not for us
+    _refusal: GatewayError | None = None
 
     def __init__(self) -> None:
         self._parser = HttpRequestParser(self)
@@ -50,11 +54,12 @@ class Intake(asyncio.Protocol, Line):
         self._paused = False
         self._full = False  # all is answered, and not read: nothing more is
         self._deaf = False  # what the caller says is no longer for us
-        self._overheard = 0  # bytes that it said since
         self._length = 0  # of the body, as far as it was told and is still to come
-        self._refusal: GatewayError | None = None
         self._upgrading = False
-        self._noted: dict[bytes, bytes] = {}  # the head's headers, by name
+        self._coded = False  # the body is chunked
+        self._between = True  # the parser is between two requests
+        self._again = False  # there was a request before
+        self._familiar: Familiar | None = None  # the head of the last one
         self._clear()
 
     def _clear(self) -> None:
@@ -79,11 +84,32 @@ class Intake(asyncio.Protocol, Line):
         elif self._waiting or self._kept or self._full:
             self._kept += data
             self._listen()
-        else:
+        elif self._familiar is None or not self._recognise(self._familiar, data):
             self._read(data)
+
+    def _recognise(self, familiar: Familiar, data: bytes) -> bool:
+        """Begins the request that `data` is, if it has the same head as the one before."""
+        if self._cycle is not None or not self._between:
+            return False
+        request = familiar.request(data)
+        if request is None:
+            return False
+        scope, body = request
+        self._cycle = cycle = Cycle(self, expects=False)
+        cycle.hear(body)
+        cycle.heard_out = True
+        cycle.full = self.blocked
+        cycle.kept = familiar.kept
+        hall = self.hall
+        hall.heard(self)
+        scope["state"] = hall.state.copy()
+        scope["extensions"] = {DIRECT: cycle, guard.ABORT: self.reset}
+        hall.begin(cycle, scope)
+        return True
 
     def _read(self, data: bytes) -> None:
         """Reads until a request has to wait; what is behind that is kept."""
+        alone = self._between and self._cycle is None
         try:
             if len(data) <= SLICE_BYTES:
                 self._fed += len(data)
@@ -99,10 +125,19 @@ class Intake(asyncio.Protocol, Line):
         if self._fed > FED_BYTES_MAX and not self._deaf:
             self._part(_too_large())
         if self._cycle is not None:
+            if alone and self._between and len(data) <= SLICE_BYTES:
+                self._remember(self._cycle, data)
             self._begin()
         elif self._target and not self._late:
             self._late = True
             self.hall.wait(self)
+
+    def _remember(self, cycle: Cycle, data: bytes) -> None:
+        """Knows the head again, if it may come again: not before a second request came."""
+        special = cycle.bodiless or cycle.old or cycle.last
+        if self._again and not special and cycle.scope is not None:
+            self._familiar = familiar(data, cycle.scope, cycle.kept)
+        self._again = True
 
     def _read_in_slices(self, data: memoryview) -> None:
         while data and not self._waiting and not self._deaf and self._fed <= FED_BYTES_MAX:
@@ -158,6 +193,9 @@ class Intake(asyncio.Protocol, Line):
 
     # What the parser finds.
 
+    def on_message_begin(self) -> None:
+        self._between = False
+
     def on_url(self, url: bytes) -> None:
         if not self._heard:
             self._target += url
@@ -187,12 +225,13 @@ class Intake(asyncio.Protocol, Line):
         expects = b"expect" in noted and noted[b"expect"].lower() == b"100-continue"
         cycle = Cycle(self, expects=expects and version == "1.1")
         cycle.bodiless = method == "HEAD"
+        cycle.coded = b"content-encoding" in noted
         cycle.old = version == "1.0"
         cycle.last = not parser.should_keep_alive()
         cycle.scope = self._scope(cycle, method, version)
         self._heard = True
         self._headers = []  # for what stands behind the body, and is not looked at
-        self._noted = noted
+        self._coded = b"transfer-encoding" in noted
         self._length = int(noted.get(b"content-length", 0))
         self._upgrading = b"upgrade" in noted and parser.should_upgrade()
         self._coming = cycle
@@ -238,14 +277,15 @@ class Intake(asyncio.Protocol, Line):
 
     def on_message_complete(self) -> None:
         cycle = self._coming
-        if cycle is None or (
-            self._upgrading and (self._length or b"transfer-encoding" in self._noted)
-        ):
+        if cycle is None or (self._upgrading and (self._length or self._coded)):
             return
         cycle.heard_all()
         self._coming = None
         self._deaf = cycle.last
+        self._between = True
         self._clear()
+        if self._paused:  # whether or not the body is taken: who hangs up is heard
+            self._listen()
 
     def _begin(self) -> None:
         """Has the application answer the request whose turn it is, if it does not already."""

@@ -10,8 +10,7 @@ from proxy.dialects import OUTBOUND, Bill
 from proxy.dialects.chat.events import decoder
 from proxy.dialects.chat.stream import Encoder
 from proxy.errors import GatewayError
-from proxy.pipeline import attempt as module
-from proxy.pipeline import outlet, reading
+from proxy.pipeline import outlet, passing, reading
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.clocks import USAGE_WAIT_S
 from proxy.pipeline.exchange import Exchange
@@ -71,13 +70,13 @@ class Tried:
             self.exchange.model,
             served,
             encoder=Encoder(self.exchange.head, ask) if stream else None,
-            ring=self._ring,
+            ring=self.ring,
             clock=lambda: self.now,
         )
         self.attempt.read_as(OUTBOUND["openai"])
         self.attempt.sent = self.sent
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         self.rung += 1
 
     def hear(self, *pieces: bytes, status: int = 200, **headers: Any) -> Attempt:
@@ -437,7 +436,7 @@ def test_nobody_is_held_back_before_there_is_content() -> None:
 
 
 def test_who_talks_for_ever_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SILENCE_BYTES_MAX", 1000)
+    monkeypatch.setattr(passing, "SILENCE_BYTES_MAX", 1000)
     monkeypatch.setattr(outlet, "WAITING_BYTES_MAX", 500)
     logprobs = {"content": [{"token": "", "logprob": 0.0}]}
     choice = {"index": 0, "delta": {"content": ""}, "logprobs": logprobs, "finish_reason": None}
@@ -706,7 +705,7 @@ STREAMS: dict[str, list[bytes]] = {
 }
 
 
-def _decoding(tried: Tried) -> Tried:
+def decoding(tried: Tried) -> Tried:
     tried.attempt.read_as(OUTBOUND["openai"]._replace(splice=None))
     return tried
 
@@ -715,7 +714,7 @@ def _decoding(tried: Tried) -> Tried:
 @pytest.mark.parametrize("tokens_max", [None, 0, 1, 2])
 def test_it_makes_no_difference(pieces: list[bytes], tokens_max: int | None) -> None:
     told = []
-    for tried in (Tried(choices=2), _decoding(Tried(choices=2))):
+    for tried in (Tried(choices=2), decoding(Tried(choices=2))):
         attempt = tried.hear(*pieces)
         if tokens_max is not None:
             attempt.curtail(tokens_max.__ge__)
@@ -738,7 +737,7 @@ def test_how_it_goes_on() -> None:
     attempt.data(chunk("e", finish="stop"))
     assert attempt.state == "held"
     assert attempt.take().count(b"data: ") == 5
-    assert _decoding(Tried()).hear(*map(chunk, "abcd")).state == "decoded"
+    assert decoding(Tried()).hear(*map(chunk, "abcd")).state == "decoded"
     assert Tried(stream=False).hear(*map(chunk, "abcd")).state == "decoded"
 
 

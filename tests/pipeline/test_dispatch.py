@@ -12,7 +12,7 @@ from proxy.errors import GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.exchange import Exchange
-from proxy.upstream.signing import Credential
+from proxy.upstream.signing import Credential, Signing
 from proxy.upstream.transport import Call
 from proxy.wire.request import Ask
 from tests.plain import ASK
@@ -41,7 +41,12 @@ class Provisions:
 
 
 def sent(
-    ask: Ask, *, provisions: Any = None, limit: int | None = None, **row: Any
+    ask: Ask,
+    *,
+    provisions: Any = None,
+    limit: int | None = None,
+    credential: Credential | None = None,
+    **row: Any,
 ) -> tuple[Call, Attempt, Key]:
     plain = endpoint("p0", connect_s=7.0)
     provider = replace(plain.provider, **row)
@@ -53,7 +58,8 @@ def sent(
         encoder=None, ring=lambda: None, clock=lambda: 1.0,
     )  # fmt: skip
     key = Key()
-    call = dispatch(exchange, attempt, Credential(key, 0), {"User-Agent": "test"})
+    credential = credential or Credential(key, 0)
+    call = dispatch(exchange, attempt, credential, {"User-Agent": "test"})
     return call, attempt, key
 
 
@@ -104,6 +110,29 @@ def test_the_headers_of_a_dialect_are_sent_and_signed_headers_last() -> None:
     call, _, _ = sent(replace(ASK, body={"messages": user}), dialect="anthropic")
     assert "anthropic-version" in call.headers
     assert list(call.headers)[-1] == "Authorization"
+
+
+def test_a_key_that_signs_alike_has_the_usual_headers_ready() -> None:
+    """They are those that would be made anew, whatever was sent with that key before."""
+    user = [{"role": "user", "content": "hi"}]
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    asked: list[tuple[Ask, dict[str, Any]]] = [
+        (ASK, {}),
+        (replace(ASK, stream=True), {}),
+        (replace(ASK, body={"messages": user}), {"dialect": "anthropic"}),
+        (replace(ASK, body={"messages": user}, stream=True), {"dialect": "responses"}),
+        (Ask(models=("m",), body={"messages": [{"content": [image]}]}, task="image"), {}),
+    ]
+    key, (fixed,) = Key(), Signing({"p0": ["key"]}).credentials("p0", 0.0)
+    anew = Credential(key, 0)
+    for ask, row in asked * 2:
+        one, other = (sent(ask, credential=by, **row)[0].headers for by in (fixed, anew))
+        form = {"Content-Type": one["Content-Type"]} if ask.task == "image" else {}
+        assert one == {**other, "Authorization": "Bearer key", **form}
+    assert fixed.known is not None
+    assert anew.known is None
+    assert len(key.signed) == len(asked) * 2
+    assert sent(ASK, credential=fixed)[0].headers is sent(ASK, credential=fixed)[0].headers
 
 
 def test_the_limit_of_the_endpoint_is_told() -> None:

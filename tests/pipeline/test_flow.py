@@ -143,6 +143,26 @@ def test_who_may_ask(headers: dict[str, str], status: int) -> None:
         assert stage.row.key_hash == fingerprint(SECRET)
 
 
+def test_who_is_known_by_the_head_is_looked_up_anew() -> None:
+    """What is kept of a head is no more than a fingerprint, and a key may be revoked meanwhile."""
+
+    async def story() -> None:
+        caller = (await _client(asked(), Authorization=f"Bearer {SECRET}")).caller
+        stage = Stage(Providers(HEALTHY), ONE, key=KEY)
+        snapshot = stage.flow._snapshot()
+        for _ in range(2):
+            key = stage.flow.authenticate(snapshot, caller)
+            assert key is not None
+            assert key.hash == fingerprint(SECRET)
+            caller.scope["headers"].clear()
+        assert SECRET[9:] not in repr(caller.kept)
+        stage.books._keys.clear()
+        with pytest.raises(GatewayError, match="User not found"):
+            stage.flow.authenticate(snapshot, caller)
+
+    play(story())
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -1,6 +1,8 @@
 """What is left of an attempt: its note, its line in the log, what it may have used."""
 
 import logging
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,10 @@ def _attempt() -> tuple[Exchange, Attempt]:
     return exchange, attempt
 
 
+def _visit(attempt: Attempt, *, hedge: bool = False) -> Any:
+    return SimpleNamespace(attempt=attempt, endpoint=attempt.endpoint, hedge=hedge)
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [(None, None), (LOST, "lost"), (GatewayError("provider_cut", "secret"), "provider_cut")],
@@ -40,7 +46,7 @@ def test_a_note(
 ) -> None:
     exchange, attempt = _attempt()
     attempt.head(200, JSON)
-    noted = note(exchange, attempt, error, hedge=True, now=13.0)
+    noted = note(exchange, _visit(attempt, hedge=True), error, 13.0)
     assert exchange.tries == [noted]
     assert (noted.provider, noted.provider_name, noted.model) == ("p0", "P0", "p0-model")
     assert (noted.status, noted.error, noted.hedge) == (200, kind, True)
@@ -55,7 +61,7 @@ def test_the_log_tells_the_providers_own_code(caplog: pytest.LogCaptureFixture) 
     exchange, attempt = _attempt()
     error = GatewayError("provider_cut", "no", metadata={"provider_code": "busy"})
     with caplog.at_level(logging.WARNING):
-        note(exchange, attempt, error, hedge=False, now=13.0)
+        note(exchange, _visit(attempt), error, 13.0)
     line = vars(caplog.records[0])
     assert (line["code"], line["generation"], line["time_ms"]) == ("busy", "gen-1", 500)
 
@@ -63,10 +69,10 @@ def test_the_log_tells_the_providers_own_code(caplog: pytest.LogCaptureFixture) 
 def test_all_but_the_last_failure_are_named() -> None:
     exchange, attempt = _attempt()
     failed = GatewayError("provider_cut", "no")
-    note(exchange, attempt, failed, hedge=False, now=13.0)
+    note(exchange, _visit(attempt), failed, 13.0)
     name_failures(exchange, failed)
     assert "previous_errors" not in failed.metadata
-    note(exchange, attempt, failed, hedge=False, now=14.0)
+    note(exchange, _visit(attempt), failed, 14.0)
     name_failures(exchange, failed)
     assert failed.metadata["previous_errors"] == [
         {"provider": "P0", "code": "provider_cut", "status": None}

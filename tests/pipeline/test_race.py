@@ -535,7 +535,7 @@ async def _cancelled(scripts: list[Script], stream: bool, step: int) -> Told:
         waits = 0
         task = asyncio.current_task()
         assert task is not None
-        wait, send = carried.relay._bell.wait, carried.client.caller._send
+        wait, send = carried.relay.wait, carried.client.caller._send
 
         async def waited(until: float) -> None:
             count()
@@ -552,7 +552,7 @@ async def _cancelled(scripts: list[Script], stream: bool, step: int) -> Told:
             if waits == step:
                 task.cancel()
 
-        carried.relay._bell.wait = waited  # type: ignore[method-assign]
+        carried.relay.wait = waited  # type: ignore[method-assign]
         carried.client.caller._send = sent
 
     told = await carried(

@@ -243,6 +243,7 @@ class Line:
 
     def __init__(self, body: bytes | None = b"body") -> None:
         self.gone = self.full = False
+        self.kept: dict[str, Any] = {}
         self.said: list[Any] = []
         self.told: list[Callable[[], None]] = []
         self._body = body
@@ -286,7 +287,7 @@ async def test_a_body_that_is_still_coming_is_received() -> None:
     line = Line(None)
     assert await direct(line, piece(b"01", more=True), piece(b"2")).read_body(BYTES_MAX) == b"012"
     with pytest.raises(GatewayError) as caught:
-        await direct(Line(), content_encoding="gzip").read_body(BYTES_MAX)
+        await direct(Line(None), content_encoding="gzip").read_body(BYTES_MAX)
     assert caught.value.kind == "encoding_unsupported"
 
 

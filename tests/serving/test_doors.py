@@ -17,7 +17,9 @@ from proxy.serving.doors import Doors
 from proxy.serving.guard import Guard
 from proxy.serving.listener import listen
 from proxy.serving.sockets import bound
+from proxy.serving.stock import configured
 from tests.running import eventually
+from tests.serving.pipe import hall
 from tests.serving.raw import connect, request, say
 from tests.serving.test_listener import App, certificate, listening
 
@@ -220,3 +222,24 @@ async def test_who_can_not_accept_rests(
         await serving
     assert caplog.messages == ["can not accept connections: Too many open files"]
     assert door.tried > 1
+
+
+async def test_who_could_not_accept_at_the_end_does_not_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full(socket.socket):
+        def accept(self) -> tuple[socket.socket, object]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(doors, "REST_S", 0.01)
+    faults: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, fault: faults.append(fault))
+    async with hall(App()) as here:
+        entrance, door = Doors(), Full()
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        entrance.open(configured(None, None), [door], here, ours=True, shared=False)
+        entrance.close()
+        await asyncio.sleep(0.05)
+    assert faults == []

@@ -52,6 +52,26 @@ async def test_it_is_empty_when_connections_and_their_requests_have_ended() -> N
         await asyncio.wait_for(emptied, 1)
 
 
+async def test_the_guard_that_an_application_names_is_asked_instead() -> None:
+    heard = Heard()
+
+    class Hosted:
+        guard = Guard(heard, refuse=plainly, client_stall_s=lambda: 3.0)
+
+        async def __call__(self, *_: object) -> None:
+            raise AssertionError("it was asked itself")
+
+    hosted = Hosted()
+    async with hall(hosted) as here:
+        pipe = Pipe(here)
+        pipe.connection.data_received(request("/"))
+        assert hosted.guard.under_way == 1
+        waiting = asyncio.create_task(hosted.guard.drained())
+        await settle()
+        assert (hosted.guard.under_way, waiting.done(), len(heard.scopes)) == (0, True, 1)
+        assert here.guard is hosted.guard
+
+
 async def test_a_request_that_is_cut_before_it_begins_is_counted_out() -> None:
     guard = Guard(Heard(), refuse=plainly, client_stall_s=lambda: 3.0)
     async with hall(guard) as here:

@@ -153,9 +153,8 @@ async def test_a_body_that_nobody_took_does_not_end_the_connection() -> None:
     async with hall(app := Turns()) as here:
         pipe = Pipe(here)
         await pipe.hear(request("/a", "Content-Length: 70000", method="POST", body=b"a" * 70_000))
-        assert not pipe.is_read
+        assert pipe.is_read
         app.answer("/a")
-        assert pipe.reading
         await pipe.hear(request("/b"))
         app.answer("/b")
         assert b"connection" not in pipe.said

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.serving import guard
+from proxy.serving.direct import DIRECT
 from proxy.serving.framing import HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
 from proxy.serving.intake import SLICE_BYTES, UNREAD_BYTES_MAX
 from tests.running import serving
@@ -308,6 +309,25 @@ async def test_a_body_is_read_on_when_it_is_taken() -> None:
         assert app.bodies == [b"a" * 300_000]
 
 
+async def test_who_took_a_large_body_at_once_hears_of_a_hang_up() -> None:
+    async def at_once(scope: Any, receive: Any, send: Any) -> None:
+        direct = scope["extensions"][DIRECT]
+        bodies.append(direct.body())
+        direct.watch(gone.set, lambda: None)
+        await _never(scope, receive, send)
+
+    bodies: list[bytes | None] = []
+    gone = asyncio.Event()
+    body = b"a" * (UNREAD_BYTES_MAX + 1)
+    async with hall(at_once) as here:
+        pipe = Pipe(here)
+        await pipe.hear(post(f"Content-Length: {len(body)}", body=body))
+        assert bodies == [body]
+        assert pipe.is_read
+        pipe.hang_up()
+        assert gone.is_set()
+
+
 async def test_requests_behind_one_that_waits_are_kept_as_bytes() -> None:
     async with hall(_never) as here:
         pipe = Pipe(here)
@@ -321,6 +341,9 @@ async def test_while_one_waits_the_end_of_the_connection_is_heard_of() -> None:
     async with hall(_never) as here:
         pipe = Pipe(here)
         await pipe.hear(request("/x") * 3, request("/y"), b"GET")
+        assert pipe.is_read
+        pipe = Pipe(here)
+        await pipe.hear(request("/x"), post("Content-Length: 70000", body=b"a" * 70_000))
         assert pipe.is_read
 
 
