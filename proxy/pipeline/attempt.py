@@ -195,16 +195,6 @@ class Attempt(Passing):
             return "held"
         return "spliced" if self.reading.splicing else "decoded"
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anything waits for the caller."""
-        return bool(self.outlet.pieces)
-
-    @property
-    def ahead(self) -> bool:
-        """Whether this is the answer, whoever else is at work."""
-        return self.committed or (self.over and self.error is None)
-
     def keep(self) -> None:
         """Makes this attempt, so far as it came, the answer of the exchange."""
         self._exchange.model, self._exchange.endpoint = self.model, self.endpoint

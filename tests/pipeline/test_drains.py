@@ -118,7 +118,7 @@ def test_what_is_heard_out_is_not_kept() -> None:
         await asyncio.sleep(1.0)
         drains.take(left.attempt, left.settle)
         await asyncio.sleep(20)
-        assert not left.attempt.waiting
+        assert not left.attempt.outlet.pieces
         assert left.call.paused == []
         assert left.attempt.outlet.events == []
         assert left.attempt.heard.said_bytes == 50_000
