@@ -87,6 +87,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether closing the connection ends what it charges for; no where nobody says so. After a
     hang-up such a provider is cancelled at once, another one heard out for its usage."""
 
+    caches_unasked: bool = False
+    """Whether what prompts begin with is cached without being marked, for models that have a price
+    for reading it; no where nobody says so."""
+
     prices: str | None = None
     """Its id in the price table of the `genai-prices` package."""
 

@@ -16,8 +16,10 @@ from proxy.api.explain import routing_row
 from proxy.errors import GatewayError
 from proxy.money import to_usd
 from proxy.pipeline.notes import DRAINED, HUNG_UP
+from proxy.routing.routers import BUILT
 from proxy.stores.periods import Periods, periods
-from proxy.wire.record import Generation
+from proxy.wire.presets import id_of
+from proxy.wire.record import Generation, Try
 
 
 class Spent(NamedTuple):
@@ -160,11 +162,8 @@ def limit_row(key: Key | None, spent: Spent) -> dict[str, Any]:
 UNKNOWN = dict.fromkeys(
     (
         "request_id",
-        "cache_discount",
         "app_id",
         "moderation_latency",
-        "router",
-        "preset_id",
         "external_user",
         "web_search_engine",
         "response_cache_source_id",
@@ -185,6 +184,12 @@ API_TYPES = {
 """OpenRouter's `api_type` of a generation, by what was asked for."""
 
 
+def _router(row: Generation) -> str | None:
+    """The router that chose the model, if one did: a provider may list a model of such a name."""
+    base = (row.arm or row.requested_model).partition(":")[0]
+    return base if base in BUILT and base != row.model else None
+
+
 def generation_row(row: Generation) -> dict[str, Any]:
     """OpenRouter's `GET /generation`. Native counts are the only counts there are."""
     cost = to_usd(row.cost_nano or 0)
@@ -194,6 +199,9 @@ def generation_row(row: Generation) -> dict[str, Any]:
         "upstream_id": row.upstream_id,
         "total_cost": cost,
         "usage": cost,
+        "router": _router(row),
+        "preset_id": id_of(row.account, row.preset) if row.preset else None,
+        "cache_discount": to_usd(row.saved_nano) if row.saved_nano else None,
         "upstream_inference_cost": (
             None if row.upstream_nano is None else to_usd(row.upstream_nano)
         ),
@@ -229,19 +237,20 @@ def generation_row(row: Generation) -> dict[str, Any]:
         "data_region": "global",
         "workspace_id": row.account,
         "usage_estimated": row.usage_estimated,
-        "provider_responses": [
-            {
-                "provider_name": one.provider_name,
-                "status": one.status,
-                "latency": one.latency_ms,
-                "is_byok": False,
-                "endpoint_id": f"{one.provider}/{one.model}",
-                "model_permaslug": row.model,
-                "id": row.upstream_id if one.error in (None, HUNG_UP, DRAINED) else None,
-            }
-            for one in row.attempts
-        ],
+        "provider_responses": [_response(row, one) for one in row.attempts],
         "routing": routing_row(row),
+    }
+
+
+def _response(row: Generation, one: Try) -> dict[str, Any]:
+    return {
+        "provider_name": one.provider_name,
+        "status": one.status,
+        "latency": one.latency_ms,
+        "is_byok": False,
+        "endpoint_id": f"{one.provider}/{one.model}",
+        "model_permaslug": row.model,
+        "id": row.upstream_id if one.error in (None, HUNG_UP, DRAINED) else None,
     }
 
 

@@ -1,88 +1,167 @@
 """What there is: models, their endpoints and the providers, in OpenRouter's shapes.
 
-Public routes, as at OpenRouter. The shapes are those its official Python SDK insists on; figures
-that are not measured yet are null, as there for callers who show no key.
+Public routes, as at OpenRouter, but for `/models/user`. A key that is no good is the same as none
+on the public ones; with one, endpoints also tell how fast they were.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
-from msgspec import structs
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from proxy.api.feed import MEDIA_TYPE, rss
+from proxy.api.finding import Ground, OfEndpoint, find, reachable, without_retention
+from proxy.api.live import Live
 from proxy.api.paging import ANTHROPIC, LIMIT_MAX, info_row, page_of, whole
+from proxy.api.rows import Rows, endpoint_row, model_endpoints, model_row, provider_row
+from proxy.api.standins import arms, standin, standins
 from proxy.errors import GatewayError
-from proxy.money import Pricing
+from proxy.money import tariff_of
+from proxy.pipeline.large import in_turns
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
-from proxy.wire.listing import PARAMETERS
+from proxy.routing.names import resolve
+from proxy.wire.slices import Steps
 
-LIMIT_DEFAULT = 500
+LIMIT_DEFAULT: Final = 500
 
-# fmt: off
-UNBUILT_FILTERS = frozenset({
-    "age", "arch", "category", "context", "distillable", "index", "input_modalities",
-    "latency_max", "max_output_price", "max_price", "min_output_price", "min_price",
-    "model_authors", "providers", "q", "region", "sort",
-    "supported_parameters", "throughput_min", "tool_success_rate", "use_rss", "zdr",
-})
-# fmt: on
-"""OpenRouter's filters of `GET /models` that would be met with silence."""
-
-OUTPUTS = (
-    "text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription"
-)  # fmt: skip
-"""What models put out, in OpenRouter's words; the first is what is listed where nothing is said."""
-
-ALL = "all"
+_UNFOUND: Final = frozenset(("model_unknown", "model_ambiguous", "no_endpoint"))
 
 
-def routes(
-    catalogue: Callable[[], Catalogue], providers: Callable[[], Iterable[Provider]]
-) -> list[BaseRoute]:
-    """The routes below `/api/v1`, reading whatever is current when they are asked."""
+class Shop:
+    """What the routes below `/api/v1` answer from; all of it is asked anew for every request.
 
-    async def models(request: Request) -> Response:
+    `authenticate` raises GatewayError for who may not ask. `enforce` says whether requests need
+    credits, which only pay for what has a price. `wall` is seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Callable[[], Catalogue],
+        providers: Callable[[], Iterable[Provider]],
+        live: Live,
+        authenticate: Callable[[Request], object],
+        enforce: Callable[[], bool],
+        wall: Callable[[], float],
+    ) -> None:
+        self._catalogue = catalogue
+        self._providers = providers
+        self._live = live
+        self._authenticate = authenticate
+        self._enforce = enforce
+        self._wall = wall
+        self._rows = Rows()
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes."""
+        return [
+            Route("/models", self._models),
+            Route("/models/count", self._count),
+            Route("/models/user", self._user),
+            Route("/embeddings/models", self._embeddings),
+            Route("/models/{author}/{slug:path}/endpoints", self._endpoints),
+            Route("/models/{author}/{slug:path}", self._info),
+            Route("/model/{author}/{slug:path}", self._model),
+            Route("/endpoints/zdr", self._zdr),
+            Route("/providers", self._list_providers),
+        ]
+
+    async def _models(self, request: Request) -> Response:
         query = dict(request.query_params)
+        feed = _feed(query)
+        found = await self._find(query)
+        if feed:
+            shown, _ = paged(found, query)
+            told = await in_turns(rss(shown, _address(request)))
+            return Response(told, media_type=MEDIA_TYPE)
         if ANTHROPIC in request.headers:
-            return answer(page_of(_wanted(catalogue(), query), query))
-        return answer(list_models(catalogue(), query))
+            return answer(page_of(found, query))
+        return answer(self._page(found, query, "/models"))
 
-    async def info(request: Request) -> Response:
-        model = catalogue().models.get("{author}/{slug}".format(**request.path_params))
+    async def _count(self, request: Request) -> Response:
+        return answer({"data": {"count": len(await self._find(request.query_params))}})
+
+    async def _user(self, request: Request) -> Response:
+        self._authenticate(request)
+        query = dict(request.query_params)
+        priced_only = self._enforce()
+        catalogue = self._catalogue()
+        allowed = (
+            narrowed(model, partial(reachable, model, priced_only=priced_only))
+            for model in catalogue.models.values()
+        )
+        mine = Catalogue(filter(None, allowed), catalogue.aliases.values())
+        found = await self._find(query, mine)
+        return answer(self._page(found, query, "/models/user"))
+
+    async def _embeddings(self, request: Request) -> Response:
+        query = dict(request.query_params) | {"output_modalities": "embeddings"}
+        found = await self._find(query)
+        del query["output_modalities"]
+        return answer(self._page(found, query, "/embeddings/models"))
+
+    async def _info(self, request: Request) -> Response:
+        model = self._catalogue().models.get("{author}/{slug}".format(**request.path_params))
         if model is None or ANTHROPIC not in request.headers:
             raise GatewayError("not_found", "Not Found")
         return answer(info_row(model))
 
-    async def embeddings(request: Request) -> Response:
-        query = dict(request.query_params) | {"output_modalities": "embeddings"}
-        return answer(list_models(catalogue(), query, path="/embeddings/models"))
+    async def _model(self, request: Request) -> Response:
+        return answer({"data": model_row(named(request, self._catalogue()))})
 
-    async def count(request: Request) -> Response:
-        return answer({"data": {"count": len(_wanted(catalogue(), request.query_params))}})
+    async def _endpoints(self, request: Request) -> Response:
+        catalogue = self._catalogue()
+        model = named(request, catalogue)
+        alias = catalogue.aliases.get(model.id)
+        behind = [model] if alias is None else arms(alias, catalogue)
+        rows = await in_turns(self._told(behind, speed=self._is_known(request)))
+        return answer({"data": model_endpoints(model, rows)})
 
-    async def endpoints(request: Request) -> Response:
-        slug = f"{request.path_params['author']}/{request.path_params['slug']}"
-        model = catalogue().models.get(slug)
-        if model is None:
-            raise GatewayError("not_found", f"Model {slug[:200]!a} not found")
-        return answer({"data": model_endpoints(model)})
+    async def _zdr(self, request: Request) -> Response:
+        models = self._catalogue().models.values()
+        told = self._told(models, without_retention, speed=self._is_known(request))
+        return answer({"data": await in_turns(told)})
 
-    async def provider_list(_: Request) -> Response:
-        return answer({"data": [provider_row(provider) for provider in providers()]})
+    def _told(
+        self, models: Iterable[Model], keep: OfEndpoint | None = None, *, speed: bool
+    ) -> Steps[list[dict[str, Any]]]:
+        """The rows of their endpoints, whose figures take up to 0.2 ms each."""
+        rows: list[dict[str, Any]] = []
+        for model in models:
+            yield
+            rows += (
+                endpoint_row(model, one, self._live.row(one, speed=speed))
+                for one in model.endpoints
+                if keep is None or keep(model, one)
+            )
+        return rows
 
-    return [
-        Route("/models", models),
-        Route("/models/count", count),
-        Route("/embeddings/models", embeddings),
-        Route("/models/{author}/{slug:path}/endpoints", endpoints),
-        Route("/models/{author}/{slug:path}", info),
-        Route("/providers", provider_list),
-    ]
+    async def _list_providers(self, _: Request) -> Response:
+        return answer({"data": [provider_row(provider) for provider in self._providers()]})
+
+    def _page(self, models: list[Model], query: Mapping[str, str], path: str) -> dict[str, Any]:
+        return page(models, query, path, self._rows.of(self._catalogue()))
+
+    async def _find(
+        self, query: Mapping[str, str], catalogue: Catalogue | None = None
+    ) -> list[Model]:
+        catalogue = catalogue or self._catalogue()
+        models = (*catalogue.models.values(), *standins(catalogue))
+        return await in_turns(find(models, query, Ground(self._wall(), self._live)))
+
+    def _is_known(self, request: Request) -> bool:
+        try:
+            self._authenticate(request)
+        except GatewayError:
+            return False
+        return True
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -90,173 +169,80 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
-def list_models(
-    catalogue: Catalogue, query: Mapping[str, str], path: str = "/models"
+def page(
+    models: list[Model],
+    query: Mapping[str, str],
+    path: str = "/models",
+    row: Callable[[Model], Any] = model_row,
 ) -> dict[str, Any]:
-    """The body of `GET /models`; without `offset` and `limit` it is the whole list. `path` is where
-    it was asked for.
+    """The body of a list of models: `ModelsListResponse`. `path` is where it was asked for, with
+    `query`; `row` tells of a model.
     """
-    models = _wanted(catalogue, query)
+    shown, following = paged(models, query)
     links: dict[str, str | None] = {"next": None}
-    total = len(models)
-    if "offset" in query or "limit" in query:
-        offset = whole(query, "offset", default=0, low=0, high=10**9)
-        limit = whole(query, "limit", default=LIMIT_DEFAULT, low=1, high=LIMIT_MAX)
-        models = models[offset : offset + limit]
-        if offset + limit < total:
-            following = f"/api/v1{path}?offset={offset + limit}&limit={limit}"
-            if path == "/models" and (outputs := query.get("output_modalities")):
-                following += f"&output_modalities={outputs}"
-            links["next"] = following
-    return {"data": [model_row(model) for model in models], "total_count": total, "links": links}
+    if following is not None:
+        links["next"] = f"/api/v1{path}?{urlencode({**query, **following}, safe=',')}"
+    return {"data": list(map(row, shown)), "total_count": len(models), "links": links}
 
 
-def _wanted(catalogue: Catalogue, query: Mapping[str, str]) -> list[Model]:
-    """The models that put out what is wanted. Raises GatewayError for another filter, and for what
-    no model puts out.
+def paged(
+    models: list[Model], query: Mapping[str, str]
+) -> tuple[list[Model], dict[str, int] | None]:
+    """Those of the page that `query` asks for, and where the next one is, if there is one. Without
+    `offset` and `limit` they are all.
     """
-    if unbuilt := UNBUILT_FILTERS & query.keys():
-        raise GatewayError("not_supported", f"{min(unbuilt)}: not supported yet")
-    words = (query.get("output_modalities") or OUTPUTS[0]).split(",")
-    if not {ALL, *OUTPUTS}.issuperset(words):
-        known = ", ".join(OUTPUTS)
-        raise GatewayError("invalid_request", f"output_modalities: must be {ALL}, or of {known}")
-    models = catalogue.models.values()
-    return [one for one in models if ALL in words or not {*words}.isdisjoint(one.output_modalities)]
+    if "offset" not in query and "limit" not in query:
+        return models, None
+    offset = whole(query, "offset", default=0, low=0, high=10**9)
+    limit = whole(query, "limit", default=LIMIT_DEFAULT, low=1, high=LIMIT_MAX)
+    end = offset + limit
+    return models[offset:end], {"offset": end, "limit": limit} if end < len(models) else None
 
 
-def model_row(model: Model) -> dict[str, Any]:
-    """One model of the list: OpenRouter's `Model`."""
-    first = model.endpoints[0] if model.endpoints else None
-    return {
-        "id": model.id,
-        "canonical_slug": model.id,
-        "name": model.name,
-        "created": model.created or 0,
-        "description": model.description or "",
-        "context_length": model.context_length,
-        "architecture": architecture(model),
-        "pricing": pricing_row(first.pricing if first else None),
-        "top_provider": {
-            "context_length": first.context_length if first else None,
-            "max_completion_tokens": first.max_completion_tokens if first else None,
-            "is_moderated": False,
-        },
-        "per_request_limits": None,
-        "supported_parameters": _parameters(model.endpoints),
-        "default_parameters": None,
-        "supported_voices": None,
-        "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
-    }
+def named(request: Request, catalogue: Catalogue) -> Model:
+    """The model or alias that a path names, with the endpoints that its variants leave.
 
-
-def architecture(model: Model) -> dict[str, Any]:
-    """What goes in and what comes out."""
-    inputs, outputs = list(model.input_modalities), list(model.output_modalities)
-    return {
-        "modality": f"{'+'.join(inputs)}->{'+'.join(outputs)}",
-        "input_modalities": inputs,
-        "output_modalities": outputs,
-        "tokenizer": "Other",
-        "instruct_type": None,
-    }
-
-
-def pricing_row(pricing: Pricing | None) -> dict[str, Any]:
-    """Prices as decimal strings; an endpoint whose price nobody knows says -1, as OpenRouter's
-    routers do, whose price is only known afterwards.
+    Raises GatewayError `not_found`; `not_supported` for a variant that is not built.
     """
-    if pricing is None:
-        return {"prompt": "-1", "completion": "-1"}
-    row: dict[str, Any] = {}
-    for name, value in structs.asdict(pricing).items():
-        if isinstance(value, Decimal):
-            if value or name in ("prompt", "completion"):
-                row[name] = _plain(value)
-        elif value:
-            row[name] = [_override(structs.asdict(override)) for override in value]
-    return row
+    name = "{author}/{slug}".format(**request.path_params)
+    alias = catalogue.aliases.get(name)
+    if alias is not None and (model := standin(alias, catalogue)):
+        return model
+    try:
+        found = resolve(name, catalogue)
+    except GatewayError as error:
+        if error.kind in _UNFOUND:
+            raise GatewayError("not_found", f"Model {name[:200]!a} not found") from None
+        raise
+    if not found.free:
+        return found.model
+    free = narrowed(found.model, _costs_nothing)
+    if free is None:
+        raise GatewayError("not_found", f"Model {name[:200]!a} not found")
+    return replace(free, id=f"{free.id}:free")
 
 
-def _override(prices: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _plain(value) if isinstance(value, Decimal) else value
-        for name, value in prices.items()
-        if value is not None
-    }
+def _costs_nothing(endpoint: Endpoint) -> bool:
+    return endpoint.pricing is not None and tariff_of(endpoint.pricing).free
 
 
-def _plain(value: Decimal) -> str:
-    """No exponent and no idle zeros: clients compare these strings."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def narrowed(model: Model, keep: Callable[[Endpoint], bool]) -> Model | None:
+    """The model with those of its endpoints; None where none is left."""
+    endpoints = tuple(filter(keep, model.endpoints))
+    if not endpoints:
+        return None
+    return model if len(endpoints) == len(model.endpoints) else replace(model, endpoints=endpoints)
 
 
-def _parameters(endpoints: Iterable[Endpoint]) -> list[str]:
-    return sorted({parameter for endpoint in endpoints for parameter in _supported(endpoint)})
+def _address(request: Request) -> str:
+    """Where its caller has the API, as far as that is said; the host is the caller's own word."""
+    host = request.headers.get("host")
+    return f"{request.scope['scheme']}://{host}/api/v1" if host else "/api/v1"
 
 
-def _supported(endpoint: Endpoint) -> tuple[str, ...]:
-    """What is not said is taken to be supported, as it is when a request is routed."""
-    said = endpoint.supported_parameters
-    return PARAMETERS if said is None else said
-
-
-def model_endpoints(model: Model) -> dict[str, Any]:
-    """The body of `GET /models/{author}/{slug}/endpoints`."""
-    return {
-        "id": model.id,
-        "name": model.name,
-        "created": model.created or 0,
-        "description": model.description or "",
-        "architecture": architecture(model),
-        "endpoints": [endpoint_row(model, endpoint) for endpoint in model.endpoints],
-    }
-
-
-def endpoint_row(model: Model, endpoint: Endpoint) -> dict[str, Any]:
-    """One endpoint: OpenRouter's `PublicEndpoint`."""
-    parameters = _supported(endpoint)
-    tools, choice = "tools" in parameters, "tool_choice" in parameters
-    return {
-        "name": f"{endpoint.provider.name} | {model.id}",
-        "model_id": model.id,
-        "model_name": model.name,
-        "context_length": endpoint.context_length or model.context_length or 0,
-        "pricing": pricing_row(endpoint.pricing),
-        "provider_name": endpoint.provider.name,
-        "tag": endpoint.tag,
-        "quantization": endpoint.quantization,
-        "max_completion_tokens": endpoint.max_completion_tokens,
-        "max_prompt_tokens": None,
-        "supported_parameters": sorted(parameters),
-        "supports_implicit_caching": False,
-        "supports_tool_choice": {
-            "auto": tools,
-            "none": tools,
-            "required": choice,
-            "function": choice,
-        },
-        "native_tools": {},
-        "service_tier": None,
-        "supports_diarization": False,
-        "status": 0,
-        "uptime_last_5m": None,
-        "uptime_last_30m": None,
-        "uptime_last_1d": None,
-        "latency_last_30m": None,
-        "throughput_last_30m": None,
-    }
-
-
-def provider_row(provider: Provider) -> dict[str, Any]:
-    """One provider of `GET /providers`."""
-    return {
-        "name": provider.name,
-        "slug": provider.slug,
-        "privacy_policy_url": provider.privacy_policy_url,
-        "terms_of_service_url": provider.terms_of_service_url,
-        "status_page_url": provider.status_page_url,
-        "headquarters": provider.headquarters,
-        "datacenters": list(provider.datacenters) or None,
-    }
+def _feed(query: dict[str, str]) -> bool:
+    """Whether a feed is wished. Raises GatewayError `invalid_request`."""
+    said = query.get("use_rss") or "false"
+    if said not in ("true", "false"):
+        raise GatewayError("invalid_request", "use_rss: must be true or false")
+    return said == "true"

@@ -16,8 +16,12 @@ def routing_row(row: Generation) -> dict[str, Any]:
     """
     return {
         "requested_model": row.requested_model or None,
+        "arm": row.arm,
+        "preset": row.preset,
         "candidates": [_candidate(one) for one in row.candidates],
         "attempts": [_attempt(one) for one in sorted(row.attempts, key=lambda one: one.began_ms)],
+        "stayed": row.stayed,
+        "saved": to_usd(row.saved_nano),
         "waited_ms": row.waited_ms,
         "held": to_usd(row.held_nano),
         "cost": None if row.cost_nano is None else to_usd(row.cost_nano),
@@ -34,6 +38,8 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "standing": one.standing,
         "price": None if one.price_nano is None else to_usd(one.price_nano),
         "excluded": one.excluded,
+        "by": one.by,
+        "rule": one.rule,
     }
 
 

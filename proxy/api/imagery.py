@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from proxy.api.catalogue import answer
+from proxy.api.catalogue import answer, named
 from proxy.dialects.images.abilities import abilities, shows
 from proxy.errors import GatewayError
 from proxy.money import Pricing
@@ -26,10 +26,9 @@ def routes(catalogue: Callable[[], Catalogue]) -> list[BaseRoute]:
         return answer({"data": [model_row(model) for model in found]})
 
     async def endpoints(request: Request) -> Response:
-        slug = f"{request.path_params['author']}/{request.path_params['slug']}"
-        model = catalogue().models.get(slug)
-        if model is None or not drawing(model):
-            raise GatewayError("not_found", f"Image model {slug[:200]!a} not found")
+        model = named(request, catalogue())
+        if not drawing(model):
+            raise GatewayError("not_found", f"Image model {model.id[:200]!a} not found")
         return answer({"id": model.id, "endpoints": [endpoint_row(e) for e in drawing(model)]})
 
     return [

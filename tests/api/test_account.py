@@ -231,6 +231,10 @@ async def test_the_official_sdk_reads_a_generation(row: Generation) -> None:
 def test_a_generation_says_what_it_cost_and_who_answered() -> None:
     data = generation_row(ROW)
     assert data["total_cost"] == data["usage"] == 0.000069
+    assert data["cache_discount"] is None
+    for saved_nano in (250_000, -250_000):
+        discount = generation_row(replace(ROW, saved_nano=saved_nano))["cache_discount"]
+        assert discount == saved_nano / 1e9
     assert data["upstream_inference_cost"] == 0.000065
     assert data["created_at"] == "2026-05-22T18:35:28.500+00:00"
     assert (data["tokens_prompt"], data["native_tokens_prompt"]) == (10, 10)
@@ -297,3 +301,24 @@ async def test_who_may_not_learns_nothing_else(path: str) -> None:
     app = app_of(error=GatewayError("unauthenticated", "User not found."))
     answer = await call(app, "GET", f"/api/v1{path}")
     assert (answer.status, answer.error["message"]) == (401, "User not found.")
+
+
+@pytest.mark.parametrize(
+    ("row", "router"),
+    [
+        (Generation(id="g", created_at=0.0, requested_model="openrouter/auto:floor"), True),
+        (Generation(id="g", created_at=0.0, requested_model="a/x", arm="openrouter/auto"), True),
+        (Generation(id="g", created_at=0.0, requested_model="a/b", model="a/b"), False),
+        (
+            Generation(
+                id="g",
+                created_at=0.0,
+                requested_model="openrouter/auto",
+                model="openrouter/auto",
+            ),
+            False,
+        ),
+    ],
+)
+def test_a_generation_names_the_router_that_chose_its_model(row: Generation, router: bool) -> None:
+    assert generation_row(row)["router"] == ("openrouter/auto" if router else None)

@@ -1,199 +1,30 @@
-"""The catalogue's routes: what the official SDK insists on, pages, and odd names."""
+"""The catalogue's routes: who may ask, pages, odd names, and the official SDK against all of it."""
 
-from decimal import Decimal
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
+from xml.etree import ElementTree
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from openrouter import components, operations
-from starlette.types import ASGIApp
+from openrouter import OpenRouter, components, operations
 
-from proxy.api import catalogue
-from proxy.api.catalogue import UNBUILT_FILTERS, list_models, pricing_row
-from proxy.app import App
+from proxy.api.catalogue import page
+from proxy.api.live import Live
+from proxy.api.orders import MODELS_PER_STEP
 from proxy.errors import GatewayError
-from proxy.money import FREE, PriceOverride, Pricing
-from proxy.providers import Provider, known
-from proxy.routing.catalogue import Catalogue, Endpoint, Model
-from proxy.routing.waits import Timeouts
-from proxy.wire.listing import PARAMETERS
-from proxy.wire.request import Task
+from proxy.money import FREE
+from proxy.providers import known
+from proxy.routing.catalogue import Catalogue
+from proxy.routing.health import Outcome, Pool, Ticket
+from proxy.routing.plan import plan
+from proxy.wire.preferences import decode
+from proxy.wire.request import Ask
 from tests.asgi import call
-
-ACME = Provider(slug="acme", name="Acme AI", base_url="http://127.0.0.1:1/v1")
-PRICES = Pricing(prompt=Decimal("0.000003"), completion=Decimal("0.000015"))
-WAITS = Timeouts(
-    connect_s=5, first_byte_s=30, first_token_s=60, between_chunks_s=30, answer_s=600
-)  # fmt: skip
-
-
-def endpoint(**more: Any) -> Endpoint:
-    usual: dict[str, Any] = {
-        "provider": ACME,
-        "model": "large",
-        "context_length": 32_768,
-        "max_completion_tokens": 4096,
-        "quantization": "fp8",
-        "supported_parameters": ("tools", "temperature"),
-        "pricing": PRICES,
-        "timeouts": WAITS,
-    }
-    return Endpoint(**usual | more)
-
-
-def model(id_: str = "acme/large", *endpoints: Endpoint, **more: Any) -> Model:
-    usual: dict[str, Any] = {
-        "id": id_,
-        "name": "Acme Large",
-        "created": 1_700_000_000,
-        "description": "Speaks.",
-        "context_length": 32_768,
-        "input_modalities": ("text", "image"),
-        "output_modalities": ("text",),
-        "endpoints": endpoints or (endpoint(),),
-    }
-    return Model(**usual | more)
-
-
-UNSAID = model(
-    "acme/unsaid",
-    endpoint(
-        context_length=None,
-        max_completion_tokens=None,
-        quantization="unknown",
-        supported_parameters=None,
-        pricing=None,
-    ),
-    created=None,
-    description=None,
-    context_length=None,
-)
-NOWHERE = replace(model("acme/nowhere"), endpoints=())
-SEVERAL = model(
-    "acme/several",
-    endpoint(),
-    endpoint(provider=replace(ACME, slug="other", name="Other"), supported_parameters=("seed",)),
-)
-
-
-async def _no_metrics() -> bytes:
-    return b""
-
-
-def app_of(*models: Model, providers: tuple[Provider, ...] = (ACME,)) -> ASGIApp:
-    return App(
-        inference={},
-        routes=catalogue.routes(lambda: Catalogue(models), lambda: providers),
-        health=lambda: (200, {}),
-        ready=lambda: (200, {}),
-        metrics=_no_metrics,
-    )
-
-
-@pytest.mark.parametrize("one", [model(), UNSAID, NOWHERE, SEVERAL], ids=lambda one: one.id)
-async def test_the_official_sdk_reads_every_answer(one: Model) -> None:
-    app = app_of(one)
-    body = (await call(app, "GET", "/api/v1/models")).json
-    listed = components.ModelsListResponse.model_validate(body)
-    assert [row.id for row in listed.data] == [one.id]
-    assert listed.total_count == 1
-    assert set(body["data"][0]) >= required(components.Model)
-
-    path = body["data"][0]["links"]["details"]
-    found = (await call(app, "GET", path)).json
-    parsed = operations.ListEndpointsResponse.model_validate(found).data
-    assert parsed.id == one.id
-    assert [row.tag for row in parsed.endpoints] == [row.tag for row in one.endpoints]
-    for row in found["data"]["endpoints"]:
-        assert set(row) >= required(components.PublicEndpoint)
-
-
-def required(component: Any) -> set[str]:
-    """The fields without which the SDK refuses an answer."""
-    return {name for name, field in component.model_fields.items() if field.is_required()}
-
-
-async def test_a_model_says_what_is_known_of_it() -> None:
-    (row,) = (await call(app_of(model()), "GET", "/v1/models")).json["data"]
-    assert row["id"] == row["canonical_slug"] == "acme/large"
-    assert (row["name"], row["created"]) == ("Acme Large", 1_700_000_000)
-    assert (row["description"], row["context_length"]) == ("Speaks.", 32_768)
-    assert row["architecture"]["modality"] == "text+image->text"
-    assert row["architecture"]["input_modalities"] == ["text", "image"]
-    assert row["pricing"] == {"prompt": "0.000003", "completion": "0.000015"}
-    assert row["top_provider"]["max_completion_tokens"] == 4096
-    assert row["supported_parameters"] == ["temperature", "tools"]
-
-
-async def test_what_nobody_says_is_null_or_empty() -> None:
-    (row,) = (await call(app_of(UNSAID), "GET", "/v1/models")).json["data"]
-    assert (row["created"], row["description"], row["context_length"]) == (0, "", None)
-    assert row["pricing"] == {"prompt": "-1", "completion": "-1"}
-    assert row["supported_parameters"] == sorted(PARAMETERS)
-
-
-async def test_a_model_has_the_parameters_of_all_its_endpoints() -> None:
-    app = app_of(SEVERAL)
-    (row,) = (await call(app, "GET", "/v1/models")).json["data"]
-    assert row["supported_parameters"] == ["seed", "temperature", "tools"]
-    answer = await call(app, "GET", "/v1/models/acme/several/endpoints")
-    first, second = answer.json["data"]["endpoints"]
-    assert first["supports_tool_choice"] == {
-        "auto": True, "none": True, "required": False, "function": False
-    }  # fmt: skip
-    assert not any(second["supports_tool_choice"].values())
-    assert (second["name"], second["provider_name"]) == ("Other | acme/several", "Other")
-
-
-async def test_an_endpoint_that_does_not_say_is_taken_to_support_tools() -> None:
-    answer = await call(app_of(UNSAID), "GET", "/v1/models/acme/unsaid/endpoints")
-    (row,) = answer.json["data"]["endpoints"]
-    assert all(row["supports_tool_choice"].values())
-    assert (row["context_length"], row["quantization"]) == (0, "unknown")
-    assert row["supported_parameters"] == sorted(PARAMETERS)
-
-
-async def test_an_endpoint_may_support_nothing() -> None:
-    app = app_of(model("acme/bare", endpoint(supported_parameters=())), NOWHERE)
-    for row in (await call(app, "GET", "/v1/models")).json["data"]:
-        assert row["supported_parameters"] == []
-    answer = await call(app, "GET", "/v1/models/acme/bare/endpoints")
-    (row,) = answer.json["data"]["endpoints"]
-    assert row["supported_parameters"] == []
-    assert not any(row["supports_tool_choice"].values())
-
-
-@pytest.mark.parametrize(
-    ("pricing", "row"),
-    [
-        (None, {"prompt": "-1", "completion": "-1"}),
-        (FREE, {"prompt": "0", "completion": "0"}),
-        (
-            Pricing(prompt=Decimal("1E-7"), completion=Decimal("2.50"), request=Decimal("0.010")),
-            {"prompt": "0.0000001", "completion": "2.5", "request": "0.01"},
-        ),
-        (
-            Pricing(prompt=Decimal(100), completion=Decimal("0E+3"), image=Decimal("0.0")),
-            {"prompt": "100", "completion": "0"},
-        ),
-        (
-            replace(
-                PRICES,
-                overrides=(PriceOverride(min_prompt_tokens=200_000, prompt=Decimal("0.000006")),),
-            ),
-            {
-                "prompt": "0.000003",
-                "completion": "0.000015",
-                "overrides": [{"min_prompt_tokens": 200_000, "prompt": "0.000006"}],
-            },
-        ),
-    ],
-)
-def test_prices_are_plain_decimal_strings(pricing: Pricing | None, row: dict[str, Any]) -> None:
-    assert pricing_row(pricing) == row
-    assert components.PublicPricing.model_validate(row).prompt == row["prompt"]
+from tests.wares import ACME, NOW, app_of, embedder, endpoint, model
 
 
 @pytest.mark.parametrize(
@@ -230,7 +61,7 @@ async def test_what_is_not_there_is_a_404(path: str) -> None:
 
 
 async def test_models_are_counted() -> None:
-    answer = await call(app_of(model(), UNSAID), "GET", "/v1/models/count")
+    answer = await call(app_of(model(), model("acme/small")), "GET", "/v1/models/count")
     assert components.ModelsCountResponse.model_validate(answer.json).data.count == 2
 
 
@@ -240,7 +71,6 @@ async def test_providers_say_their_policies() -> None:
     parsed = operations.ListProvidersResponse.model_validate(body).data
     assert [row.slug for row in parsed] == [provider.slug for provider in providers]
     assert [row.name for row in parsed] == [provider.name for provider in providers]
-    assert set(body["data"][0]) >= required(operations.ListProvidersData)
     assert body["data"][0]["datacenters"] is None
     for row, provider in zip(parsed, providers, strict=True):
         assert row.privacy_policy_url == provider.privacy_policy_url
@@ -248,27 +78,27 @@ async def test_providers_say_their_policies() -> None:
 
 @given(st.integers(0, 30), st.integers(1, 12), st.integers(0, 31))
 def test_pages_are_the_list(total: int, limit: int, offset: int) -> None:
-    whole = Catalogue(model(f"acme/m{number}") for number in range(total))
+    whole = [model(f"acme/m{number}") for number in range(total)]
     query: dict[str, str] | None = {"offset": str(offset), "limit": str(limit)}
     found: list[str] = []
     while query is not None:
-        page = list_models(whole, query)
-        assert page["total_count"] == total
-        assert len(page["data"]) <= limit
-        found += [row["id"] for row in page["data"]]
-        following = page["links"]["next"]
+        body = page(whole, query)
+        assert body["total_count"] == total
+        assert len(body["data"]) <= limit
+        found += [row["id"] for row in body["data"]]
+        following = body["links"]["next"]
         pairs = following.partition("?")[2].split("&") if following else None
         query = dict(pair.split("=") for pair in pairs) if pairs else None
-    assert found == list(whole.models)[offset:]
+    assert found == [one.id for one in whole][offset:]
 
 
 def test_without_a_page_all_models_come() -> None:
-    whole = Catalogue(model(f"acme/m{number}") for number in range(700))
-    assert len(list_models(whole, {})["data"]) == 700
-    page = list_models(whole, {"offset": "0"})
-    assert len(page["data"]) == 500
-    assert page["links"]["next"] == "/api/v1/models?offset=500&limit=500"
-    assert len(list_models(whole, {"limit": "1000"})["data"]) == 700
+    whole = [model(f"acme/m{number}") for number in range(700)]
+    assert len(page(whole, {})["data"]) == 700
+    body = page(whole, {"offset": "0"})
+    assert len(body["data"]) == 500
+    assert body["links"]["next"] == "/api/v1/models?offset=500&limit=500"
+    assert len(page(whole, {"limit": "1000"})["data"]) == 700
 
 
 @pytest.mark.parametrize(
@@ -280,22 +110,8 @@ def test_without_a_page_all_models_come() -> None:
 )
 def test_a_page_that_is_none_is_refused(name: str, value: str) -> None:
     with pytest.raises(GatewayError, match=f"^{name}: must be a whole number from") as caught:
-        list_models(Catalogue(()), {name: value})
+        page([], {name: value})
     assert caught.value.status == 400
-
-
-@pytest.mark.parametrize("name", sorted(UNBUILT_FILTERS))
-async def test_a_filter_that_is_not_built_is_refused(name: str) -> None:
-    for path in ("/api/v1/models", "/v1/models/count"):
-        answer = await call(app_of(model()), "GET", path, query=f"{name}=x")
-        assert answer.status == 400
-        assert answer.error["message"] == f"{name}: not supported yet"
-
-
-def embedder(id_: str = "acme/embed") -> Model:
-    tasks: frozenset[Task] = frozenset(("embeddings",))
-    vectors = endpoint(model="embed", tasks=tasks, supported_parameters=())
-    return model(id_, vectors, input_modalities=("text",), output_modalities=("embeddings",))
 
 
 SPEAKS = model("acme/draws", output_modalities=("text", "image"))
@@ -330,12 +146,17 @@ async def test_what_no_model_puts_out_is_refused(path: str) -> None:
     assert answer.error["message"].startswith("output_modalities: must be all, or of text, ")
 
 
-def test_pages_of_other_models() -> None:
-    whole = Catalogue([*(embedder(f"acme/e{n}") for n in range(3)), model()])
-    page = list_models(whole, {"limit": "2", "output_modalities": "embeddings"})
-    wanted = "/api/v1/models?offset=2&limit=2&output_modalities=embeddings"
-    assert page["links"]["next"] == wanted
-    assert page["total_count"] == 3
+async def test_the_next_page_is_of_the_same_models() -> None:
+    app = app_of(*(embedder(f"acme/e{n}") for n in range(3)), model())
+    query = "limit=2&output_modalities=embeddings,video&q=acme%20e"
+    body = (await call(app, "GET", "/api/v1/models", query=query)).json
+    assert body["total_count"] == 3
+    path, _, query = body["links"]["next"].partition("?")
+    assert path == "/api/v1/models"
+    assert query == "limit=2&output_modalities=embeddings,video&q=acme+e&offset=2"
+    body = (await call(app, "GET", path, query=query)).json
+    assert [row["id"] for row in body["data"]] == ["acme/e2"]
+    assert body["links"]["next"] is None
 
 
 async def test_models_that_embed_have_a_list_of_their_own() -> None:
@@ -347,13 +168,278 @@ async def test_models_that_embed_have_a_list_of_their_own() -> None:
     assert row["architecture"]["modality"] == "text->embeddings"
     assert row["supported_parameters"] == []
     assert row["pricing"] == {"prompt": "0.000003", "completion": "0.000015"}
-    page = await call(app, "GET", "/api/v1/embeddings/models", query="limit=1&offset=1")
-    assert [row["id"] for row in page.json["data"]] == ["acme/e1"]
-    assert page.json["links"]["next"] == "/api/v1/embeddings/models?offset=2&limit=1"
-    answer = await call(app, "GET", "/api/v1/embeddings/models", query="q=x")
-    assert answer.error["message"] == "q: not supported yet"
+    second = await call(app, "GET", "/api/v1/embeddings/models", query="limit=1&offset=1")
+    assert [row["id"] for row in second.json["data"]] == ["acme/e1"]
+    assert second.json["links"]["next"] == "/api/v1/embeddings/models?limit=1&offset=2"
+    found = await call(app, "GET", "/api/v1/embeddings/models", query="q=e2")
+    assert [row["id"] for row in found.json["data"]] == ["acme/e2"]
 
 
 async def test_what_no_filter_is_called_is_left_alone() -> None:
     answer = await call(app_of(model()), "GET", "/api/v1/models", query="utm_source=x&a=%ff&b")
     assert answer.status == 200
+
+
+# Names with variants.
+
+
+FREE_AND_NOT = model(
+    "acme/mixed", endpoint(), endpoint(tag="acme/free", model="large-free", pricing=FREE)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "tags"),
+    [
+        ("acme/mixed", "acme/mixed", ["acme", "acme/free"]),
+        ("acme/mixed:nitro", "acme/mixed", ["acme", "acme/free"]),
+        ("acme/mixed:free", "acme/mixed:free", ["acme/free"]),
+        ("acme/mixed:free:floor", "acme/mixed:free", ["acme/free"]),
+        ("acme/gratis:free", "acme/gratis:free", ["acme"]),
+    ],
+)
+async def test_a_name_with_variants_is_resolved(name: str, id: str, tags: list[str]) -> None:
+    app = app_of(FREE_AND_NOT, model("acme/gratis:free"))
+    found = (await call(app, "GET", f"/api/v1/models/{name}/endpoints")).json["data"]
+    assert found["id"] == id
+    assert [row["tag"] for row in found["endpoints"]] == tags
+    one = await call(app, "GET", f"/api/v1/model/{name}")
+    row = components.ModelResponse.model_validate(one.json).data
+    assert row.id == id
+    assert row.pricing.prompt == ("0" if tags == ["acme/free"] else "0.000003")
+
+
+@pytest.mark.parametrize(
+    "name", ["acme/large:free", "acme/large:thinking", "acme/none:nitro", "x/y"]
+)
+async def test_a_variant_that_nobody_has_is_a_404(name: str) -> None:
+    for path in (f"/api/v1/model/{name}", f"/api/v1/models/{name}/endpoints"):
+        answer = await call(app_of(model()), "GET", path)
+        assert answer.status == 404
+        assert answer.error["message"] == f"Model {name!r} not found"
+
+
+async def test_a_variant_that_is_not_built_is_a_400() -> None:
+    answer = await call(app_of(model()), "GET", "/api/v1/model/acme/large:online")
+    assert answer.status == 400
+    assert "`:online` is not supported yet" in answer.error["message"]
+
+
+# Who may ask.
+
+
+def busy() -> Live:
+    """Figures of the usual endpoint, which answered a few requests."""
+    pool = Pool()
+    for _ in range(20):
+        ticket = pool.begin(("acme", "large"), 60.0, retry=False, last=True)
+        assert isinstance(ticket, Ticket)
+        pool.content(ticket, 60.5)
+        pool.end(ticket, Outcome.GOOD, 62.5, tokens=100)
+    return Live(pool, lambda: 70.0)
+
+
+PRIVATE = replace(ACME, slug="private", name="Private", retains_prompts_days=0)
+
+
+async def test_who_shows_no_key_is_told_no_speed() -> None:
+    """Contract, section 3: latency and throughput are null when unauthenticated."""
+    one = model("acme/large", endpoint(provider=PRIVATE))
+    app = app_of(one, live=busy(), key="k")
+    for headers, told in (([], False), ([("Authorization", "Bearer k")], True)):
+        for path in ("/api/v1/models/acme/large/endpoints", "/api/v1/endpoints/zdr"):
+            data = (await call(app, "GET", path, headers=headers)).json["data"]
+            (row,) = data if isinstance(data, list) else data["endpoints"]
+            assert row["uptime_last_5m"] == 100
+            assert (row["latency_last_30m"] is not None) is told
+            assert (row["throughput_last_30m"] is not None) is told
+
+
+async def test_a_key_that_is_no_good_is_none_on_public_routes() -> None:
+    app = app_of(model(), key="k")
+    headers = [("Authorization", "Bearer x")]
+    paths = ("/models", "/models/count", "/model/acme/large", "/models/acme/large/endpoints",
+             "/providers", "/endpoints/zdr", "/embeddings/models")  # fmt: skip
+    for path in paths:
+        assert (await call(app, "GET", f"/api/v1{path}", headers=headers)).status == 200
+    assert (await call(app, "GET", "/api/v1/models/user", headers=headers)).status == 401
+
+
+async def test_models_of_a_user_are_those_that_credits_pay_for() -> None:
+    dear = model("acme/dear")
+    half = model("acme/half", endpoint(pricing=None), endpoint(tag="acme/two", pricing=FREE))
+    unknown = model("acme/unknown", endpoint(pricing=None))
+    nowhere = replace(model("acme/nowhere"), endpoints=())
+    models = (dear, half, unknown, nowhere)
+    headers = [("Authorization", "Bearer k")]
+    for enforce, ids in (
+        (True, ["acme/dear", "acme/half"]),
+        (False, ["acme/dear", "acme/half", "acme/unknown"]),
+    ):
+        app = app_of(*models, key="k", enforce=enforce)
+        body = (await call(app, "GET", "/api/v1/models/user", headers=headers)).json
+        assert [row["id"] for row in body["data"]] == ids
+        prices = {row["id"]: row["pricing"]["prompt"] for row in body["data"]}
+        assert prices["acme/half"] == ("0" if enforce else "-1")
+    query = "limit=1&sort=pricing-low-to-high"
+    body = (await call(app, "GET", "/api/v1/models/user", headers=headers, query=query)).json
+    assert [row["id"] for row in body["data"]] == ["acme/dear"]
+    assert body["links"]["next"].startswith("/api/v1/models/user?limit=1&sort=")
+
+
+# Zero data retention.
+
+
+ZDR = model(
+    "acme/kept",
+    endpoint(),
+    endpoint(provider=PRIVATE, tag="private"),
+    endpoint(provider=PRIVATE, tag="private/flex", tier="flex"),
+    endpoint(provider=replace(ACME, slug="long", retains_prompts_days=30), tag="long"),
+)
+
+
+async def test_the_zdr_list_is_what_a_zdr_request_may_be_led_to() -> None:
+    app = app_of(ZDR, model("acme/none"))
+    body = (await call(app, "GET", "/api/v1/endpoints/zdr")).json
+    listed = operations.ListEndpointsZdrResponse.model_validate(body).data
+    assert [(row.model_id, row.tag) for row in listed] == [
+        ("acme/kept", "private"), ("acme/kept", "private/flex"),
+    ]  # fmt: skip
+    led = set()
+    for wish in ({"zdr": True}, {"zdr": True, "only": ["private/flex"]}):
+        ask = Ask(body={}, models=("acme/kept",), stream=False, preferences=decode(wish))
+        found = plan(ask, Catalogue((ZDR,)), pool=Pool(), now=0.0, rng=lambda: 0.5)
+        led |= {one.tag for _, one in found.attempts}
+    assert led == {row.tag for row in listed}
+
+
+async def test_the_figures_of_many_endpoints_let_others_have_their_turn() -> None:
+    """Those of thousands that are busy took the loop 0.9 s."""
+    kept = [replace(ZDR, id=f"acme/kept-{number}") for number in range(64)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(count())
+    answer = await call(app_of(*kept), "GET", "/api/v1/endpoints/zdr")
+    assert len(answer.json["data"]) == 128
+    assert turns >= 64
+    turns, query = 0, "zdr=true&sort=throughput-high-to-low"
+    answer = await call(app_of(*kept), "GET", "/api/v1/models", query=query)
+    assert len(answer.json["data"]) == 64
+    assert turns >= 64 // MODELS_PER_STEP * 2
+    others.cancel()
+
+
+# The feed.
+
+
+async def test_the_list_as_a_feed() -> None:
+    query = "use_rss=true&q=large"
+    answer = await call(app_of(model(), embedder()), "GET", "/api/v1/models", query=query)
+    assert answer.headers["content-type"].startswith("application/rss+xml")
+    assert answer.body.count(b"<item>") == 1
+    assert b"/api/v1/model/acme/large</link>" in answer.body
+    answer = await call(app_of(model(), SPEAKS), "GET", "/v1/models", query="use_rss=true&limit=1")
+    assert answer.body.count(b"<item>") == 1
+    for query in ("use_rss=false", "use_rss=", "use_rss_chat_links=false", "category="):
+        plain = await call(app_of(model()), "GET", "/api/v1/models", query=query)
+        assert plain.json["total_count"] == 1
+
+
+@pytest.mark.parametrize("host", ["", "[", "a<b>&c", "\x85", "x" * 5000])
+async def test_any_host_makes_a_feed(host: str) -> None:
+    headers = [(b"host", host.encode("latin-1"))] if host else []
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/api/v1/models", "query_string": b"use_rss=true",
+        "scheme": "http", "headers": headers, "root_path": "", "server": ("127.0.0.1", 1),
+    }  # fmt: skip
+    await app_of(model())(scope, _nothing, send)
+    assert sent[0]["status"] == 200
+    assert ElementTree.fromstring(sent[1]["body"]).findtext("channel/item/guid") == "acme/large"
+
+
+async def _nothing() -> Any:
+    raise AssertionError("a list is asked for without a body")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("use_rss=1", "use_rss: must be true or false"),
+        ("use_rss_chat_links=true", "use_rss_chat_links: not supported yet"),
+    ],
+)
+async def test_a_feed_that_is_none_is_refused(query: str, message: str) -> None:
+    answer = await call(app_of(model()), "GET", "/api/v1/models", query=query)
+    assert (answer.status, answer.error["message"]) == (400, message)
+
+
+# The official SDK.
+
+
+@pytest.fixture
+async def sdk() -> AsyncIterator[OpenRouter]:
+    free = model("acme/gratis", endpoint(pricing=FREE), created=int(NOW) - 86_400)
+    app = app_of(model(), ZDR, free, embedder(), live=busy(), key="k")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        yield OpenRouter(api_key="k", server_url="http://weir/api/v1", async_client=client)
+
+
+EVERY_ARGUMENT: dict[str, Any] = {
+    "offset": 0, "limit": 10, "supported_parameters": "tools", "output_modalities": "text",
+    "sort": "latency-low-to-high", "q": "acme", "input_modalities": "text,image", "context": 1000,
+    "min_price": 0.0, "max_price": 10.5, "arch": "Other", "model_authors": "acme,other",
+    "providers": "Private", "distillable": "false", "zdr": "true", "min_output_price": 1,
+    "max_output_price": 1e2, "min_age_days": 1, "max_age_days": 10_000,
+}  # fmt: skip
+
+
+async def test_the_official_sdk_may_wish_for_everything(sdk: OpenRouter) -> None:
+    found = await sdk.models.list_async(**EVERY_ARGUMENT)
+    assert found is not None
+    assert [row.id for row in found.result.data] == ["acme/kept"]
+    assert found.result.total_count == 1
+
+
+async def test_the_official_sdk_reads_every_route(sdk: OpenRouter) -> None:
+    everything = await sdk.models.list_async(output_modalities="all")
+    assert everything is not None
+    assert [row.id for row in everything.result.data] == [
+        "acme/large", "acme/kept", "acme/gratis", "acme/embed",
+    ]  # fmt: skip
+    assert (await sdk.models.count_async(output_modalities="all")).data.count == 4
+    assert (await sdk.models.get_async(author="acme", slug="large")).data.id == "acme/large"
+    mine = await sdk.models.list_for_user_async(
+        security=operations.ListModelsUserSecurity(bearer="k"), sort="newest"
+    )
+    assert mine is not None
+    assert mine.result.data[0].id == "acme/gratis"
+    (row, *_) = (await sdk.endpoints.list_async(author="acme", slug="large")).data.endpoints
+    assert row.latency_last_30m is not None
+    assert row.latency_last_30m.p50 == pytest.approx(500, rel=0.05)
+    assert len((await sdk.endpoints.list_zdr_endpoints_async()).data) == 2
+    assert [row.slug for row in (await sdk.providers.list_async()).data] == ["acme"]
+    vectors = await sdk.embeddings.list_models_async()
+    assert vectors is not None
+    assert [row.id for row in vectors.result.data] == ["acme/embed"]
+
+
+@pytest.mark.parametrize("id", ["acme/large", "acme/large:free"])
+async def test_anthropics_list_may_be_filtered_as_well(id: str) -> None:
+    app = app_of(model(id), model("other/small", name="Small"))
+    headers = [("anthropic-version", "2023-06-01")]
+    answer = await call(app, "GET", "/v1/models", headers=headers, query="q=acme")
+    assert [row["id"] for row in answer.json["data"]] == [id]
+    one = await call(app, "GET", f"/v1/models/{id}", headers=headers)
+    assert one.json["id"] == id

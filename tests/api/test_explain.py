@@ -15,9 +15,13 @@ ROW = Generation(
     house_nano=2_000,
     held_nano=50_000_000,
     waited_ms=12,
+    arm="acme/large-2",
+    preset="calm",
+    stayed=True,
+    saved_nano=-3_000,
     candidates=(
-        Candidate(provider="acme", model="large", price_nano=18_000_000_000),
-        Candidate(provider="beta", model="l", standing="out", excluded="it failed"),
+        Candidate(provider="acme", model="large", price_nano=18_000_000_000, rule="by price"),
+        Candidate(provider="beta", model="l", standing="out", excluded="is dear", by="max_price"),
     ),
     attempts=(
         Try(
@@ -31,14 +35,16 @@ ROW = Generation(
 def test_the_way_of_a_request() -> None:
     assert routing_row(ROW) == {
         "requested_model": "large",
+        "arm": "acme/large-2",
+        "preset": "calm",
         "candidates": [
             {
                 "provider": "acme", "model": "large", "standing": "well", "price": 18.0,
-                "excluded": None,
+                "excluded": None, "by": None, "rule": "by price",
             },
             {
                 "provider": "beta", "model": "l", "standing": "out", "price": None,
-                "excluded": "it failed",
+                "excluded": "is dear", "by": "max_price", "rule": None,
             },
         ],
         "attempts": [
@@ -47,6 +53,8 @@ def test_the_way_of_a_request() -> None:
                 "status": 200, "error": None, "hedge": True,
             },
         ],
+        "stayed": True,
+        "saved": -0.000003,
         "waited_ms": 12,
         "held": 0.05,
         "cost": 0.0011,
@@ -67,6 +75,7 @@ def test_what_nobody_knows_is_null() -> None:
     row = routing_row(Generation(id="g", created_at=0.0, cost_nano=None, upstream_nano=None))
     assert (row["requested_model"], row["cost"], row["upstream_cost"]) == (None, None, None)
     assert (row["candidates"], row["attempts"]) == ([], [])
+    assert (row["arm"], row["preset"], row["stayed"], row["saved"]) == (None, None, False, 0)
 
 
 def test_every_field_of_a_candidate_and_of_an_attempt_is_told() -> None:

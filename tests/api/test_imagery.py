@@ -21,7 +21,7 @@ def endpoint(slug: str, model: str, *tasks: Task, pricing: Pricing | None = None
     return Endpoint(
         provider=known()[slug], model=model, context_length=None, max_completion_tokens=None,
         quantization="unknown", supported_parameters=None, pricing=pricing, timeouts=Timeouts(),
-        tasks=frozenset(tasks),
+        tasks=frozenset(tasks), tag=slug,
     )  # fmt: skip
 
 

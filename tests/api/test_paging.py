@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from proxy.api.paging import info_row, page_of
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Model
-from tests.api.test_catalogue import NOWHERE, SEVERAL, UNSAID, app_of, model
 from tests.asgi import call
+from tests.wares import NOWHERE, SEVERAL, UNSAID, app_of, model
 
 SDK = [("anthropic-version", "2023-06-01")]
 
