@@ -200,6 +200,12 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         found = (known for name, known in self.efforts_of.items() if re.match(name, model))
         return next(found, self.efforts)
 
+    def always_thinks(self, model: str) -> bool:
+        """Whether `model` is known by its name as one that can not be told not to think."""
+        named = any(re.match(name, model) for name in self.efforts_of)
+        known = self.efforts_for(model) if named and self.reasoning_switch == "none" else ()
+        return bool(known) and "none" not in known
+
     def continues(self, model: str) -> bool:
         """Whether `model` continues a text by itself."""
         named = self.completes

@@ -82,7 +82,10 @@ def heard_answer(body: bytes) -> Truth:
             "index", "logprobs", "finish_reason", "native_finish_reason", "message",
         }  # fmt: skip
         message = choice["message"]
-        assert {"role", "content", "refusal", "reasoning"} <= message.keys()
+        assert {"role", "content", "refusal"} <= message.keys()
+        details = message.get("reasoning_details") or ()
+        hidden = details and all(one["type"] == "reasoning.encrypted" for one in details)
+        assert "reasoning" in message or hidden
         voice = truth.voice(choice["index"])
         voice.finish, voice.native = choice["finish_reason"], choice["native_finish_reason"]
         _add_heard(voice, message)

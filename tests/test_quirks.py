@@ -1,10 +1,13 @@
 """How providers differ: what their rows say of them is what is done."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from proxy.providers import known
 from proxy.quirks import Quirks
+from proxy.wire.request import Effort
 
 LOW_TO_HIGH = ("low", "medium", "high")
 ALL = Quirks().efforts
@@ -60,6 +63,24 @@ def test_models_of_one_provider_differ(model: tuple[str, str]) -> None:
 )
 def test_which_models_continue_texts(completes: bool | str, model: str, continues: bool) -> None:
     assert Quirks(completes=completes).continues(model) is continues
+
+
+@pytest.mark.parametrize(
+    ("efforts_of", "more", "always"),
+    [
+        ({"m": ("low", "high")}, {}, True),
+        ({"x": ("low", "high")}, {}, False),
+        ({"m": ("none", "low")}, {}, False),
+        ({"m": ()}, {}, False),
+        ({"m": ("low",)}, {"reasoning_switch": "thinking"}, False),
+        ({}, {"efforts": ("low",)}, False),
+    ],
+    ids=str,
+)
+def test_which_models_always_think_is_known_by_their_names(
+    efforts_of: dict[str, tuple[Effort, ...]], more: dict[str, Any], always: bool
+) -> None:
+    assert Quirks(efforts_of=efforts_of, **more).always_thinks("m-2") is always
 
 
 def test_an_unknown_flag_is_an_error() -> None:

@@ -147,6 +147,7 @@ def question(number: int, recording: Recording, *, stream: bool) -> tuple[Json, 
     if not isinstance(recorded, dict) or recording.row["api"] != "chat":
         return plain, False
     body = recorded | ours
+    body.pop("provider", None)  # who was to answer then, and is not here
     try:
         decode_request(json.dumps(body).encode())
     except GatewayError as error:

@@ -1,7 +1,7 @@
 """A request that is no conversation: how all of them are decoded, and what they have in common."""
 
 from collections.abc import Collection
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -13,16 +13,16 @@ from proxy.dialects.chat.fields import (
     fitted,
     refuse_unbuilt,
     refuse_unbuilt_headers,
+    wished,
 )
 from proxy.dialects.chat.request import FAIR_TIERS, names_of
 from proxy.dialects.forms import Headers
+from proxy.dialects.options import Options, options_of
 from proxy.errors import GatewayError
+from proxy.wire.preferences import Preferences
 
 TOKENS_PER_INPUT_MAX: Final = 16
 """What models add to each input: marks of its beginning and end, words for what it is for."""
-
-TIERS: Final = frozenset(("service_tier", "serviceTier"))
-"""What a dearer tier is asked for by."""
 
 _CHATS: Final = ("messages", "tools", "functions")
 """What makes a chat. `messages` hold the attachments in the canonical form: no caller's words."""
@@ -37,18 +37,29 @@ class Common(msgspec.Struct):
     user: str | None = None
     session_id: str | None = None
     provider: dict[str, Any] | None = None
+    route: Literal["fallback", "sort"] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The models to try, first wish first. Raises GatewayError where there are none."""
         return names_of(self.model, self.models)
 
+    @property
+    def options(self) -> Options:
+        """What is for single providers. Raises GatewayError `invalid_request`."""
+        return options_of(self.provider)
+
+    @property
+    def wishes(self) -> Preferences:
+        """What is said of who is to answer. Raises GatewayError `invalid_request`."""
+        return wished(self.provider, self.route)
+
 
 Form = TypeVar("Form", bound=Common)
 
 
 def decode(body: bytes, headers: Headers, form: type[Form]) -> tuple[dict[str, Any], Form]:
-    """What `accept` gives, of what is answered whole and for which no provider has options.
+    """What `accept` gives, of what is answered whole.
 
     Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
     """
@@ -57,8 +68,6 @@ def decode(body: bytes, headers: Headers, form: type[Form]) -> tuple[dict[str, A
     for name in _CHATS:
         if name in travelling:
             raise GatewayError("invalid_request", f"{name}: only /chat/completions has it")
-    if known.provider and known.provider.get("options") is not None:
-        raise GatewayError("not_supported", "provider.options: not supported yet")
     if known.stream:
         raise GatewayError("invalid_request", "stream: the answer to this comes whole")
     return travelling, known
@@ -71,33 +80,20 @@ def accept(
     own: Collection[str] = OWN_FIELDS,
 ) -> tuple[dict[str, Any], Form]:
     """The fields that travel on to a provider, which those of `own` do not, and the known ones of
-    all. `provider.options` are left to `options_of`.
+    all.
 
     Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
     """
     refuse_unbuilt_headers(headers)
     known = fitted(fields, form)
-    wishes = {name: value for name, value in (known.provider or {}).items() if name != "options"}
-    refuse_unbuilt(fields | {"provider": wishes, "tools": None})
+    _ = known.wishes  # which are checked before anything is read of `provider`
+    refuse_unbuilt(fields | {"tools": None})
     check_session(known.session_id)
     ours = {*own, "serviceTier"}
     if fields.get("service_tier") not in FAIR_TIERS:
         ours.add("service_tier")
     travels = ((name, value) for name, value in fields.items() if name not in ours)
     return {name: value for name, value in travels if value is not None}, known
-
-
-def options_of(known: Common) -> dict[str, dict[str, Any]]:
-    """Fields for one provider alone, by its slug: `provider.options`.
-
-    Raises GatewayError `invalid_request`.
-    """
-    options = (known.provider or {}).get("options")
-    if options is None:
-        return {}
-    if not isinstance(options, dict) or not all(isinstance(one, dict) for one in options.values()):
-        raise GatewayError("invalid_request", "provider.options: expected objects by provider")
-    return options
 
 
 def unknown_bytes(travelling: dict[str, Any], known: Common) -> int:

@@ -10,18 +10,21 @@ import orjson
 
 from proxy.errors import GatewayError
 from proxy.providers import Provider
+from proxy.wire.request import Tier
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
     """An endpoint as dialects see it. `model` is the provider's own name, `completion_max` how many
-    tokens it can answer with, where that is known.
+    tokens it can answer with, where that is known; `tier` the service tier that it is, None where
+    it is the ordinary one.
     """
 
     provider: Provider
     model: str
     completion_max: int | None = None
+    tier: Tier | None = None
 
     @property
     def path_name(self) -> str:

@@ -2,15 +2,17 @@
 
 from typing import Any, Final, TypeVar
 
-from proxy.dialects.asked import TIERS, Common, accept, options_of
+from proxy.dialects.asked import Common, accept
 from proxy.dialects.chat.fields import OWN_FIELDS
 from proxy.dialects.counts import COUNT_MAX, count, usable
 from proxy.dialects.forms import Bill, Headers
+from proxy.dialects.options import TIERS
 from proxy.dialects.values import mapping
 from proxy.errors import GatewayError
 from proxy.money import to_usd
 from proxy.providers import Provider
 from proxy.wire.events import Usage
+from proxy.wire.preferences import options_in
 from proxy.wire.request import Ask
 
 OPTIONS: Final = "provider_options"
@@ -35,7 +37,7 @@ def decode(
     Raises GatewayError `invalid_request` or `not_supported`, each naming the field.
     """
     travelling, known = accept(fields, headers, form, _OWN)
-    options = options_of(known)
+    options = options_in(known.provider)
     for said in (travelling, *options.values()):
         for name in _ELSEWHERE.intersection(said):
             raise GatewayError("not_supported", f"{name}: not supported yet")

@@ -8,7 +8,7 @@ from proxy.dialects.completions import stream as completions_stream
 from proxy.dialects.count import answer as count_answer
 from proxy.dialects.embeddings import answer as embeddings_answer
 from proxy.dialects.embeddings import request as embeddings_request
-from proxy.dialects.forms import Inbound
+from proxy.dialects.forms import Inbound, Presets
 from proxy.dialects.images import answer as images_answer
 from proxy.dialects.images import request as images_request
 from proxy.dialects.images import stream as images_stream
@@ -16,11 +16,14 @@ from proxy.dialects.messages import answer as messages_answer
 from proxy.dialects.messages import asked as messages_asked
 from proxy.dialects.messages import envelope as messages_envelope
 from proxy.dialects.messages import stream as messages_stream
+from proxy.dialects.messages.presets import draft_of_messages, in_messages
+from proxy.dialects.presets import draft_of_chat, in_chat, in_completion
 from proxy.dialects.rerank import answer as rerank_answer
 from proxy.dialects.rerank import request as rerank_request
 from proxy.dialects.responses import asked as responses_asked
 from proxy.dialects.responses import envelope as responses_envelope
 from proxy.dialects.responses import stream as responses_stream
+from proxy.dialects.responses.presets import draft_of_responses, in_responses
 from proxy.dialects.speech import request as speech_request
 from proxy.dialects.speech import stream as speech_stream
 from proxy.dialects.transcription import answer as transcription_answer
@@ -39,6 +42,7 @@ _MESSAGES = Inbound(
     encode_answer=messages_answer.encode_answer,
     encode_error=messages_envelope.encode_error,
     ask_steps=messages_asked.ask_steps,
+    presets=Presets(in_messages, draft_of_messages),
 )
 
 INBOUND = {
@@ -48,6 +52,7 @@ INBOUND = {
         encode_answer=chat_stream.encode_answer,
         encode_error=chat_errors.encode_error,
         ask_steps=chat_request.ask_steps,
+        presets=Presets(in_chat, draft_of_chat),
     ),
     "messages": _MESSAGES,
     "count": _MESSAGES._replace(
@@ -60,6 +65,7 @@ INBOUND = {
         encoder=completions_stream.Encoder,
         encode_answer=completions_stream.encode_answer,
         encode_error=chat_errors.encode_error,
+        presets=Presets(in_completion, draft_of_chat),
     ),
     "embeddings": Inbound(
         decode_request=embeddings_request.decode_request,
@@ -97,6 +103,7 @@ INBOUND = {
         encode_answer=responses_stream.encode_answer,
         encode_error=responses_envelope.encode_error,
         ask_steps=responses_asked.ask_steps,
+        presets=Presets(in_responses, draft_of_responses),
         ends=responses_envelope.CUT,
         waiting=b": \n\n",
     ),

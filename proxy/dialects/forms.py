@@ -17,6 +17,7 @@ from proxy.providers import Quirks
 from proxy.wire.events import Event, Spliced, Usage
 from proxy.wire.frames import PROCESSING
 from proxy.wire.listing import Listing
+from proxy.wire.presets import Draft
 from proxy.wire.request import Ask, Head, Words
 from proxy.wire.slices import Steps
 
@@ -73,6 +74,15 @@ def media_type(ask: Ask) -> str:
     return "text/event-stream" if ask.stream else "application/json"
 
 
+class Presets(NamedTuple):
+    """How a format uses presets, and makes them: `merge` gives a request's fields with those of a
+    preset, in the words of a chat, and its system prompt; `draft` what a preset keeps of a request.
+    """
+
+    merge: Callable[[dict[str, Any], dict[str, Any], str | None], dict[str, Any]]
+    draft: Callable[[dict[str, Any]], Draft]
+
+
 class Inbound(NamedTuple):
     """A format that callers speak. Requests are decoded with their headers, names in lower case.
 
@@ -82,7 +92,8 @@ class Inbound(NamedTuple):
     it is broken off. Errors of the types `ends` are none once a request was admitted: they end its
     answer by its length. `encoder` is None where every answer comes whole. `ask_steps` is
     `decode_request` of a body that was decoded, whose size in bytes it is told, in steps; None
-    where a body is not one JSON object, or never a large one.
+    where a body is not one JSON object, or never a large one. `presets` is None where a request can
+    name none.
     """
 
     decode_request: Callable[[bytes, Headers], Ask]
@@ -94,6 +105,7 @@ class Inbound(NamedTuple):
     breaks: bool = False
     ends: frozenset[str] = frozenset()
     ask_steps: Callable[[dict[str, Any], int, Headers], Steps[Ask]] | None = None
+    presets: Presets | None = None
 
     def decode_steps(self, body: bytes, headers: Headers) -> Steps[Ask]:
         """The same as `decode_request`, in steps, for a body that is large."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Effort, Thinking
 
 EFFORT_RATIOS: Final[dict[Effort, float]] = {
@@ -35,6 +36,18 @@ def wish_of(ask: Ask) -> Thinking | None:
     if said not in EFFORTS or (wish is not None and (wish.effort or wish.max_tokens)):
         return wish
     return replace(wish or Thinking(wish={}), effort=said)
+
+
+def check_optional(ask: Ask) -> None:
+    """Raises GatewayError `provider_unfit` where the caller will not have a model think that always
+    does; of who asked for the newest of a family (`~author/family-latest`), which may be any, the
+    wish becomes the nearest (contract, 4.13).
+    """
+    wish = wish_of(ask)
+    newest = any(name.startswith("~") for name in ask.models)
+    if wish is not None and wish.effort == "none" and not newest:
+        text = "reasoning: is mandatory for this model and can not be disabled"
+        raise GatewayError("provider_unfit", text)
 
 
 def budget_of(thinking: Thinking, completion_max: int) -> int | None:

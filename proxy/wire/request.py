@@ -4,11 +4,14 @@ OpenRouter's chat format is the widest of the formats callers speak, so `body` k
 fields that the gateway itself acts on stand beside it, decoded and checked.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from proxy.wire.events import Usage
+from proxy.wire.preferences import NONE, Preferences
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -20,6 +23,12 @@ Task: TypeAlias = Literal[
 TALK: Final[frozenset[Task]] = frozenset(("chat", "completion", "count"))
 """What every model that writes text can be asked for: `completion` as a chat where the provider has
 nothing better, `count` as an estimate."""
+
+Tier: TypeAlias = Literal["flex", "priority", "ultrafast"]
+"""Service tiers that are endpoints of their own, beside the ordinary one."""
+
+Speed: TypeAlias = Literal["default", "flex", "priority", "ultrafast"]
+"""What a caller may ask for of them; `default` insists on the ordinary one."""
 
 Words: TypeAlias = Literal["chat", "messages", "responses", "completions"]
 """The formats that callers and providers both speak."""
@@ -56,6 +65,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     for a provider that speaks the same; the fields that are the gateway's are taken out of it.
     `echo` asks to be shown what is sent to providers, `told` for `openrouter_metadata`.
 
+    `preferences` are its wishes about who answers, `soft` the parameters it would rather have
+    supported, `tier` the service tier it asks for, None where it leaves that open. `inputs` and
+    `outputs` are the modalities beside text that it has, and wants; files are read for whoever does
+    not. `options` are fields for one provider alone, by its slug.
+
     `bare` says that each of its messages is no more than a text and whose it is: `user`,
     `assistant` or `system`. `hosted` are the tools that its provider is to run, by names of ours,
     `searches` how many searches of the web it allows, if it says so; `names` is the field in which
@@ -86,6 +100,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     searches: int | None = None
     names: str | None = None
     bare: bool = False
+    preferences: Preferences = NONE
+    soft: frozenset[str] = frozenset()
+    tier: Speed | None = None
+    inputs: frozenset[str] = frozenset()
+    outputs: frozenset[str] = frozenset()
+    options: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
     @property
     def at_once(self) -> bool:

@@ -26,7 +26,7 @@ def test_fields_of_the_gateway_do_not_travel() -> None:
     [
         ({"model": 1}, "invalid_request", "model: expected"),
         ({"session_id": "x" * 257}, "invalid_request", "session_id: at most"),
-        ({"provider": {"zdr": True}}, "not_supported", "provider.zdr"),
+        ({"provider": {"zdr": 1}}, "invalid_request", "provider.zdr"),
         ({"plugins": [{"id": "web"}]}, "not_supported", "plugins"),
     ],
 )

@@ -1,14 +1,19 @@
 """Every format that callers speak has the whole of what the pipeline asks of one."""
 
+import json
+from typing import Any
+
 import orjson
 import pytest
 from msgspec.structs import replace
 
 from proxy.api.inference import PATHS
 from proxy.dialects.calling import INBOUND
-from proxy.dialects.forms import Inbound
+from proxy.dialects.forms import Bill, Inbound
 from proxy.errors import GatewayError
-from proxy.wire.request import Head
+from proxy.wire.events import Ended, Finished, Started, Text, Usage
+from proxy.wire.preferences import NONE, decode
+from proxy.wire.request import Ask, Head
 from tests.plain import ASK
 
 
@@ -49,3 +54,95 @@ def test_what_comes_whole_only_has_no_stream() -> None:
         asked = replace(ASK, stream=stream)
         assert (INBOUND["chat"].streaming(head, asked) is not None) == stream
         assert INBOUND["rerank"].streaming(head, asked) is None
+
+
+SOUND = {"data": "AAAA", "format": "wav"}
+THERE = {"type": "url", "url": "https://x.test/i"}
+IMAGE = "data:image/png;base64,iVBORw0KGgo="
+TALKS: dict[str, Any] = {
+    "chat": {"messages": [{"role": "user", "content": "x"}]},
+    "messages": {"messages": [{"role": "user", "content": "x"}], "max_tokens": 5},
+    "responses": {"input": "x"},
+    "completions": {"prompt": "x"},
+}
+"""What every format in which models talk needs."""
+
+
+def asked(name: str, **fields: Any) -> Ask:
+    said = {"model": "a/b"} | TALKS[name] | fields
+    return INBOUND[name].decode_request(json.dumps(said).encode(), [])
+
+
+@pytest.mark.parametrize("name", TALKS)
+def test_every_format_has_the_wishes_of_a_chat(name: str) -> None:
+    provider = {"order": ["OpenAI"], "zdr": True, "sort": {"by": "price", "partition": "none"}}
+    ask = asked(name, provider=provider)
+    assert ask.preferences == decode(provider)
+    assert asked(name).preferences == NONE
+    assert asked(name, route="sort").preferences.partition == "none"
+    with pytest.raises(GatewayError, match=r"^provider\.experimental: is no preference$"):
+        asked(name, provider={"experimental": 1})
+    with pytest.raises(GatewayError, match=r"^provider\.order: expected a list, got a string$"):
+        asked(name, provider={"order": "openai"})
+
+
+@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [("priority", "priority"), ("fast", "priority"), ("flex", "flex"), ("ultrafast", "ultrafast"),
+     ("default", "default"), ("standard", "default"), ("auto", None), ("scale", None)],
+)  # fmt: skip
+def test_every_format_asks_for_a_service_tier(name: str, said: str, tier: str | None) -> None:
+    assert asked(name, service_tier=said).tier == tier
+    assert asked(name).tier is None
+
+
+@pytest.mark.parametrize("name", ["chat", "messages"])
+def test_speed_is_another_word_for_a_service_tier(name: str) -> None:
+    assert asked(name, speed="fast").tier == "priority"
+    assert asked(name, speed="fast", service_tier="auto").tier == "priority"
+    assert asked(name, speed="fast", service_tier="flex").tier == "flex"
+    assert asked(name, speed="standard").tier == "default"
+
+
+INPUTS: list[tuple[str, list[dict[str, Any]], set[str]]] = [
+    ("chat", [{"type": "text", "text": "x"}], set()),
+    ("chat", [{"type": "image_url", "image_url": {"url": IMAGE}}], {"image"}),
+    ("chat", [{"type": "video_url", "video_url": {"url": "https://x.test/v.mp4"}}], {"video"}),
+    ("chat", [{"type": "input_video", "video_url": {"url": "https://x.test/v.mp4"}}], {"video"}),
+    ("chat", [{"type": "input_audio", "input_audio": SOUND}], {"audio"}),
+    ("chat", [{"type": "file", "file": {"filename": "a", "file_data": "https://x.test/a"}}], set()),
+    ("messages", [{"type": "text", "text": "x"}], set()),
+    ("messages", [{"type": "image", "source": THERE}], {"image"}),
+    ("messages", [{"type": "document", "source": THERE}], set()),
+    ("responses", [{"type": "input_text", "text": "x"}], set()),
+    ("responses", [{"type": "input_image", "image_url": IMAGE}], {"image"}),
+    ("responses", [{"type": "input_file", "file_url": "https://x.test/a.pdf"}], set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "parts", "inputs"), INPUTS, ids=str)
+def test_every_format_tells_what_goes_in(
+    name: str, parts: list[dict[str, Any]], inputs: set[str]
+) -> None:
+    field = "input" if name == "responses" else "messages"
+    assert asked(name, **{field: [{"role": "user", "content": parts}]}).inputs == inputs
+
+
+@pytest.mark.parametrize("name", ["chat", "responses"])
+def test_every_format_tells_what_is_to_come_out(name: str) -> None:
+    assert asked(name, modalities=["text", "image"]).outputs == {"image"}
+    assert asked(name, modalities=["text"]).outputs == asked(name).outputs == set()
+
+
+@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize("tier", ["default", "flex", "priority", None])
+def test_every_format_tells_which_service_tier_was_served(name: str, tier: str | None) -> None:
+    events: list[Any] = [
+        Started(service_tier=tier), Text(0, "x"), Finished(0, "stop", "stop"), Ended(),
+    ]  # fmt: skip
+    head = Head(id="gen-1", created=1, model="a/b", provider="P")
+    said = json.loads(INBOUND[name].encode_answer(events, head, asked(name), Bill(Usage())).body)
+    told = said["usage"] if name == "messages" else said
+    ours: dict[Any, str] = {("messages", "default"): "standard", ("responses", None): "auto"}
+    assert told.get("service_tier") == ours.get((name, tier), tier)

@@ -1,5 +1,6 @@
 """Which dialect a request goes out in, and that every one of the table can be configured."""
 
+import json
 import re
 from time import process_time
 from typing import Any, get_args
@@ -57,6 +58,37 @@ def test_where_a_request_goes(dialect: str, model: str, whole: str, streamed: st
     acme = provider(dialect)
     words, target = outbound(acme, model, ask()), Target(acme, model)
     assert (words.path(target, False), words.path(target, True)) == (whole, streamed)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model", "path"),
+    [
+        ("openai", "gpt-9", ("response_format", "json_schema", "schema")),
+        ("responses", "gpt-9", ("text", "format", "schema")),
+        ("anthropic", "claude-opus-5", ("output_config", "format", "schema")),
+        ("gemini", "gemini-9", ("generationConfig", "responseJsonSchema")),
+        ("vertex", "gemini-9", ("generationConfig", "responseJsonSchema")),
+        ("cohere", "command-9", ("response_format", "json_schema")),
+        ("azure", "my gpt", ("response_format", "json_schema", "schema")),
+    ],
+)
+def test_a_schema_is_said_in_every_providers_own_words(
+    dialect: str, model: str, path: tuple[str, ...]
+) -> None:
+    schema = {
+        "type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    form = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": schema}}
+    asked = ask(messages=[{"role": "user", "content": "hi"}], response_format=form)
+    acme = provider(dialect)
+    said = json.loads(outbound(acme, model, asked).encode_request(asked, Target(acme, model)).body)
+    holder = said
+    for name in path[:-1]:
+        holder = holder[name]
+    assert holder[path[-1]] == schema
+    if "json_schema" in path[:-1] or dialect == "responses":
+        assert holder["strict"] is True
 
 
 @pytest.mark.parametrize("dialect", OUTBOUND)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.dialects.thinking import budget_of, effort_of, wish_of
+from proxy.dialects.thinking import EFFORT_RATIOS, budget_of, check_optional, effort_of, wish_of
+from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Effort, Thinking
 
 
@@ -29,6 +30,26 @@ BUDGETS: list[tuple[dict[str, Any], int, int | None]] = [
 @pytest.mark.parametrize(("wish", "completion_max", "budget"), BUDGETS, ids=str)
 def test_budgets(wish: dict[str, Any], completion_max: int, budget: int | None) -> None:
     assert budget_of(thinking(**wish), completion_max) == budget
+
+
+@pytest.mark.parametrize(
+    ("effort", "ratio"),
+    [
+        ("max", 0.95),
+        ("xhigh", 0.95),
+        ("high", 0.8),
+        ("medium", 0.5),
+        ("low", 0.2),
+        ("minimal", 0.1),
+    ],
+)
+@pytest.mark.parametrize("completion_max", [1, 2_000, 10_240, 64_000, 10**6])
+def test_a_budget_is_the_share_that_an_effort_is_of_the_limit_within_its_bounds(
+    effort: Effort, ratio: float, completion_max: int
+) -> None:
+    assert EFFORT_RATIOS[effort] == ratio
+    told = budget_of(thinking(effort=effort), completion_max)
+    assert told == max(min(int(completion_max * ratio), 128_000), 1024)
 
 
 EFFORTS: list[tuple[dict[str, Any], int | None, Effort | None]] = [
@@ -80,3 +101,29 @@ def test_a_wish_to_think_never_becomes_none() -> None:
     known: tuple[Effort, ...] = ("none", "high")
     assert effort_of(thinking(effort="minimal"), None, known=known) == "high"
     assert effort_of(thinking(effort="minimal"), None, known=("none",)) is None
+
+
+@pytest.mark.parametrize(
+    ("models", "wish", "body", "refused"),
+    [
+        (("m",), {"effort": "none"}, {}, True),
+        (("m",), {}, {"reasoning_effort": "none"}, True),
+        (("a/b", "m"), {"effort": "none"}, {}, True),
+        (("~a/b-latest",), {"effort": "none"}, {}, False),
+        (("m",), {"effort": "low"}, {"reasoning_effort": "none"}, False),
+        (("m",), {"max_tokens": 2000}, {}, False),
+        (("m",), {}, {}, False),
+    ],
+    ids=str,
+)
+def test_only_who_will_have_no_thoughts_is_told_that_they_are_mandatory(
+    models: tuple[str, ...], wish: dict[str, Any], body: dict[str, Any], refused: bool
+) -> None:
+    asked = Ask(models=models, body=body, thinking=thinking(**wish))
+    if not refused:
+        check_optional(asked)
+        return
+    with pytest.raises(GatewayError) as raised:
+        check_optional(asked)
+    assert (raised.value.kind, raised.value.status) == ("provider_unfit", 400)
+    assert raised.value.message.startswith("reasoning: ")

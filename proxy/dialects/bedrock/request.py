@@ -81,7 +81,7 @@ def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
         own["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
     if own:
         body["additionalModelRequestFields"] = own
-    body |= _rest(ask)
+    body |= _rest(ask, target)
     yield
     yield from _unmark([tools.get("tools", []), system, *(turn["content"] for turn in turns)])
     written = yield from json_steps(body, ask.text_bytes, spent="messages")
@@ -112,7 +112,7 @@ def _format(wanted: object, family: Family) -> _Object:
     return {"textFormat": format_}
 
 
-def _rest(ask: Ask) -> _Object:
+def _rest(ask: Ask, target: Target) -> _Object:
     """The parameters that stand for themselves, Bedrock's own under their names or OpenAI's."""
     said = ask.body
     fields: _Object = {}
@@ -123,7 +123,7 @@ def _rest(ask: Ask) -> _Object:
         fields["guardrailConfig"] = kept
     if speed := mapping(said.get("performanceConfig") or said.get("performance_config")):
         fields["performanceConfig"] = {"latency": speed.get("latency")}
-    if (tier := said.get("service_tier")) in _TIERS:
+    if (tier := target.tier or said.get("service_tier")) in _TIERS:
         fields["serviceTier"] = {"type": tier}
     labels = {
         key: value

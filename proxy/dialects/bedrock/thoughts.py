@@ -10,7 +10,7 @@ from proxy.dialects.asking import Target
 from proxy.dialects.bedrock.families import Family
 from proxy.dialects.messages.effort import encode_effort, encode_sampling
 from proxy.dialects.messages.models import Claude
-from proxy.dialects.thinking import effort_of, wish_of
+from proxy.dialects.thinking import check_optional, effort_of, wish_of
 from proxy.wire.request import Ask, Effort, Thinking
 
 _LEVELS: Final[tuple[Effort, ...]] = ("low", "medium", "high")
@@ -40,6 +40,7 @@ def encode_thinking(
     own: _Object = {}
     level = _level(ask)
     if family.thinks == "effort" and level is not None:
+        check_optional(ask)
         own["reasoning_effort"] = "low" if level == "none" else level
     if family.thinks == "nova" and level not in (None, "none"):
         if level == "high" and limit:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.chat.messages import unmarked
-from proxy.dialects.thinking import effort_of, wish_of
+from proxy.dialects.thinking import check_optional, effort_of, wish_of
 from proxy.providers import Quirks
 from proxy.wire.request import Ask, Effort, Thinking
 
@@ -98,6 +98,8 @@ def _think(body: _Body, ask: Ask, quirks: Quirks) -> Effort | None:
     body.pop("reasoning_effort", None)
     known = quirks.efforts_for(body["model"])
     effort = effort_of(wish, ask.max_tokens) if wish and known else None
+    if effort == "none" and quirks.always_thinks(body["model"]):
+        check_optional(ask)
     if _forced(body) and not quirks.thinks_when_forced:
         effort = "none"
     if effort is None:

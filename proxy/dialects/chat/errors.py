@@ -39,7 +39,10 @@ def failure(chunk: dict[str, Any]) -> Failed | None:
 def envelope(error: GatewayError) -> dict[str, Any]:
     """OpenRouter's error object; `error_type` is always there for clients that switch on it."""
     metadata = {**error.metadata, "error_type": error.error_type}
-    return {"error": {"message": error.message, "code": error.status, "metadata": metadata}}
+    told = {"message": error.message, "code": error.status, "metadata": metadata}
+    if error.availability is not None:
+        told["availability"] = error.availability
+    return {"error": told}
 
 
 def encode_error(

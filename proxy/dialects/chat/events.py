@@ -86,6 +86,8 @@ class Reader:
     def _start(self, chunk: dict[str, Any], events: list[Event]) -> None:
         before, tier = self._started, string(chunk.get("service_tier"))
         # Groq tells the tier only at the end, some change the fingerprint with every event.
+        if tier == "fast":
+            tier = "priority"  # OpenAI's newer name for it
         if before is None:
             before = Started()
         elif tier is None or tier == before.service_tier:

@@ -4,7 +4,6 @@ Types are checked here for every field that OpenRouter's ChatRequest names and t
 provider, acts on; what is not named travels on untouched.
 """
 
-import re
 from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -13,7 +12,9 @@ import msgspec
 
 from proxy.errors import GatewayError
 from proxy.wire.listing import PARAMETERS
-from proxy.wire.request import Effort
+from proxy.wire.misfits import explained
+from proxy.wire.preferences import Preferences, decode
+from proxy.wire.request import Effort, Speed
 
 CHOICES_MAX = 128  # OpenAI's own limit on `n`
 TOKENS_LIMIT_MAX = 2**31
@@ -36,21 +37,25 @@ OWN_FIELDS = frozenset({
 # fmt: on
 """What the gateway reads, or writes anew, and never passes on."""
 
+SOFT = frozenset(("tools", "response_format", "structured_outputs", "verbosity"))
+"""Parameters for which endpoints that support them are preferred, unasked (contract, 4.7)."""
+
+_TIERS: dict[str, Speed] = {
+    "default": "default",
+    "standard": "default",
+    "standard_only": "default",
+    "flex": "flex",
+    "priority": "priority",
+    "fast": "priority",
+    "ultrafast": "ultrafast",
+}
+"""Service tiers by what callers say (contract, 4.12); another word leaves it open."""
+
 HARMLESS: dict[str, tuple[object, ...]] = {
-    "route": ("fallback",),
     "plugins": ([],),
     "transforms": ([],),
     "deferred_tools": ([],),
     "preset": (),
-    "provider.order": ([],),
-    "provider.only": ([],),
-    "provider.ignore": ([],),
-    "provider.quantizations": ([],),
-    "provider.allow_fallbacks": (True,),
-    "provider.require_parameters": (True, False),
-    "provider.data_collection": ("allow",),
-    "provider.zdr": (False,),
-    "provider.enforce_distillable_text": (False,),
 }
 """Wishes for parts that are not built yet, with the values that ask for nothing."""
 
@@ -63,18 +68,6 @@ None where any does."""
 
 TELLING_HEADERS = (b"x-openrouter-metadata", b"x-openrouter-experimental-metadata")
 
-_WORDS = {
-    "array": "a list",
-    "bool": "true or false",
-    "float": "a number",
-    "int": "a whole number",
-    "null": "null",
-    "object": "an object",
-    "str": "a string",
-}
-"""JSON's types as people call them, by msgspec's names."""
-
-_GOT = {"bool": "a boolean", "float": "a decimal number", "int": "a number"}
 _EXACT_MAX = 2**53  # beyond, a float is not the whole number that it was written as
 
 
@@ -158,6 +151,9 @@ class Fields(msgspec.Struct):
     user: str | None = None
     session_id: str | None = None
     provider: dict[str, Any] | None = None
+    route: Literal["fallback", "sort"] | None = None
+    service_tier: str | None = None
+    speed: str | None = None
 
 
 Form = TypeVar("Form", bound=msgspec.Struct)
@@ -187,29 +183,13 @@ def fitted(fields: dict[str, Any], form: type[Form]) -> Form:
     try:
         return msgspec.convert(fields, form)
     except msgspec.ValidationError as error:
-        raise GatewayError("invalid_request", _explain(str(error))) from None
+        raise GatewayError("invalid_request", explained(str(error))) from None
 
 
 def _make_whole(fields: dict[str, Any], names: Collection[str]) -> None:
     for name, value in fields.items():
         if type(value) is float and name in names and value.is_integer():
             fields[name] = int(value) if abs(value) <= _EXACT_MAX else value
-
-
-def _explain(error: str) -> str:
-    """What msgspec found wrong, for people: the field, and what was expected of it."""
-    reason, _, path = error.rpartition(" - at ")
-    path = path.strip("`").removeprefix("$.")
-    quoted = re.findall(r"`([^`]*)`", reason)
-    if reason.startswith("Expected"):
-        expected = (_WORDS[name] for name in quoted[0].split(" | ") if name != "null")
-        got = _GOT.get(quoted[1]) or _WORDS[quoted[1]]
-        return f"{path}: expected {' or '.join(expected)}, got {got}"
-    if reason.startswith("Object missing"):
-        return f"{path}.{quoted[0]}: required"
-    if reason.startswith("Invalid enum"):  # and goes on with the caller's own text
-        return f"{path}: none of the values it can have"
-    return f"{path}: {reason.lower()}"
 
 
 def unset(fields: dict[str, Any]) -> set[str]:
@@ -225,13 +205,25 @@ _SYNONYMS = {
 }
 
 
-def required(fields: dict[str, Any], known: Fields) -> frozenset[str]:
-    """The parameters that an endpoint must support to be asked, in OpenRouter's names; none where
-    the caller leaves it to the provider to ignore what it does not know.
+def wished(provider: dict[str, Any] | None, route: str | None) -> Preferences:
+    """What is said of who is to answer, `route` included: its older word for a partition.
+
+    Raises GatewayError `invalid_request`, which names the field.
     """
-    if (known.provider or {}).get("require_parameters") is not True:
-        return frozenset()
-    names = {name for name in PARAMETERS if fields.get(name) is not None}
+    found = decode(provider)
+    if route == "sort":
+        return msgspec.structs.replace(found, partition="none")
+    return found
+
+
+def tier_of(service_tier: str | None, speed: str | None = None) -> Speed | None:
+    """The service tier that is asked for; `speed` is Anthropic's word for it."""
+    return _TIERS.get(service_tier or "") or _TIERS.get(speed or "")
+
+
+def used_parameters(fields: dict[str, Any], known: Fields) -> frozenset[str]:
+    """The parameters that a request has, in the names by which endpoints say what they support."""
+    names = {name for name in PARAMETERS if fields.get(name) not in (None, [])}
     if known.response_format is not None and known.response_format.type == "json_schema":
         names.add("structured_outputs")
     return frozenset(_SYNONYMS.get(name, name) for name in names)
@@ -253,14 +245,20 @@ def wants_routing(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 def refuse_unbuilt(fields: dict[str, Any]) -> None:
     """Raises GatewayError `not_supported` for a wish that would otherwise be met with silence."""
-    wishes = {name: fields.get(name) for name in HARMLESS if "." not in name}
-    wishes |= {f"provider.{name}": value for name, value in (fields.get("provider") or {}).items()}
-    for name, value in wishes.items():
-        if value is not None and value not in HARMLESS.get(name, ()):
+    for name, harmless in HARMLESS.items():
+        value = fields.get(name)
+        if value is not None and value not in harmless and not _is_off(value):
             raise GatewayError("not_supported", f"{name}: not supported yet")
     for number, tool in enumerate(fields.get("tools") or ()):
         if tool.get("type", "").startswith("openrouter:"):
             raise GatewayError("not_supported", f"tools[{number}].type: not supported yet")
+
+
+def _is_off(wish: object) -> bool:
+    """Whether these are plugins that the caller turns off (contract, 4.17)."""
+    return isinstance(wish, list) and all(
+        isinstance(one, dict) and one.get("enabled") is False for one in wish
+    )
 
 
 def check_ranges(known: Fields) -> None:

@@ -1,5 +1,6 @@
 """The pieces of a chat's answer, and how they are put together again."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -51,6 +52,13 @@ def _call_words(event: ToolCall) -> tuple[str, str]:
 def plain_detail(text: str) -> dict[str, Any]:
     """Reasoning without structure; `unknown` is the format OpenRouter gives it."""
     return {"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}
+
+
+def sealed(details: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """What is left of reasoning for who wishes not to see it: what nobody can read, and the
+    provider wants back. OpenRouter leaves it too (recorded: `reasoning.exclude` before OpenAI).
+    """
+    return tuple(one for one in details if one.get("type") == "reasoning.encrypted")
 
 
 class Message:
@@ -116,8 +124,8 @@ class Message:
         if self._calls:
             calls = self._calls.values()
             message["tool_calls"] = [{"type": "function", **call} for call in calls]
-        if self._details and not self._hide_reasoning:
-            message["reasoning_details"] = self._details
+        if details := sealed(self._details) if self._hide_reasoning else self._details:
+            message["reasoning_details"] = details
         message |= self._attachments
         if self._audio:
             message["audio"] = self._audio

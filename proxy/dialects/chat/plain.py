@@ -14,6 +14,7 @@ from proxy.dialects.chat.fields import (
     HARMLESS,
     NUCLEUS_MAX,
     OWN_FIELDS,
+    SOFT,
     TELLING_HEADERS,
     TEMPERATURE_MAX,
     TOKENS_LIMIT_MAX,
@@ -33,6 +34,7 @@ BETAS_HEADER: Final = b"x-anthropic-beta"
 
 PLAIN_PER_STEP: Final = 512
 
+_NONE: Final[frozenset[str]] = frozenset()
 _NUMBER: Final = (int, float)
 _SPEAKERS: Final = ("user", "assistant", "system")
 _WIDE: Final = 2**53  # up to which every number is what it was written as
@@ -46,7 +48,7 @@ def _rules() -> tuple[dict[str, type], dict[str, _Range]]:
     """The types with which the fields that are acted on are plain, null never being it, and the
     ranges of those that are numbers.
     """
-    acted_on = {*Fields.__struct_fields__, *OWN_FIELDS, *HARMLESS, *HOSTED_FIELDS, "service_tier"}
+    acted_on = {*Fields.__struct_fields__, *OWN_FIELDS, *HARMLESS, *HOSTED_FIELDS, *SOFT}
     kinds: dict[str, type] = dict.fromkeys(acted_on, _Never)
     for kind, names in (
         (str, ("model", "user", "stop", "tool_choice", "verbosity", "prompt_cache_key")),
@@ -152,7 +154,7 @@ def _ask(fields: _Object, size_bytes: int, headers: Headers, *, bare: bool) -> A
                 return None
         body[name] = value
     model = fields.get("model")
-    if not model or ("tools" in fields and not _are_functions(fields["tools"])):
+    if not model or ("tools" in body and not _are_functions(body["tools"])):
         return None
     return Ask(
         models=(model,),
@@ -162,12 +164,14 @@ def _ask(fields: _Object, size_bytes: int, headers: Headers, *, bare: bool) -> A
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         text_bytes=size_bytes,
         bare=bare,
+        soft=SOFT.intersection(body) if "tools" in body or "verbosity" in body else _NONE,
     )
 
 
 def _are_functions(tools: list[Any]) -> bool:
+    """Whether there are tools, and each is the caller's own."""
     try:
         msgspec.convert(tools, list[_Function])
     except msgspec.ValidationError:
         return False
-    return True
+    return bool(tools)

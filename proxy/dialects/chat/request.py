@@ -16,20 +16,24 @@ from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.controls import encode_controls
 from proxy.dialects.chat.fields import (
     OWN_FIELDS,
+    SOFT,
     Fields,
     check_ranges,
     decode_fields,
     refuse_unbuilt,
     refuse_unbuilt_headers,
-    required,
+    tier_of,
     unset,
+    used_parameters,
     wants_routing,
+    wished,
 )
 from proxy.dialects.chat.legacy import modernize
 from proxy.dialects.chat.messages import encode_messages, message_steps
 from proxy.dialects.chat.plain import BETAS_HEADER, plain_ask, plain_steps
 from proxy.dialects.forms import Headers
 from proxy.dialects.hosted import hosted_in
+from proxy.dialects.options import options_of
 from proxy.dialects.parts import media_of
 from proxy.dialects.writing import json_steps
 from proxy.errors import GatewayError
@@ -42,9 +46,10 @@ TOKENS_PER_BYTE: Final = 3
 
 FAIR_TIERS: Final = ("auto", "default", "flex")
 """Tiers that cost no more than what an endpoint's price says. The others are endpoints of their own
-(contract, 4.12), of which none is known yet: such a wish is then served by the ordinary one."""
+(contract, 4.12), and are told of their own tier: an ordinary endpoint is never asked for it."""
 
-_MEDIA: Final = frozenset(("image_url", "video_url", "file", "input_audio"))
+_INPUTS: Final = {"image_url": "image", "video_url": "video", "input_audio": "audio"}
+_MEDIA: Final = frozenset((*_INPUTS, "file"))
 
 _BETA = re.compile(r"[\w.-]{1,80}")
 
@@ -103,6 +108,7 @@ def check_steps(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) 
     yield from mend_steps(messages)
     yield
     hosted = hosted_in(fields)
+    wishes, used = wished(known.provider, known.route), used_parameters(fields, known)
     return Ask(
         models=names_of(known.model, known.models),
         body=travelling,
@@ -116,7 +122,13 @@ def check_steps(fields: dict[str, Any], size_bytes: int, headers: Headers = ()) 
         text_bytes=text_bytes,
         wide_prompt=sum(map(wide_tokens, media)),
         betas=_betas(headers),
-        required=required(fields, known),
+        required=used if wishes.require_parameters else frozenset(),
+        preferences=wishes,
+        soft=used & SOFT,
+        tier=tier_of(known.service_tier, known.speed),
+        inputs=frozenset(_INPUTS[type_] for type_ in types if type_ in _INPUTS),
+        outputs=frozenset(known.modalities or ()) - {"text"},
+        options=options_of(known.provider),
         echo=known.debug is not None and known.debug.echo_upstream_body is True,
         told=wants_routing(headers),
         hosted=hosted.tools,
@@ -208,6 +220,8 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
     if not ask.bare or target.provider.quirks.alternates:
         messages = encode_messages(body["messages"], target.provider)
         body["messages"] = _recalled(messages, target.provider.quirks)
+    if target.tier is not None:
+        body["service_tier"] = target.tier
     encode_controls(body, ask, target.provider.quirks)
     return Encoded(encode_json(body))
 
@@ -219,6 +233,8 @@ def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
         messages = yield from message_steps(body["messages"], target.provider)
         yield
         body["messages"] = _recalled(messages, target.provider.quirks)
+    if target.tier is not None:
+        body["service_tier"] = target.tier
     encode_controls(body, ask, target.provider.quirks)
     return Encoded((yield from json_steps(body, ask.text_bytes)))
 

@@ -13,7 +13,7 @@ import orjson
 
 from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.errors import encode_failed_event
-from proxy.dialects.chat.pieces import Message, call_piece, plain_detail, to_json
+from proxy.dialects.chat.pieces import Message, call_piece, plain_detail, sealed, to_json
 from proxy.dialects.chat.whole import plain_choice
 from proxy.dialects.forms import Bill
 from proxy.errors import GatewayError
@@ -72,7 +72,10 @@ class Encoder:
         return self._first + b'{"content":' + text + b',"role":"assistant"}' + _NOT_FINISHED
 
     def _reasoning(self, event: Reasoning) -> bytes:
-        return b"" if self._hide_reasoning else self._said(event)
+        if not self._hide_reasoning:
+            return self._said(event)
+        left = sealed(event.details)
+        return self._said(Reasoning(event.choice, "", left)) if left else b""
 
     def _said(self, event: Text | Refusal | Reasoning | ToolCall | Audio | Attachments) -> bytes:
         delta = to_json(_delta(event))

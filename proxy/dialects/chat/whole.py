@@ -123,9 +123,8 @@ def plain_events(body: bytes, quirks: Quirks) -> list[Event] | None:
     reason = REASONS.get(native, "stop")
     if reason == "error":
         return None
-    started = Started(
-        answer.id or None, answer.system_fingerprint or None, answer.service_tier or None
-    )
+    tier = "priority" if answer.service_tier == "fast" else answer.service_tier or None
+    started = Started(answer.id or None, answer.system_fingerprint or None, tier)
     finished = Finished(index, reason, native if own is None else own)
     text, said = Text(index, choice.message.content), answer.usage
     if said is None:

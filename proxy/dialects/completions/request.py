@@ -202,6 +202,8 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
         body[quirks.seed] = body.pop("seed")
     if quirks.reasoning_control == "object" and ask.thinking is not None:
         body["reasoning"] = ask.thinking.wish
+    if target.tier is not None:
+        body["service_tier"] = target.tier
     for name in quirks.omits:
         body.pop(name, None)
     if ask.stream:

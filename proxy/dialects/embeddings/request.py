@@ -19,6 +19,7 @@ from proxy.dialects.asked import (
 from proxy.dialects.attached import mend
 from proxy.dialects.chat.fields import wants_routing
 from proxy.dialects.forms import Headers
+from proxy.dialects.options import options_bytes
 from proxy.dialects.parts import media_of, text_in
 from proxy.dialects.values import mapping
 from proxy.errors import GatewayError
@@ -49,7 +50,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         raise GatewayError(
             "invalid_request", f"dimensions: must be between 1 and {_DIMENSIONS_MAX}"
         )
-    more = unknown_bytes(travelling, known)
+    more = unknown_bytes(travelling, known) + options_bytes(known.options)
     inputs = _inputs(travelling.pop("input", None))
     contents = [one for one in inputs if isinstance(one, dict)]
     media = _media(contents)
@@ -67,6 +68,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         models=known.names,
         body=travelling,
         session_id=known.session_id,
+        preferences=known.wishes,
+        options=known.options,
         media_prompt=len(media) - heard,
         audio_prompt=heard,
         text_bytes=text_bytes + BYTES_PER_TOKEN * tokens,

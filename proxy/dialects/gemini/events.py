@@ -17,7 +17,7 @@ from proxy.dialects.gemini.replay import FORMAT, ON_END, ON_IMAGE, ON_TEXT
 from proxy.dialects.gemini.server import Server, encrypted
 from proxy.dialects.gemini.sources import annotations
 from proxy.dialects.reading import Decoder, parse
-from proxy.dialects.values import objects, string
+from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
 from proxy.wire.events import (
@@ -59,7 +59,15 @@ REASONS: Final = {
 write down is an error: the answer is broken, and another endpoint may do better.
 """
 
-_TIERS = {"standard": "default"}
+_TIERS = {
+    "standard": "default",
+    "ON_DEMAND": "default",
+    "ON_DEMAND_FLEX": "flex",
+    "ON_DEMAND_PRIORITY": "priority",
+    "PROVISIONED_THROUGHPUT": "provisioned",
+}
+"""Service tiers of the Gemini API, traffic types of Vertex: as OpenRouter calls them, the last one
+recorded."""
 
 
 def decoder(quirks: Quirks) -> Decoder:
@@ -109,12 +117,14 @@ class Reader:
             events.append(failed)
 
     def _start(self, chunk: dict[str, Any], events: list[Event]) -> None:
-        if self._started is not None:
+        usage, before = mapping(chunk.get("usageMetadata")), self._started
+        told = string(usage.get("serviceTier")) or string(usage.get("trafficType"))
+        tier = _TIERS.get(told or "", told)
+        if before is None:
+            self._id = string(chunk.get("responseId")) or ""
+        elif tier in (None, before.service_tier):
             return
-        self._id = string(chunk.get("responseId")) or ""
-        usage = chunk.get("usageMetadata")
-        tier = string(usage.get("serviceTier")) if isinstance(usage, dict) else None
-        self._started = Started(self._id or None, None, _TIERS.get(tier or "", tier))
+        self._started = Started(self._id or None, None, tier)
         events.append(self._started)
 
     def _choice(self, candidate: dict[str, Any]) -> "_Choice":

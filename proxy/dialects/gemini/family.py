@@ -8,7 +8,7 @@ they name their calls.
 import re
 from typing import Any, Final, NamedTuple
 
-from proxy.dialects.thinking import budget_of, effort_of, wish_of
+from proxy.dialects.thinking import budget_of, check_optional, effort_of, wish_of
 from proxy.wire.request import Ask, Effort
 
 COMPLETION_MAX: Final = 65_535
@@ -78,6 +78,8 @@ def family_of(model: str) -> Family:
 def thinking_config(ask: Ask, family: Family, completion_max: int | None) -> dict[str, Any]:
     """The `thinkingConfig` for what the caller wishes; empty where it wishes nothing, or the model
     takes none.
+
+    Raises GatewayError `provider_unfit` where it always thinks and is not to.
     """
     thinking = wish_of(ask)
     if thinking is None or not family.thinks:
@@ -86,10 +88,13 @@ def thinking_config(ask: Ask, family: Family, completion_max: int | None) -> dic
     if not family.levels or (thinking.effort is None and thinking.max_tokens is None):
         return config
     if family.takes_level and thinking.max_tokens is None:
+        check_optional(ask)
         level = effort_of(thinking, ask.max_tokens, known=family.levels)
         return config | {"thinkingLevel": level}
     none, least, most = family.budgets
     budget = budget_of(thinking, ask.max_tokens or completion_max or COMPLETION_MAX)
     if budget == 0 and none == 0:
         return {"thinkingBudget": 0}  # thoughts can not be shown then
+    if budget == 0:
+        check_optional(ask)
     return config | {"thinkingBudget": min(max(budget or none, least), most)}

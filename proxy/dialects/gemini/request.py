@@ -8,7 +8,7 @@ with Google's own tools.
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, segment
+from proxy.dialects.asking import NO_HEADERS, Encoded, Target, segment
 from proxy.dialects.gemini.content import encode_contents
 from proxy.dialects.gemini.family import family_of
 from proxy.dialects.gemini.settings import generation_config
@@ -26,6 +26,10 @@ EXPRESSES: Final = frozenset((
 """The parameters of a chat request that Gemini has words for."""
 
 MODELS_PATH: Final = "/v1beta/models?pageSize=1000"
+
+_VERTEX_TIER: Final = "X-Vertex-AI-LLM-Shared-Request-Type"
+_TIERS: Final = {"flex": "flex", "priority": "priority", "ultrafast": "priority"}
+"""Google's tiers ("Flex inference", "Priority inference"; "Flex PayGo", "Priority PayGo")."""
 
 _REMOTE = re.compile(r"(?i)https://(?:(?:www|m)\.)?(?:youtube\.com|youtu\.be)/"
                      r"|https://generativelanguage\.googleapis\.com/")  # fmt: skip
@@ -79,6 +83,8 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     """The same in steps."""
     body = yield from _body(ask, target, vertex=False)
+    if target.tier is not None:
+        body["serviceTier"] = _TIERS[target.tier]
     return Encoded((yield from json_steps(body, ask.text_bytes, spent="contents")))
 
 
@@ -92,7 +98,8 @@ def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     body = yield from _body(ask, target, vertex=True)
     if labels := _labels(ask.body.get("metadata")):
         body["labels"] = labels
-    return Encoded((yield from json_steps(body, ask.text_bytes, spent="contents")))
+    headers = NO_HEADERS if target.tier is None else {_VERTEX_TIER: _TIERS[target.tier]}
+    return Encoded((yield from json_steps(body, ask.text_bytes, spent="contents")), headers)
 
 
 def _body(ask: Ask, target: Target, *, vertex: bool) -> Steps[dict[str, Any]]:

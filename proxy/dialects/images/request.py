@@ -9,14 +9,16 @@ import base64
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from proxy.dialects.asked import Common, accept, options_of
+from proxy.dialects.asked import Common, accept
 from proxy.dialects.attached import mend
 from proxy.dialects.bodies import decode_object
 from proxy.dialects.chat.fields import OWN_FIELDS, wants_routing
 from proxy.dialects.images.shape import Shape, shape_in
 from proxy.dialects.multipart import Field, decode_form, form_in
+from proxy.dialects.options import check_options
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
+from proxy.wire.preferences import options_in
 from proxy.wire.request import Ask
 from proxy.wire.tokens import likely_tokens
 
@@ -110,9 +112,9 @@ def _ask(
     fields: dict[str, Any], size_bytes: int, headers: Iterable[tuple[bytes, bytes]], *, edit: bool
 ) -> Ask:
     travelling, known = accept(fields, headers, _Fields, _TAKEN)
-    options = options_of(known)
+    options = options_in(known.provider)
     _check(known)
-    _check_options(options)
+    check_options(options, PINNED)
     for name in (PINNED - _TAKEN).difference(known.__struct_fields__).intersection(fields):
         raise GatewayError("invalid_request", f"{name}: not a parameter of images")
     shape = shape_in(fields)
@@ -131,6 +133,7 @@ def _ask(
         body=said,
         stream=known.stream is True,
         session_id=known.session_id,
+        preferences=known.wishes,
         media_prompt=len(references),
         text_bytes=text_bytes,
         task="image",
@@ -183,15 +186,6 @@ def _check(known: _Fields) -> None:
     if known.background == "transparent" and known.output_format == "jpeg":
         reason = "background: jpeg can not be transparent"
         raise GatewayError("invalid_request", reason)
-
-
-def _check_options(options: dict[str, dict[str, Any]]) -> None:
-    for slug, said in options.items():
-        for name in said:
-            if name in PINNED:
-                raise GatewayError(
-                    "invalid_request", f"provider.options.{slug[:80]}.{name}: not an option"
-                )
 
 
 def _references(fields: dict[str, Any], known: _Fields) -> list[dict[str, Any]]:

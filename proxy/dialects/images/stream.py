@@ -55,6 +55,8 @@ class Encoder:
             "status": error.status,
             "metadata": metadata,
         }
+        if error.availability is not None:
+            said["availability"] = error.availability
         return encode_data(orjson.dumps({"type": "error", "error": said}, default=str)) + DONE
 
     def _completed(self, more: dict[str, Any]) -> bytes:

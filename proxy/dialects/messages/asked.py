@@ -168,7 +168,7 @@ def count_steps(
 ) -> Steps[Ask]:
     """The same of a request that was decoded, in steps."""
     ask = yield from ask_steps(fields, size_bytes, headers)
-    return replace(ask, task="count", stream=False, most=Usage(), hosted=frozenset())
+    return replace(ask, task="count", stream=False, most=Usage(), hosted=frozenset(), options={})
 
 
 def claudes_own(ask: Ask) -> str | None:
@@ -181,6 +181,11 @@ def claudes_own(ask: Ask) -> str | None:
     types = (str(tool.get("type")) for tool in objects(ask.body.get("tools")))
     own = next((type_ for type_ in types if _CLAUDES_TOOL.fullmatch(type_)), None)
     return None if own is None else f"a tool of type {own}"
+
+
+def chat_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the chat that says the same. Raises GatewayError `invalid_request`."""
+    return at_once(_chat(fields, fitted(fields, Fields), Recall()))
 
 
 def _renamed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -210,6 +215,8 @@ def _chat(fields: dict[str, Any], known: Fields, recall: Recall) -> Steps[dict[s
         chat["user"] = sha256(user.encode(errors="replace")).hexdigest() if long else user
     if tier := known.service_tier:
         chat["service_tier"] = _TIERS.get(tier, tier)
+    if known.speed is not None:
+        chat["speed"] = known.speed
     return chat
 
 

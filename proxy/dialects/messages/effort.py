@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from proxy.dialects.messages.blocks import THOUGHTS
 from proxy.dialects.messages.models import Claude
-from proxy.dialects.thinking import BUDGET_MIN, EFFORTS, budget_of, effort_of, wish_of
+from proxy.dialects.thinking import (
+    BUDGET_MIN,
+    EFFORTS,
+    budget_of,
+    check_optional,
+    effort_of,
+    wish_of,
+)
 from proxy.wire.request import Ask, Effort, Thinking
 
 _ROOM: Final = 0.95
@@ -22,6 +29,8 @@ _TOP_P_MIN: Final = 0.95
 def encode_effort(ask: Ask, claude: Claude, completion_max: int, *, forced: bool) -> dict[str, Any]:
     """The fields `thinking` and `output_config` for what the caller wishes. `forced` is whether the
     model has to call a tool, which forbids a budget.
+
+    Raises GatewayError `provider_unfit` where a model always thinks that is not to.
     """
     wish = wish_of(ask)
     spoken = ask.body.get("verbosity")
@@ -30,6 +39,8 @@ def encode_effort(ask: Ask, claude: Claude, completion_max: int, *, forced: bool
         effort = effort_of(Thinking(wish={}, effort=spoken), None, known=claude.efforts)
     thinking: dict[str, Any] = {}
     if wish is not None and wish.effort == "none":
+        if claude.off == "never":
+            check_optional(ask)
         thinking, least = _off(claude)
         effort = effort or least
         if thinking and effort in ("xhigh", "max"):  # allowed to those alone that think

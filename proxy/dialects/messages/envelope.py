@@ -43,6 +43,8 @@ def envelope(
         },
         "request_id": id,
     }
+    if error.availability is not None:
+        told["error"]["availability"] = error.availability
     if error.metadata:
         told["metadata"] = error.metadata
     if routing is not None and error.status != 500:  # of which nothing is told (contract, 2.5)

@@ -92,6 +92,8 @@ class Reader:
         self._cited: list[Block] = []
         self._uses: dict[str, Block] = {}  # server tools at work
         self._usage: dict[str, Any] = {}
+        self._id: str | None = None
+        self._tier: str | None = None
         self._calls = 0
         self._details = 0
         self._said_chars = 0
@@ -111,6 +113,9 @@ class Reader:
                 self._start(mapping(event.get("message")), events)
             case "message_delta":
                 self._count(event)
+                if (tier := self._served()) != self._tier:
+                    self._tier = tier
+                    events.append(Started(self._id, service_tier=tier))
                 self._finish(mapping(event.get("delta")), events)
                 if event.get("usage"):
                     self._report(events)
@@ -131,14 +136,15 @@ class Reader:
 
     def _start(self, message: dict[str, Any], events: list[Event]) -> None:
         self._count(message)
-        tier = self._usage.get("service_tier")
-        events.append(
-            Started(
-                upstream_id=string(message.get("id")),
-                service_tier=_TIERS.get(tier, tier) if isinstance(tier, str) else None,
-                prompt=decode_prompt(self._usage),
-            )
-        )
+        self._id, self._tier = string(message.get("id")), self._served()
+        events.append(Started(self._id, service_tier=self._tier, prompt=decode_prompt(self._usage)))
+
+    def _served(self) -> str | None:
+        """The service tier that was served; Anthropic's fast mode is told beside its own tiers."""
+        if self._usage.get("speed") == "fast":
+            return "priority"
+        tier = string(self._usage.get("service_tier"))
+        return _TIERS.get(tier or "", tier)
 
     def _begin(self, block: Block, events: list[Event]) -> None:
         self._end(events)  # some servers never say that one is over

@@ -9,7 +9,13 @@ from typing import Any, Final
 from proxy.dialects.asking import Encoded, Target, encode_json
 from proxy.dialects.messages.blocks import Block
 from proxy.dialects.messages.models import claude_of
-from proxy.dialects.messages.request import USER_CHARS_MAX, VERSION, VERTEX_VERSION
+from proxy.dialects.messages.request import (
+    FAST,
+    FAST_BETA,
+    USER_CHARS_MAX,
+    VERSION,
+    VERTEX_VERSION,
+)
 from proxy.wire.request import Ask
 
 _OURS: Final = frozenset((
@@ -17,8 +23,8 @@ _OURS: Final = frozenset((
     "preset", "transforms", "debug", "usage", "stop_server_tools_when", "stream", "speed",
     "service_tier",
 ))  # fmt: skip
-"""What the gateway reads, or writes anew. A fast answer costs six times as much, for which no
-endpoint has a price: `speed` is nobody's."""
+"""What the gateway reads, or writes anew. A fast answer costs up to six times as much: `speed`
+is said to an endpoint that is fast, and to no other."""
 
 _TIERS: Final = {"auto": "auto", "standard_only": "standard_only", "default": "standard_only"}
 
@@ -40,8 +46,9 @@ def native_of(fields: dict[str, Any], user: str | None) -> dict[str, Any]:
 def encode_request(ask: Ask, target: Target) -> Encoded:
     """The caller's request as Anthropic takes it."""
     headers = {"anthropic-version": VERSION}
-    if ask.betas:
-        headers["anthropic-beta"] = ",".join(ask.betas)
+    betas = (*ask.betas, FAST_BETA) if target.tier in FAST else ask.betas
+    if betas:
+        headers["anthropic-beta"] = ",".join(dict.fromkeys(betas))
     return Encoded(encode_json({"model": target.model, **_body(ask, target)}), headers)
 
 
@@ -72,5 +79,7 @@ def _body(ask: Ask, target: Target) -> dict[str, Any]:
     assert ask.native is not None
     completion_max = target.completion_max or claude_of(target.model).completion_max
     max_tokens = min(ask.max_tokens or completion_max, target.completion_max or 2**31)
-    streamed = {"stream": True} if ask.stream else {}
-    return ask.native | {"max_tokens": max_tokens} | streamed
+    body = ask.native | {"max_tokens": max_tokens}
+    if target.tier in FAST:
+        body["speed"] = "fast"
+    return body | {"stream": True} if ask.stream else body

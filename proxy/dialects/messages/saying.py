@@ -86,6 +86,7 @@ class Speech:
     def say(self, event: Event) -> Iterator[Block]:
         """What one event makes."""
         if isinstance(event, Started):
+            self._tier = event.service_tier or self._tier
             if not self._began:
                 yield from self._begin(event)
             return
@@ -111,7 +112,7 @@ class Speech:
         yield {"type": "message_stop"} | routed(bill)
 
     def _begin(self, started: Started) -> Iterator[Block]:
-        self._began, self._tier = True, started.service_tier
+        self._began = True
         message: Block = {
             "id": self._head.id,
             "type": "message",

@@ -17,6 +17,7 @@ from proxy.dialects.asked import (
 from proxy.dialects.attached import mend
 from proxy.dialects.chat.fields import wants_routing
 from proxy.dialects.forms import Headers
+from proxy.dialects.options import options_bytes
 from proxy.errors import GatewayError
 from proxy.wire.events import Usage
 from proxy.wire.request import Ask
@@ -51,7 +52,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         raise GatewayError("invalid_request", "documents: a list is required, not an empty one")
     if known.top_n is not None and known.top_n < 1:
         raise GatewayError("invalid_request", "top_n: must be at least 1")
-    more = unknown_bytes(travelling, known) * len(known.documents)
+    more = unknown_bytes(travelling, known) + options_bytes(known.options)
+    more *= len(known.documents)
     texts = [_text(one, f"documents[{n}]") for n, one in enumerate(known.documents)]
     images = _images(known.documents)
     if images:
@@ -64,6 +66,8 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         models=known.names,
         body=travelling,
         session_id=known.session_id,
+        preferences=known.wishes,
+        options=known.options,
         media_prompt=media,
         text_bytes=text_bytes,  # each document is read beside the query
         task="rerank",

@@ -17,7 +17,7 @@ from proxy.dialects.counts import usable
 from proxy.dialects.forms import Headers
 from proxy.dialects.hosted import hosted_in
 from proxy.dialects.responses.recall import Recall, refuse
-from proxy.dialects.responses.tools import decode_tools
+from proxy.dialects.responses.tools import decode_tools, refuse_unbuilt
 from proxy.dialects.values import mapping, objects
 from proxy.errors import GatewayError
 from proxy.wire.request import Ask
@@ -114,6 +114,7 @@ def _check(fields: Json) -> None:
     for name, (type_, words) in _TYPES.items():
         if name in fields and not isinstance(fields[name], type_):
             raise refuse(name, f"expected {words}")
+    refuse_unbuilt(fields)
     if fields.get("store"):
         raise refuse("store", "must be false, as nothing is stored here")
     if fields.get("background"):

@@ -45,7 +45,10 @@ def ending(error: GatewayError) -> dict[str, Any]:
 
 
 def _told(error: GatewayError) -> dict[str, Any]:
-    return {"code": code(error), "message": error.message}
+    told: dict[str, Any] = {"code": code(error), "message": error.message}
+    if error.availability is not None:
+        told["availability"] = error.availability
+    return told
 
 
 def encode_error(

@@ -119,6 +119,7 @@ class Reader:
     def _start(self, response: Json, events: list[Event]) -> None:
         before = self._started or Started()
         tier = string(response.get("service_tier"))
+        tier = "priority" if tier == "fast" else tier  # OpenAI's newer name for it
         started = Started(
             upstream_id=string(response.get("id")) or before.upstream_id,
             # At the beginning it is what was asked for, at the end what was given.

@@ -14,7 +14,7 @@ from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.responses.request import OUTPUT_TOKENS_MIN, reasons, stream_fields
 from proxy.dialects.responses.sealing import SEAL
 from proxy.dialects.responses.telling import THOUGHT
-from proxy.dialects.thinking import effort_of, wish_of
+from proxy.dialects.thinking import check_optional, effort_of, wish_of
 from proxy.dialects.values import mapping, objects, string
 from proxy.wire.request import Ask, Effort
 
@@ -39,10 +39,13 @@ def encode_native(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     """The request as its caller wrote it. `format_` names the reasoning that the provider takes
     back.
 
-    Raises GatewayError `invalid_request` for what JSON can not say.
+    Raises GatewayError `provider_unfit` where a model always thinks that is not to,
+    `invalid_request` for what JSON can not say.
     """
     asked, quirks = ask.native or {}, target.provider.quirks
     reasoning = _reasoning(ask, quirks.efforts_for(target.model))
+    if reasoning and quirks.always_thinks(target.model):
+        check_optional(ask)
     left_out = _LACKING.union(quirks.refused(target.model, reasoning.get("effort")))
     body: Json = {"model": target.model}
     body |= {name: value for name, value in asked.items() if name not in left_out}
@@ -58,7 +61,9 @@ def encode_native(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
         include.append(_ENCRYPTED)
     if include:
         body["include"] = include
-    if body.get("service_tier") not in FAIR_TIERS:
+    if target.tier is not None:
+        body["service_tier"] = target.tier
+    elif body.get("service_tier") not in FAIR_TIERS:
         body.pop("service_tier", None)
     if ask.stream:
         body |= stream_fields(quirks)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from proxy.dialects.asking import Encoded, Target
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
-from proxy.dialects.thinking import effort_of, wish_of
+from proxy.dialects.thinking import check_optional, effort_of, wish_of
 from proxy.dialects.writing import json_steps
 from proxy.providers import Quirks
 from proxy.wire.request import Ask, Effort
@@ -47,8 +47,8 @@ _REASONS: Final = re.compile(
 def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     """The request as a provider of Responses takes it. `format_` names its own reasoning.
 
-    Raises GatewayError `provider_unfit` for an attachment that can not be sent, `invalid_request`
-    for what JSON can not say.
+    Raises GatewayError `provider_unfit` for an attachment that can not be sent, and where a model
+    always thinks that is not to, `invalid_request` for what JSON can not say.
     """
     return at_once(encode_steps(ask, target, format_))
 
@@ -57,12 +57,16 @@ def encode_steps(ask: Ask, target: Target, format_: str = OPENAI) -> Steps[Encod
     """The same in steps."""
     quirks = target.provider.quirks
     reasoning = _reasoning(ask, quirks.efforts_for(target.model))
+    if reasoning and quirks.always_thinks(target.model):
+        check_optional(ask)
     refused = quirks.refused(target.model, reasoning.get("effort"))
     asked = {name: said for name, said in ask.body.items() if name not in refused}
     items = yield from History(target.provider, format_).encode(asked["messages"])
     yield
     body: dict[str, Any] = {"model": target.model, "input": items, "store": False}
     body |= {name: asked[name] for name in _SAME if name in asked}
+    if target.tier is not None:
+        body["service_tier"] = target.tier
     if ask.max_tokens is not None:
         body["max_output_tokens"] = max(ask.max_tokens, OUTPUT_TOKENS_MIN)
     body |= _tools(asked)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.dialects.values import json_text, mapping, objects, parsed, string
+from proxy.errors import GatewayError
 from proxy.wire.request import Ask
 
 Json = dict[str, Any]
@@ -20,6 +21,7 @@ _INPUT: Final = {
     "required": ["input"],
     "additionalProperties": False,
 }
+_OURS: Final = "openrouter:"
 _NAMES: Final = ("function", "custom")
 _FUNCTION: Final = ("name", "description", "parameters", "strict")
 
@@ -32,6 +34,19 @@ def decode_tools(fields: Json) -> Json:
     chat: Json = {"tools": tools}
     choice = _choice(fields.get("tool_choice"), {_name(tool) for tool in tools})
     return chat | ({"tool_choice": choice} if choice is not None else {})
+
+
+def refuse_unbuilt(fields: Json) -> None:
+    """Raises GatewayError `not_supported` for OpenRouter's own tools, which the gateway would run,
+    by where they stand: items may bring tools as well.
+    """
+    items = enumerate(objects(fields.get("input")))
+    bringing = ((f"input[{number}].", one) for number, one in items if "tools" in one)
+    for place, one in (("", fields), *bringing):
+        for number, tool in enumerate(objects(one.get("tools"))):
+            if str(tool.get("type")).startswith(_OURS):
+                name = f"{place}tools[{number}].type"
+                raise GatewayError("not_supported", f"{name}: not supported yet")
 
 
 def free_names(ask: Ask) -> frozenset[str]:
@@ -83,8 +98,8 @@ def _spread(tools: object) -> Iterator[Json]:
 
 def _tool(tool: Json) -> Json | None:
     type_ = string(tool.get("type")) or ""
-    if type_.startswith("openrouter:"):
-        return tool  # refused, as in a chat
+    if type_.startswith(_OURS):
+        return tool  # of a namespace; refused, as in a chat
     if type_ not in _NAMES:
         return None
     kept = _FUNCTION[:2] if type_ == "custom" else _FUNCTION

@@ -74,6 +74,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         body=travelling | {"response_format": known.response_format or FORMAT},
         stream=True,
         session_id=known.session_id,
+        preferences=known.wishes,
         text_bytes=text_bytes,
         task="speech",
         told=wants_routing(headers),

@@ -83,6 +83,7 @@ def decode_request(body: bytes, headers: Headers = ()) -> Ask:
         body=travelling | {"response_format": wish, "file": recording, "kind": ending},
         stream=known.stream is True,
         session_id=known.session_id,
+        preferences=known.wishes,
         audio_prompt=1,
         text_bytes=text_bytes,
         task="transcription",

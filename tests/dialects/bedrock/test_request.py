@@ -347,9 +347,6 @@ LOSSES: list[tuple[str, Callable[[], Any], Any]] = [
     ("the highest effort of Nova, where the answer has a limit",
      lambda: ask(chat(max_tokens=9, reasoning={"effort": "high"}), NOVA)[
          "additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"], "medium"),
-    ("no reasoning, with models of OpenAI",
-     lambda: ask(chat(reasoning={"effort": "none"}), OSS)["additionalModelRequestFields"],
-     {"reasoning_effort": "low"}),
 ]  # fmt: skip
 
 

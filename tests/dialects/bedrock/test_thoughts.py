@@ -7,6 +7,7 @@ import pytest
 from proxy.dialects.asking import Target
 from proxy.dialects.bedrock.families import family_of
 from proxy.dialects.bedrock.thoughts import Thought, encode_thinking
+from proxy.errors import GatewayError
 from proxy.providers import Provider
 from proxy.wire.request import Ask, Thinking
 
@@ -58,7 +59,6 @@ TABLE: list[tuple[str, Json, Json | None, Json, Json, Json]] = [
     (NOVA, SAMPLING, HIGH, WARM, {"inferenceConfig": {"topK": 5}}, {}),
     (OSS, SAMPLING, HIGH, WARM, {"reasoning_effort": "high"}, {}),
     (OSS, {"reasoning_effort": "minimal"}, None, {}, {"reasoning_effort": "low"}, {}),
-    (OSS, {}, {"effort": "none"}, {}, {"reasoning_effort": "low"}, {}),
     (OSS, {}, {"max_tokens": 2000}, {}, {"reasoning_effort": "medium"}, {}),
     (NOVA_2, {}, {"effort": "none"}, {}, {}, {}),
     (NOVA_2, SAMPLING, HIGH, {},
@@ -86,6 +86,14 @@ def test_thinking(
     model: str, said: Json, wish: Json | None, config: Json, own: Json, output: Json
 ) -> None:
     assert encode(model, said, wish) == Thought(config, own, output)
+
+
+@pytest.mark.parametrize("model", [OSS, "us.anthropic.claude-fable-5-v1:0"])
+def test_what_always_thinks_can_not_be_told_not_to(model: str) -> None:
+    with pytest.raises(GatewayError, match="reasoning: is mandatory for this model"):
+        encode(model, {}, {"effort": "none"})
+    with pytest.raises(GatewayError, match="reasoning: is mandatory for this model"):
+        encode(model, {"reasoning_effort": "none"})
 
 
 @pytest.mark.parametrize(

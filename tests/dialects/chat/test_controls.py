@@ -8,6 +8,7 @@ import pytest
 
 from proxy.dialects.asking import Target
 from proxy.dialects.chat.request import decode_request, encode_request
+from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks, known
 
 Json = dict[str, Any]
@@ -62,7 +63,7 @@ EFFORTS: dict[str, tuple[Json, Json, Json]] = {
         {"thinking": ON, "reasoning_effort": "xhigh"},
     ),
     "meta": (
-        {"reasoning_effort": "minimal"},
+        {},
         {"reasoning_effort": "minimal"},
         {"reasoning_effort": "xhigh"},
     ),
@@ -118,6 +119,8 @@ EFFORTS["ollama"] = (*EFFORTS["xai"][:2], {"reasoning_effort": "high"})
 @pytest.mark.parametrize(("slug", "said"), EFFORTS.items(), ids=EFFORTS)
 def test_every_provider_is_told_how_much_to_think(slug: str, said: tuple[Json, ...]) -> None:
     for effort, expected in zip(("none", "minimal", "xhigh"), said, strict=True):
+        if (slug, effort) == ("meta", "none"):
+            continue  # its models always think
         assert sent(known()[slug], reasoning={"effort": effort}) == expected
         if slug != "openrouter":
             assert sent(known()[slug], reasoning_effort=effort) == expected
@@ -236,8 +239,8 @@ def test_what_means_something_to_openrouter_alone_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("levels", "effort", "said"),
     [
-        ({"m": ("low", "high")}, "none", "low"),
         ({"m": ("low", "high")}, "minimal", "low"),
+        ({"x": ("low", "high")}, "minimal", "minimal"),
         ({"m": ("none", "high")}, "minimal", "high"),
         ({"m": ("none",)}, "none", "none"),
         ({"m": ("none",)}, "high", None),
@@ -251,6 +254,22 @@ def test_a_model_may_know_other_efforts(
 ) -> None:
     told = sent(to(reasoning_control="effort", efforts_of=levels), reasoning={"effort": effort})
     assert told == ({"reasoning_effort": said} if said else {})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"reasoning_effort": "none"}, {"reasoning": {"enabled": False}}]
+)
+def test_what_always_thinks_can_not_be_told_not_to(fields: Json) -> None:
+    efforts = {"m": ("low", "high")}
+    for provider in (to(reasoning_control="effort", efforts_of=efforts), known()["meta"]):
+        with pytest.raises(GatewayError, match="reasoning: is mandatory for this model"):
+            sent(provider, **fields)
+    newest = sent(known()["meta"], model="~meta/llama-latest", **fields)
+    assert newest == {"reasoning_effort": "minimal"}, "who asked for whichever is the newest"
+    switched = to(reasoning_control="effort", reasoning_switch="thinking", efforts_of=efforts)
+    assert sent(switched, **fields) == {"thinking": OFF}
+    silent = to(reasoning_control="effort", efforts_of=efforts, thinks_when_forced=False)
+    assert sent(silent, tool_choice="required", tools=[FORCED])["reasoning_effort"] == "low"
 
 
 @pytest.mark.parametrize(

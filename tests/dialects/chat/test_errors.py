@@ -56,6 +56,14 @@ def test_the_envelope() -> None:
     }
 
 
+def test_availability_stands_beside_code_and_message() -> None:
+    told = {"code": "model_not_found", "retryable": False}
+    error = GatewayError("model_unknown", "No such model.", availability=told)
+    assert json.loads(encode_error(error))["error"]["availability"] == told
+    head = Head(id="gen-1", created=7, model="a/b", provider="Acme")
+    assert encode_failed_event(error, head)["error"]["availability"] == told
+
+
 def test_the_event_that_ends_a_stream() -> None:
     head = Head(id="gen-1", created=7, model="a/b", provider="Acme")
     event = encode_failed_event(GatewayError("provider_cut", "Cut."), head)

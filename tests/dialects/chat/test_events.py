@@ -201,6 +201,12 @@ def test_the_beginning_is_told_once_and_again_when_the_tier_is_known() -> None:
     ]  # fmt: skip
 
 
+def test_the_newer_name_of_a_tier_is_the_older_one() -> None:
+    """The answers to one request have one name for it, whatever its model."""
+    fast = [chunk({"content": text}, service_tier="fast") for text in "ab"]
+    assert stream(sse(*fast)) == [Started(service_tier="priority"), Text(0, "a"), Text(0, "b")]
+
+
 def test_citations_come_with_the_finish() -> None:
     cited = {"search_results": [{"url": "https://a", "title": "A"}]}
     events = heard(chunk({"content": "a"}, **cited), chunk({}, "stop", index=1), chunk({}, "stop"))

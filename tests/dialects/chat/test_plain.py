@@ -185,6 +185,7 @@ def test_what_is_plain(more: Json) -> None:
         {"stream": None}, {"tools": [{"type": "web_search"}]}, {"tools": [{}]}, {"prompt": "x"},
         {"service_tier": "auto"}, {"enable_search": True}, {"messages": ["x"]},
         {"messages": [{"role": "user", "content": 1}]}, {"messages": [{"content": "x"}]},
+        {"tools": []}, {"structured_outputs": True}, {"response_format": {"type": "text"}},
         {"messages": [HELLO | {"name": 1}]}, {"messages": [HELLO | {"tool_calls": [1]}]},
         {"messages": [HELLO | {"function_call": None}]},
         {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
@@ -194,6 +195,22 @@ def test_what_is_not(more: Json) -> None:
     fields = {"model": "a/b", "messages": [HELLO], **more}
     assert plain_ask(fields, 9, ()) is None
     assert at_once(plain_steps(fields, 9, ())) is None
+
+
+SOFT_WISHES: list[tuple[Json, set[str]]] = [
+    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, {"tools"}),
+    ({"verbosity": "low", "tool_choice": "auto"}, {"verbosity"}),
+    ({"response_format": {"type": "json_object"}}, {"response_format"}),
+    ({"response_format": {"type": "json_schema"}}, {"response_format", "structured_outputs"}),
+    ({"structured_outputs": True}, {"structured_outputs"}),
+    ({"tools": [], "temperature": 1, "structured_outputs": None}, set()),
+]
+
+
+@pytest.mark.parametrize(("more", "soft"), SOFT_WISHES)
+def test_parameters_are_preferred_alike_by_either_way(more: Json, soft: set[str]) -> None:
+    fields = {"model": "a/b", "messages": [HELLO], **more}
+    assert ask_of(copy.deepcopy(fields), 9).soft == checked(fields, ()).soft == soft
 
 
 def test_a_step_is_so_many_messages() -> None:

@@ -304,8 +304,18 @@ def test_a_request_for_nothing() -> None:
 
 
 def test_an_unbuilt_wish_is_refused() -> None:
-    error = refused(START + b',"provider":{"sort":"price"}}')
-    assert (error.kind, error.message) == ("not_supported", "provider.sort: not supported yet")
+    error = refused(START + b',"plugins":[{"id":"web"}]}')
+    assert (error.kind, error.message) == ("not_supported", "plugins: not supported yet")
+
+
+def test_a_preference_that_there_is_not_is_refused_by_name() -> None:
+    error = refused(START + b',"provider":{"sort":"beauty"}}')
+    assert (error.kind, error.message) == (
+        "invalid_request",
+        "provider.sort: none of the values it can have (price, throughput, latency, exacto)",
+    )  # fmt: skip
+    error = refused(START + b',"provider":{"experimental":{}}}')
+    assert error.message == "provider.experimental: is no preference"
 
 
 # What travels on.
@@ -542,7 +552,7 @@ def test_one_ask_can_be_said_to_many() -> None:
 @pytest.mark.parametrize(
     ("tier", "sent_on"),
     [("auto", True), ("default", True), ("flex", True), ("priority", False), ("fast", False),
-     ("scale", False), (None, False), (["priority"], False)],
+     ("scale", False), ("ultrafast", False), (None, False)],
 )  # fmt: skip
 def test_nobody_is_served_at_a_dearer_tier_than_is_charged(tier: object, sent_on: bool) -> None:
     body = sent(ask(service_tier=tier))

@@ -229,6 +229,24 @@ def test_hidden_reasoning() -> None:
     assert message == {"role": "assistant", "content": "a", "refusal": None}
 
 
+def test_who_hides_reasoning_keeps_what_the_provider_wants_back() -> None:
+    """As recorded: `reasoning.exclude` before OpenAI."""
+    seal = {"type": "reasoning.encrypted", "data": "x", "id": "rs_1", "index": 0}
+    read = {"type": "reasoning.summary", "summary": "hm", "index": 0}
+    events: list[Event] = [
+        Reasoning(0, "hm", (read, seal)),
+        Text(0, "a"),
+        Finished(0, "stop", None),
+    ]
+    told = stream(events, hide=True)
+    assert b"hm" not in told
+    assert b'"reasoning":"' not in told
+    assert b'"reasoning_details":[{"type":"reasoning.encrypted"' in told
+    message = answer(events, hide=True)["choices"][0]["message"]
+    assert message["reasoning_details"] == [seal]
+    assert "reasoning" not in message
+
+
 MESSAGES: list[tuple[list[Event], Json]] = [
     ([Text(0, "a"), Text(0, "b")], {"content": "ab"}),
     ([], {"content": ""}),

@@ -96,6 +96,7 @@ PLAIN = [
     answer(choice={"finish_reason": "length", "index": 2}),
     answer(choice={"native_finish_reason": "end_turn"}),
     answer(usage=None, system_fingerprint="", service_tier="default"),
+    answer(service_tier="fast"),
     answer(usage={"prompt_tokens": 1, "completion_tokens": 0, "prompt_tokens_details": None}),
     answer(error=None, citations=[], new={"deep": [1]}),
 ]

@@ -126,8 +126,14 @@ def test_what_is_refused(fields: dict[str, Any], message: str) -> None:
 
 
 def test_what_is_not_built_is_refused() -> None:
-    with pytest.raises(GatewayError, match=r"provider\.sort: not supported yet"):
-        decode(provider={"sort": "price"})
+    with pytest.raises(GatewayError, match=r"plugins: not supported yet"):
+        decode(plugins=[{"id": "web"}])
+
+
+def test_wishes_of_who_answers_are_those_of_a_chat() -> None:
+    asked = decode(provider={"sort": "price", "options": {"P0": {"x": 1}}}, service_tier="fast")
+    assert (asked.preferences.sort, asked.tier) == ("price", "priority")
+    assert asked.options == {"p0": {"x": 1}}
 
 
 def test_more_is_held_than_is_shown_where_the_best_is_chosen() -> None:
@@ -245,3 +251,12 @@ def test_what_json_can_not_say_from_here() -> None:
     ask = msgspec.structs.replace(ask, native={"prompt": "a", "x": {1, "a"}, "y": object()})
     with pytest.raises(GatewayError, match="can not be sent"):
         encode_request(ask, Target(acme(), "m"))
+
+
+@pytest.mark.parametrize("asked", [None, "flex", "priority"])
+def test_an_endpoint_of_a_service_tier_is_told_of_it(asked: str | None) -> None:
+    provider = acme()
+    ask = decode() if asked is None else decode(service_tier=asked)
+    target = Target(provider, "m", tier="priority")
+    body = orjson.loads(outbound(provider, "m", ask).encode_request(ask, target).body)
+    assert body["service_tier"] == "priority"

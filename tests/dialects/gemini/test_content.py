@@ -74,6 +74,12 @@ def test_nothing_is_empty() -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", ["cache_control", "prompt_cache_breakpoint"])
+def test_marks_for_caches_are_left_out_where_prompts_are_cached_unasked(mark: str) -> None:
+    marked = {"type": "text", "text": "Hi", mark: {"type": "ephemeral"}}
+    assert contents(user(marked) | {mark: {"type": "ephemeral"}}) == [TURN]
+
+
 def test_a_conversation_of_instructions_alone_is_what_the_user_says() -> None:
     assert both({"role": "system", "content": "Hi"}) == ([], [TURN])
     assert both({"role": "system", "content": ""}) == (

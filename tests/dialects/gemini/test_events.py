@@ -64,6 +64,24 @@ def chunk(*parts: Json, **more: Any) -> Json:
     return {"candidates": [{"content": {"parts": list(parts), "role": "model"}} | more]}
 
 
+@pytest.mark.parametrize(
+    ("usage", "tier"),
+    [
+        ({"serviceTier": "priority"}, "priority"), ({"serviceTier": "flex"}, "flex"),
+        ({"trafficType": "ON_DEMAND"}, "default"), ({"trafficType": "ON_DEMAND_FLEX"}, "flex"),
+        ({"trafficType": "ON_DEMAND_PRIORITY"}, "priority"),
+        ({"trafficType": "PROVISIONED_THROUGHPUT"}, "provisioned"), ({}, None),
+    ],
+)  # fmt: skip
+def test_the_tier_that_was_served(usage: Json, tier: str | None) -> None:
+    """Google's words for the ordinary one are OpenRouter's `default`; some tell it at the end."""
+    early = stream(chunk({"text": "a"}) | {"usageMetadata": usage}, chunk({"text": "b"}))
+    late = stream(chunk({"text": "a"}), chunk({"text": "b"}) | {"usageMetadata": usage})
+    assert [one for one in early if isinstance(one, Started)] == [Started(None, None, tier)]
+    known = [Started(None, None, tier)] if tier else []
+    assert [one for one in late if isinstance(one, Started)] == [Started(), *known]
+
+
 def test_a_stream() -> None:
     usage = {"promptTokenCount": 3, "serviceTier": "standard"}
     assert stream(

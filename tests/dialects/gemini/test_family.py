@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.dialects.gemini.family import family_of, thinking_config
+from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Thinking
 
 Json = dict[str, Any]
@@ -50,7 +52,6 @@ TABLE: list[tuple[str, Ask, Json]] = [
     ("gemini-2.5-flash", asked(hidden=True), {}),
     ("gemini-2.5-flash", asked(hidden=False), SHOWN),
     ("gemini-2.5-flash", asked(effort="none"), {"thinkingBudget": 0}),
-    ("gemini-2.5-pro", asked(effort="none"), SHOWN | {"thinkingBudget": 128}),
     ("gemini-2.5-flash", asked(10_000, effort="medium"), SHOWN | {"thinkingBudget": 5000}),
     ("gemini-2.5-flash", asked(effort="high"), SHOWN | {"thinkingBudget": 24_576}),
     ("gemini-2.5-pro", asked(effort="xhigh"), SHOWN | {"thinkingBudget": 32_768}),
@@ -58,9 +59,7 @@ TABLE: list[tuple[str, Ask, Json]] = [
      {"thinkingBudget": 13_107}),
     ("gemini-flash-latest", asked(effort="minimal"), SHOWN | {"thinkingBudget": 6553}),
     ("gemini-3-pro-preview", asked(effort="medium"), SHOWN | {"thinkingLevel": "low"}),
-    ("gemini-3-pro-preview", asked(effort="none"), SHOWN | {"thinkingLevel": "low"}),
     ("gemini-3.1-pro-preview", asked(effort="medium"), SHOWN | {"thinkingLevel": "medium"}),
-    ("gemini-3-flash-preview", asked(effort="none"), SHOWN | {"thinkingLevel": "minimal"}),
     ("gemini-3-flash-preview", asked(effort="max", hidden=True), {"thinkingLevel": "high"}),
     ("gemini-3.1-flash-image", asked(effort="low"), SHOWN | {"thinkingLevel": "minimal"}),
     ("gemini-3-pro-image-preview", asked(effort="low"), SHOWN),
@@ -75,6 +74,22 @@ TABLE: list[tuple[str, Ask, Json]] = [
 @pytest.mark.parametrize(("model", "ask", "said"), TABLE)
 def test_thinking(model: str, ask: Ask, said: Json) -> None:
     assert config(model, ask) == said
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        ("gemini-2.5-pro", {"thinkingBudget": 128}),
+        ("gemini-3-pro-preview", {"thinkingLevel": "low"}),
+        ("gemini-3-flash-preview", {"thinkingLevel": "minimal"}),
+    ],
+)
+def test_what_always_thinks_can_not_be_told_not_to(model: str, least: Json) -> None:
+    ask = asked(effort="none")
+    with pytest.raises(GatewayError, match="reasoning: is mandatory for this model"):
+        config(model, ask)
+    newest = replace(ask, models=("~google/gemini-latest",))
+    assert config(model, newest) == SHOWN | least, "who asked for whichever is the newest"
 
 
 def test_budgets_go_to_every_generation() -> None:

@@ -220,7 +220,8 @@ def test_every_recorded_request_is_one_that_google_accepts() -> None:
         if ask is None:
             counts["not_supported"] += 1
             continue
-        for model in MODELS:
+        silent = ask.thinking is not None and ask.thinking.effort == "none"
+        for model in [one for one in MODELS if not silent or "pro" not in one]:
             for encode in (encode_request, encode_vertex_request):
                 gemini_accepts(json.loads(encode(ask, Target(PROVIDER, model)).body))
         counts["accepted"] += 1

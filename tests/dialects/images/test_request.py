@@ -138,9 +138,9 @@ REFUSED = [
     ({"mask": "data:image/png;base64,!!"}, "mask.image_url.url: "),
     ({"width": 4096}, "width: "),
     ({"num_images": 9}, "num_images: "),
-    ({"provider": {"options": {"p0": 3}}}, "provider.options: "),
+    ({"provider": {"options": {"p0": 3}}}, "provider.options"),
     ({"provider": {"options": []}}, "provider.options: "),
-    ({"provider": {"only": ["p0"]}}, "provider.only: "),
+    ({"provider": {"only": "p0"}}, "provider.only: "),
     ({"preset": "x"}, "preset: "),
 ]  # fmt: skip
 

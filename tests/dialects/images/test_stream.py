@@ -73,6 +73,9 @@ def test_an_error_ends_a_stream() -> None:
     }  # fmt: skip
     (row,) = read(encoder().encode_failure(GatewayError("draining", "Closing.")))
     assert row["error"]["code"] == "provider_unavailable"
+    told = {"code": "temporarily_unavailable"}
+    error = GatewayError("provider_timeout", "late", availability=told)
+    assert read(encoder().encode_failure(error))[0]["error"]["availability"] == told
 
 
 def test_an_answer_without_an_image_is_only_its_end() -> None:

@@ -152,6 +152,15 @@ def test_a_result(message: Any, more: Any) -> None:
     assert result_block("t", message, PROVIDER) == wanted
 
 
+@pytest.mark.parametrize(
+    "part", [{"type": "text", "text": "hi"}, image(PNG)], ids=["text", "image"]
+)
+def test_a_mark_for_caches_may_be_said_in_either_words(part: dict[str, Any]) -> None:
+    in_openais = blocks_of([{**part, "prompt_cache_breakpoint": {"mode": "explicit"}}], PROVIDER)
+    assert in_openais == blocks_of([{**part, "cache_control": MARK}], PROVIDER)
+    assert in_openais[0]["cache_control"] == MARK
+
+
 def thought(text: str | None = None, signature: str | None = None, **more: Any) -> dict[str, Any]:
     told = {"text": text, "signature": signature}
     said = {key: value for key, value in told.items() if value is not None}

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.dialects.messages.effort import encode_effort, encode_sampling, fitting, unbound
 from proxy.dialects.messages.models import claude_of
+from proxy.errors import GatewayError
 from proxy.wire.request import Ask, Effort, Thinking
 
 SHOWN = {"type": "adaptive", "display": "summarized"}
@@ -71,14 +72,22 @@ def test_a_wish_to_think(model: str, thinking: Thinking, wanted: Any) -> None:
         (OPUS_5, ({"type": "disabled"}, None)),
         ("claude-opus-4-8", (None, None)),
         ("claude-sonnet-5-5", ({"type": "between_tools"}, None)),
-        ("claude-opus-5-5", (None, "low")),
-        ("claude-fable-5", (None, "low")),
         (HAIKU_45, (None, None)),
         (OLD, (None, None)),
     ],
 )
 def test_a_wish_not_to_think(model: str, wanted: Any) -> None:
     assert encoded(model, wish("none")) == wanted
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-fable-5"])
+def test_what_always_thinks_can_not_be_told_not_to(model: str) -> None:
+    with pytest.raises(GatewayError, match="reasoning: is mandatory for this model") as raised:
+        encoded(model, wish("none"))
+    assert (raised.value.kind, raised.value.status) == ("provider_unfit", 400)
+    newest = Ask(models=("~anthropic/claude-latest",), body={}, thinking=wish("none"))
+    told = encode_effort(newest, claude_of(model), 10_000, forced=False)
+    assert told == {"output_config": {"effort": "low"}}, "who asked for whichever is the newest"
 
 
 def test_a_budget_without_room_is_none() -> None:

@@ -22,6 +22,7 @@ TYPES = {
     "credentials_differ": "invalid_request_error",
     "unauthenticated": "authentication_error",
     "credits_short": "billing_error",
+    "context_length": "invalid_request_error",
     "no_price": "billing_error",
     "key_limit": "permission_error",
     "management_only": "permission_error",
@@ -88,3 +89,9 @@ def test_what_more_there_is_to_tell() -> None:
     assert told["openrouter_metadata"] == {"attempt": 2}
     masked = json.loads(encode_error(GatewayError("internal", "No."), "gen-1", {"attempt": 2}))
     assert "openrouter_metadata" not in masked
+
+
+def test_availability_stands_beside_type_and_message() -> None:
+    told = {"code": "temporarily_unavailable", "retryable": True}
+    error = GatewayError("provider_timeout", "late", availability=told)
+    assert json.loads(encode_error(error))["error"]["availability"] == told

@@ -106,6 +106,20 @@ def thought(index: int = 0, **said: str) -> Json:
 END = Finished(0, "stop", "end_turn")
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "tiers"),
+    [
+        ({"speed": "fast", "service_tier": "standard"}, {}, ["priority"]),
+        ({"service_tier": "standard"}, {"speed": "fast"}, ["default", "priority"]),
+        ({"speed": "standard", "service_tier": "standard"}, {}, ["default"]),
+        ({"service_tier": 5}, {}, [None]),
+    ],
+)
+def test_fast_mode_is_a_service_tier(first: Json, last: Json, tiers: list[str | None]) -> None:
+    events = stream(sse(start(**first), finish(usage=last), STOP))
+    assert [one.service_tier for one in events if isinstance(one, Started)] == tiers
+
+
 def test_text() -> None:
     told = heard(*block("text", text_delta("a"), text_delta(""), text_delta("b"), text=""))
     assert told == [Text(0, "a"), Text(0, "b")]

@@ -10,7 +10,7 @@ from proxy.dialects.asking import Target
 from proxy.dialects.messages.asked import decode_request
 from proxy.dialects.messages.seals import sealed
 from proxy.providers import Provider
-from proxy.wire.request import Ask
+from proxy.wire.request import Ask, Tier
 from tests.recordings import index, load
 
 Json = dict[str, Any]
@@ -25,12 +25,14 @@ def asked(headers: list[tuple[bytes, bytes]] | None = None, /, **fields: Any) ->
     return decode_request(json.dumps(body).encode(), headers or [])
 
 
-def sent(ask: Ask, dialect: str = "anthropic", most: int | None = None) -> tuple[Json, Any, str]:
+def sent(
+    ask: Ask, dialect: str = "anthropic", most: int | None = None, tier: Tier | None = None
+) -> tuple[Json, Any, str]:
     """Body, headers and path of what is sent."""
     provider = Provider(
         slug="p", name="P", base_url="http://p.test", dialect=dialect, options=PLACE
     )
-    target = Target(provider, "claude-sonnet-4-5", most)
+    target = Target(provider, "claude-sonnet-4-5", most, tier)
     row = outbound(provider, target.model, ask)
     encoded = row.encode_request(ask, target)
     return json.loads(encoded.body), encoded.headers, row.path(target, ask.stream)
@@ -162,3 +164,18 @@ def test_recorded_requests_travel_unchanged() -> None:
         assert (told["max_tokens"], told.get("stream", False)) == (body["max_tokens"], ask.stream)
         count += 1
     assert count > 100
+
+
+def test_a_fast_endpoint_is_asked_to_be_fast_and_no_other() -> None:
+    betas = [(b"anthropic-beta", b"a,fast-mode-2026-02-01")]
+    for headers, told in (([], "fast-mode-2026-02-01"), (betas, "a,fast-mode-2026-02-01")):
+        ask = asked(headers, max_tokens=9, speed="fast")
+        assert ask.tier == "priority"
+        body, sent_headers, _ = sent(ask, tier="priority")
+        assert body["speed"] == "fast"
+        assert sent_headers["anthropic-beta"] == told
+        for dialect in ("anthropic", "vertex"):
+            assert "speed" not in sent(ask, dialect)[0]
+            assert "speed" not in sent(ask, dialect, tier="flex")[0]
+    body, _, _ = sent(asked(max_tokens=9), "vertex", tier="priority")
+    assert (body["speed"], "anthropic_beta" in body) == ("fast", False)

@@ -183,6 +183,16 @@ def test_the_headers() -> None:
     }
 
 
+def test_strict_tools_go_with_the_beta_that_the_caller_names_for_them() -> None:
+    beta = "structured-outputs-2025-11-13"
+    strict = {"type": "function", "function": {"name": "f", "parameters": SCHEMA, "strict": True}}
+    said = {"model": "m", "messages": [HI], "tools": [strict]}
+    asked = decode_request(json.dumps(said).encode(), [(b"x-anthropic-beta", beta.encode())])
+    sent = encode_request(asked, Target(PROVIDER, OPUS))
+    assert sent.headers["anthropic-beta"] == beta
+    assert json.loads(sent.body)["tools"] == [{"name": "f", "input_schema": CLOSED, "strict": True}]
+
+
 def test_thoughts_that_may_be_bound_need_a_mark() -> None:
     detail = {
         "type": "reasoning.text",

@@ -267,6 +267,13 @@ def test_the_beginning_tells_of_the_prompt() -> None:
     assert begin["message"]["usage"].items() >= told.items()
 
 
+def test_the_end_tells_which_tier_was_served() -> None:
+    late = Started(None, service_tier="priority")
+    begin, *_, delta, _ = streamed(Started(None), Text(0, "x"), late, Started(None))
+    assert begin["message"]["usage"]["service_tier"] is None
+    assert delta["usage"]["service_tier"] == "priority"
+
+
 def test_the_end_tells_what_it_cost_and_how_it_was_routed() -> None:
     *_, delta, stop = streamed(Text(0, "x"), bill=replace(BILL, routing={"attempt": 1}))
     assert delta["usage"].items() >= {"input_tokens": 70, "output_tokens": 7, **ADDED}.items()

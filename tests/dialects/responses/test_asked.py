@@ -168,6 +168,19 @@ def test_nothing_is_stored(name: str, value: object) -> None:
         ({"stream": "yes"}, "stream: expected true or false, got a string"),
         ({"plugins": [{"id": "web"}]}, "plugins: not supported yet"),
         ({"tools": [{"type": "openrouter:web_search"}]}, "tools[0].type: not supported yet"),
+        (
+            {"tools": [{"type": "web_search"}, {"type": "openrouter:files"}]},
+            "tools[1].type: not supported yet",
+        ),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": "x"},
+                    {"type": "additional_tools", "tools": [{"type": "openrouter:bash"}]},
+                ]
+            },
+            "input[1].tools[0].type: not supported yet",
+        ),
     ],
 )
 def test_what_is_refused(fields: Json, said: str) -> None:

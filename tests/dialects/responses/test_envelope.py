@@ -83,3 +83,10 @@ def test_how_a_response_ends_by_it() -> None:
         "status": "incomplete",
         "incomplete_details": {"reason": "max_output_tokens"},
     }
+
+
+def test_availability_stands_beside_code_and_message() -> None:
+    told = {"code": "temporarily_unavailable", "retryable": True}
+    error = GatewayError("provider_timeout", "late", availability=told)
+    assert json.loads(encode_error(error))["error"]["availability"] == told
+    assert ending(error)["error"]["availability"] == told

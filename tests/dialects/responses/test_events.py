@@ -115,6 +115,12 @@ def test_a_stream_of_text() -> None:
     ]
 
 
+@pytest.mark.parametrize(("told", "tier"), [("fast", "priority"), ("flex", "flex")])
+def test_the_tier_that_was_served(told: str, tier: str) -> None:
+    events = streamed(added(message()), completed(message(said("a")), service_tier=told))
+    assert Started(upstream_id="r", service_tier=tier) in events
+
+
 def test_a_whole_answer_is_the_same() -> None:
     assert whole(message(said("a"), said("b"))) == [
         Started(upstream_id="r"), Text(0, "a"), Text(0, "b"), STOP, COUNTED, Ended(),

@@ -271,3 +271,19 @@ def test_an_end_that_was_not_told_is_ours() -> None:
     assert last["type"] == "response.incomplete"
     assert last["sequence_number"] == sent.count(b'"sequence_number"') - 1
     fits(last)
+
+
+@pytest.mark.parametrize("tier", ["priority", "flex", None])
+def test_an_endpoint_of_a_service_tier_is_told_of_it(tier: str | None) -> None:
+    request = {"model": "a/b", "input": "hi"} | ({"service_tier": tier} if tier else {})
+    target = Target(PLAIN, "gpt-9", tier="priority")
+    body = json.loads(
+        SAME.encode_request(decode_request(json.dumps(request).encode()), target).body
+    )
+    assert body["service_tier"] == "priority"
+
+
+def test_what_always_thinks_can_not_be_told_not_to() -> None:
+    with pytest.raises(GatewayError, match="reasoning: is mandatory for this model"):
+        encoded("gpt-5-mini", OURS, reasoning={"effort": "none"})
+    assert encoded("gpt-5.1", OURS, reasoning={"effort": "none"})["reasoning"]["effort"] == "none"

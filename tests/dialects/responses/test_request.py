@@ -282,7 +282,7 @@ SAMPLING: Json = {"temperature": 0.5, "top_p": 0.9, "logprobs": True}
     ("model", "body", "kept"),
     [
         ("o3", {}, False),
-        ("gpt-5-mini", {"reasoning": {"effort": "none"}}, False),
+        ("gpt-5-mini", {"reasoning": {"effort": "low"}}, False),
         ("gpt-5.2", {}, True),
         ("gpt-5.2", {"reasoning_effort": "low"}, False),
         ("gpt-5.2-codex", {}, False),
@@ -299,9 +299,21 @@ def test_openai_takes_sampling_only_while_a_model_does_not_think(
 
 
 def test_models_are_told_the_efforts_that_they_know() -> None:
-    wished = [("gpt-5-mini", "none"), ("gpt-5.1", "minimal"), ("o3", "max"), ("gpt-5-pro", "low")]
+    wished = [
+        ("gpt-5-mini", "minimal"),
+        ("gpt-5.1", "minimal"),
+        ("o3", "max"),
+        ("gpt-5-pro", "low"),
+    ]
     told = [encode({"reasoning": {"effort": e}}, m)["reasoning"]["effort"] for m, e in wished]
     assert told == ["minimal", "low", "high", "high"]
+
+
+def test_what_always_thinks_can_not_be_told_not_to() -> None:
+    for model in ("o3", "gpt-5-mini", "gpt-5-pro"):
+        with pytest.raises(GatewayError, match="reasoning: is mandatory for this model"):
+            encode({"reasoning": {"effort": "none"}}, model)
+    assert encode({"reasoning": {"effort": "none"}}, "gpt-5.1")["reasoning"]["effort"] == "none"
 
 
 def test_what_a_provider_refuses_is_left_out() -> None:
@@ -350,5 +362,6 @@ def test_every_recorded_request_is_one_for_openai() -> None:
         "not built",
         "OpenAI can not be sent video.",
         "OpenAI can not be sent audio.",
+        "reasoning: is mandatory for this model and can not be disabled",
     }
     assert counts["accepted"] >= 0.97 * counts.total()

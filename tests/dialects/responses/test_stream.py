@@ -252,7 +252,7 @@ def test_every_error_inside_a_stream(kind: str) -> None:
     response = listen(data + encoder.encode_failure(error))
     assert response["id"] == HEAD.id
     assert [item["type"] for item in response["output"]] == ["message"], "half a call is none"
-    if kind == "provider_context_length":
+    if KINDS[kind].error_type == "context_length_exceeded":
         assert response["incomplete_details"] == {"reason": "max_output_tokens"}
         assert (response["usage"]["cost"], response["usage"]["total_tokens"]) == (0, 0)
         return

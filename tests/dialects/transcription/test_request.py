@@ -146,7 +146,7 @@ FORMS = [
     ((("temperature", "warm"),), "temperature: expected a number"),
     ((("stream", "maybe"),), "stream: expected true"),
     ((("provider", "[]"),), "provider: expected an object"),
-    ((("provider", '{"zdr": true}'),), "provider.zdr"),
+    ((("provider", '{"zdr": 1}'),), "provider.zdr"),
     ((("source_url", "http://a"),), "source_url: not supported"),
     ((("include", "a"), ("include[]", "b")), "include: once a list"),
     ((("timestamp_granularities[]", "hour"),), "timestamp_granularities"),
