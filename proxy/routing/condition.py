@@ -11,6 +11,7 @@ from math import inf
 from typing import Final
 
 from proxy.routing.figures import Mean, Spread
+from proxy.routing.history import History
 from proxy.routing.rules import Rules
 
 NEVER: Final = -inf
@@ -31,12 +32,16 @@ class Outcome(Enum):
     ABANDONED = "abandoned"  # hang-up, lost race, a fault of ours: nothing, unless long silent
 
 
+_TELLING: Final = frozenset((Outcome.GOOD, Outcome.FAILED, Outcome.LIMITED))
+"""What counts for an endpoint's uptime."""
+
+
 class Ticket:
     """One attempt under way, counted there from now on until its `end`; `probe` where it alone
     decides whether its endpoint comes back.
     """
 
-    __slots__ = ("began_at", "content_at", "ended", "epoch", "of", "probe", "whole")
+    __slots__ = ("began_at", "content_at", "ended", "epoch", "of", "probe", "took_s", "whole")
 
     def __init__(self, of: "Condition", now: float, probe: bool, whole: bool) -> None:
         self.probe = probe
@@ -44,6 +49,7 @@ class Ticket:
         self.of = of
         self.began_at = now
         self.content_at: float | None = None
+        self.took_s = 0.0  # to the first content of what is streamed
         self.ended = False
         self.epoch = of.epoch
         of.in_flight += 1
@@ -62,6 +68,8 @@ class Condition:
         self.cap = float(rules.cap_start)
         self.first_content = Spread(rules.learned_samples)
         self.throughput_tps: float | None = None
+        self.history = History()
+        self.calls = Mean(rules.calls_window_s)  # 1 or 0 of each answer that called tools
         self.trouble_at = NEVER  # the last failure or 429
         self.limited_until = NEVER  # by its wish, or as a guess where it told none
         self.asked_until = NEVER  # by its wish alone
@@ -116,7 +124,7 @@ class Condition:
         if ticket.epoch == self.epoch:
             self._silent = 0
         if not ticket.whole:
-            took_s = max(0.0, now - ticket.began_at - lag_s)
+            ticket.took_s = took_s = max(0.0, now - ticket.began_at - lag_s)
             self.first_content.add(took_s)
             self._fit(now, took_s)
 
@@ -124,6 +132,8 @@ class Condition:
         self, ticket: Ticket, outcome: Outcome, now: float, retry_after_s: float | None
     ) -> None:
         self.in_flight -= 1
+        if outcome in _TELLING:
+            self.history.ended(now, good=outcome is Outcome.GOOD)
         mine = False
         if self.probe is not None:
             self._pass_probe(now)
@@ -147,10 +157,16 @@ class Condition:
 
     def note_speed(self, ticket: Ticket, now: float, tokens: int) -> None:
         """Tokens per second between the first content and the end of a good answer."""
-        if ticket.content_at is not None and tokens > 1 and now > ticket.content_at:
-            tps = (tokens - 1) / (now - ticket.content_at)
+        began_at = ticket.content_at
+        if began_at is None:
+            return
+        tps = None
+        if tokens > 1 and now > began_at:
+            tps = (tokens - 1) / (now - began_at)
             known = self.throughput_tps
             self.throughput_tps = tps if known is None else known + (tps - known) * SPEED_SHARE
+        if not ticket.whole:
+            self.history.answered(now, ticket.took_s, tps)
 
     def _limited(self, now: float, retry_after_s: float | None) -> None:
         rules = self._rules

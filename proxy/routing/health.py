@@ -14,6 +14,7 @@ from proxy.errors import GatewayError, Source
 from proxy.metrics import Dump
 from proxy.routing.condition import Condition, Look, Outcome, Ticket
 from proxy.routing.figures import Fading
+from proxy.routing.history import FRESH_S, History, Speed
 from proxy.routing.rules import Rules
 
 __all__ = [
@@ -94,6 +95,8 @@ class Pool:
         self._hedges = Fading(rules.hedge_window_s)
         self._uncounted = 0  # requests since `_counted_at`, as whose they count
         self._counted_at = 0.0
+        self._stamp = object()
+        self._stamped_at = 0.0
 
     def look(self, id: EndpointId, now: float) -> Look:
         """The word, the weight and the load of an endpoint: `standing` for who is in a hurry."""
@@ -121,6 +124,41 @@ class Pool:
             throughput_tps=condition.throughput_tps,
             success_rate=condition.success(now),
         )
+
+    def speed(self, id: EndpointId, now: float) -> Speed | None:
+        """How fast an endpoint was in the last five minutes; None where nothing was streamed."""
+        condition = self._conditions.get(id)
+        return None if condition is None else condition.history.speed(now)
+
+    def usual(self, id: EndpointId, now: float) -> Speed | None:
+        """The same, or in the last half hour where that is unknown."""
+        condition = self._conditions.get(id)
+        return None if condition is None else condition.history.usual(now)
+
+    def stamp(self, now: float) -> object:
+        """What is found of speed and quality holds as long as this is the same object: a second."""
+        if not self._stamped_at <= now < self._stamped_at + FRESH_S:
+            self._stamp, self._stamped_at = object(), now
+        return self._stamp
+
+    def called(self, id: EndpointId, now: float, *, sound: bool) -> None:
+        """An answer called tools, or should have; `sound` where that can be used."""
+        if condition := self._conditions.get(id):
+            condition.calls.add(now, float(sound))
+
+    def calls(self, id: EndpointId, now: float) -> tuple[float, float]:
+        """The share of answers whose calls were sound, and of how many; those of an hour ago count
+        a third.
+        """
+        condition = self._conditions.get(id)
+        if condition is None:
+            return 0.0, 0.0
+        return condition.calls.value(now), condition.calls.count(now)
+
+    def history(self, id: EndpointId) -> History | None:
+        """Its minutes; None of one that was never tried."""
+        condition = self._conditions.get(id)
+        return None if condition is None else condition.history
 
     def gauges(self, now: float) -> Dump:
         """What `/metrics` tells of every endpoint that was tried, as far as it is known."""

@@ -13,11 +13,13 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate, takewhile
+from sys import maxsize
 from typing import Final
 
 import msgspec
 
 from proxy.routing.catalogue import Endpoint, Model
+from proxy.routing.filters import Reason
 from proxy.routing.health import Look, Pool
 from proxy.wire.record import Candidate
 
@@ -52,14 +54,16 @@ class Entry:
     """An endpoint of a model and all that is true of it whatever its condition. `id` is the pool's,
     `price_nano` what a million prompt tokens and a million completion tokens cost there together,
     or as much of other units, None where nobody knows; `excluded` is why it is not to be tried.
+    `rule` says in words how it is put in order, None where that is the default.
     """
 
-    __slots__ = ("_candidates", "excluded", "id", "pair", "price", "price_nano")
+    __slots__ = ("_candidates", "excluded", "id", "pair", "price", "price_nano", "rule")
 
-    def __init__(self, model: Model, endpoint: Endpoint, excluded: str | None = None) -> None:
+    def __init__(self, model: Model, endpoint: Endpoint, excluded: Reason | None = None) -> None:
         self.pair = model, endpoint
         self.id = endpoint.tag, endpoint.model
         self.excluded = excluded
+        self.rule: str | None = None
         self.price_nano = None if excluded else _price_nano(endpoint)
         self.price: float = _UNPRICED if self.price_nano is None else self.price_nano
         self._candidates: dict[str, Candidate] = {}
@@ -74,7 +78,9 @@ class Entry:
                 model=name,
                 standing=word,
                 price_nano=self.price_nano,
-                excluded=self.excluded,
+                excluded=self.excluded and self.excluded.words,
+                by=self.excluded and self.excluded.by,
+                rule=self.rule,
             )
         return known
 
@@ -82,11 +88,13 @@ class Entry:
 class Plan(msgspec.Struct, frozen=True):
     """What may be tried, the best first; no endpoint stands in it twice. `candidates` tell the
     record of every endpoint that was looked at: those of `attempts` in the same order, then those
-    that are excluded, with the reason.
+    that are excluded, with the reason. The first `good` attempts are as good and as quick as is
+    wished, or none is; a warm cache is no reason to go to the others of their model before these.
     """
 
     attempts: tuple[tuple[Model, Endpoint], ...]
     candidates: tuple[Candidate, ...] = ()
+    good: int = maxsize
 
 
 class Field:
@@ -95,6 +103,7 @@ class Field:
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
+        self.size = len(entries)
         self._entries = entries
         self._ids = tuple(entry.id for entry in entries)
         self._by_price = sorted(entries, key=_price)  # it keeps the configured order of equals
@@ -105,14 +114,14 @@ class Field:
     def order(self, pool: Pool, now: float, rng: Callable[[], float]) -> Plan:
         """The one to try first at the head; `rng` is uniform in [0, 1)."""
         if not pool.calm(self._ids, now):
-            return _plan(_ranked(self._entries, pool, now, rng))
+            return planned(_ranked(self._entries, pool, now, rng))
         last = self._last
         drawn = bisect(self._odds, rng() * self._odds[last], 0, last) if last else 0
         known = self._plans[drawn]
         if known is None:
             row = self._by_price.copy()
             row.insert(0, row.pop(drawn))
-            known = self._plans[drawn] = _plan([(entry, "well") for entry in row])
+            known = self._plans[drawn] = planned([(entry, "well") for entry in row])
         return known
 
 
@@ -120,13 +129,13 @@ def _price(entry: Entry) -> float:
     return entry.price
 
 
-def _plan(ranked: Iterable[tuple[Entry, str]]) -> Plan:
+def planned(ranked: Iterable[tuple[Entry, str]], good: int = maxsize) -> Plan:
     """The plan of entries that are in their places already, with the word for each."""
     pairs, candidates = [], []
     for entry, word in ranked:
         pairs.append(entry.pair)
         candidates.append(entry.candidate(word))
-    return Plan(tuple(pairs), tuple(candidates))
+    return Plan(tuple(pairs), tuple(candidates), good)
 
 
 def _ranked(

@@ -43,3 +43,4 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     cap_slow_s: float = 0.25
     cap_recent_s: float = 10.0
     cap_usual_s: float = 600.0
+    calls_window_s: float = 3600.0  # by which it is judged how an endpoint calls tools

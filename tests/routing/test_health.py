@@ -460,3 +460,70 @@ def test_all_are_calm_where_each_is_well_and_has_room(
     assert pool.calm([C], now)
     assert pool.calm([], now)
     assert weight == 1.0 or not pool.calm([A], now)
+
+
+def test_what_was_measured_is_stamped_by_the_second_and_the_pool() -> None:
+    one, other = Pool(), Pool()
+    first = one.stamp(100.0)
+    assert one.stamp(100.9) is first
+    second = one.stamp(101.0)
+    assert second is not first
+    assert one.stamp(50.0) is not second  # another clock
+    assert other.stamp(100.0) is not first
+
+
+def test_speed_is_that_of_five_minutes_and_the_usual_one_of_thirty() -> None:
+    pool = Pool()
+    assert (pool.speed(A, 0.0), pool.usual(A, 0.0), pool.history(A)) == (None, None, None)
+    ticket = begun(pool, A, 0.0)
+    pool.content(ticket, 2.0, lag_s=1.0)
+    pool.end(ticket, GOOD, 12.0, tokens=101)
+    for now in (12.0, 900.0):
+        usual = pool.usual(A, now)
+        assert usual is not None
+        assert usual.latency_at(0.5) == pytest.approx(1.0, rel=0.05)  # our own delay apart
+        assert usual.throughput_at(0.5) == pytest.approx(10.0, rel=0.05)
+    assert pool.speed(A, 900.0) is None
+    history = pool.history(A)
+    assert history is not None
+    assert history.uptime(12.0, 5) == 1.0
+
+
+def test_answers_at_once_say_nothing_of_speed() -> None:
+    pool = Pool()
+    ticket = begun(pool, A, 0.0, whole=True)
+    pool.content(ticket, 2.0)
+    pool.end(ticket, GOOD, 2.0, tokens=101)
+    assert pool.usual(A, 2.0) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "uptime"),
+    [
+        (GOOD, 1.0),
+        (FAILED, 0.0),
+        (Outcome.LIMITED, 0.0),
+        (ABANDONED, None),
+        (Outcome.CALLER, None),
+        (Outcome.CREDENTIAL, None),
+    ],
+)
+def test_uptime_counts_what_says_something_of_the_endpoint(
+    outcome: Outcome, uptime: float | None
+) -> None:
+    pool = Pool()
+    pool.end(begun(pool), outcome, 1.0)
+    history = pool.history(A)
+    assert history is not None
+    assert history.uptime(1.0, 5) == uptime
+
+
+def test_calls_are_a_share_that_fades() -> None:
+    pool = Pool()
+    pool.end(begun(pool), GOOD, 0.0)
+    for sound in (True, True, False, True):
+        pool.called(A, 0.0, sound=sound)
+    assert pool.calls(A, 0.0) == (0.75, 4.0)
+    share, count = pool.calls(A, 3600.0)
+    assert share == pytest.approx(0.75)
+    assert count == pytest.approx(4 / 2.718, rel=0.01)

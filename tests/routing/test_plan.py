@@ -1,6 +1,8 @@
 """A plan is the endpoints of the models asked for, in order, none of them twice."""
 
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Any, get_args
@@ -13,12 +15,16 @@ from msgspec.structs import replace
 from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.providers import Provider
-from proxy.routing.catalogue import Catalogue, EndpointRow, ModelRow, build
+from proxy.routing import plan as planning
+from proxy.routing.assembly import EndpointRow, ModelRow, build
+from proxy.routing.catalogue import Catalogue, Endpoint
 from proxy.routing.health import Outcome, Pool, Ticket
-from proxy.routing.plan import NAMES_KEPT_MAX, SIFTED_MAX, Plan, plan
+from proxy.routing.kept import Kept
+from proxy.routing.plan import NAMES_KEPT_MAX, Plan
 from proxy.routing.waits import Timeouts
+from proxy.wire.preferences import decode
 from proxy.wire.record import Candidate
-from proxy.wire.request import Task
+from proxy.wire.request import Ask, Task
 
 ONE, TWO = (
     Provider(slug=slug, name=slug, base_url=f"https://{slug}.example") for slug in ("one", "two")
@@ -35,6 +41,24 @@ def row(id_: str, *endpoints: str) -> ModelRow:
         pricing = Pricing(prompt=price, completion=price) if usd else None
         rows.append(EndpointRow(provider=slug, model=name, pricing=pricing))
     return ModelRow(id=id_, endpoints=tuple(rows))
+
+
+def plan(
+    models: Sequence[str],
+    catalogue: Catalogue,
+    *,
+    pool: Pool,
+    now: float,
+    rng: Callable[[], float],
+    priced_only: bool = False,
+    tools: Callable[[Endpoint], Collection[str]] | None = None,
+    **asked: Any,
+) -> Plan:
+    """The plan of a request for `models`; `asked` is what else it asks for."""
+    ask = Ask(models=tuple(models), body={}, **asked)
+    return planning.plan(
+        ask, catalogue, pool=pool, now=now, rng=rng, priced_only=priced_only, tools=tools
+    )
 
 
 CATALOGUE = build(
@@ -123,7 +147,7 @@ def test_candidates_tell_standing_price_and_reason() -> None:
     unpriced = Candidate(provider="two", model="unpriced")
     assert planned("a/mixed", pool=pool).candidates == (free, unpriced, dear)
     reason = "has no price, and credits can only pay for what has one"
-    excluded = Candidate(provider="two", model="unpriced", excluded=reason)
+    excluded = Candidate(provider="two", model="unpriced", excluded=reason, by="price")
     only = planned("a/mixed", pool=pool, priced_only=True)
     assert only.candidates == (free, dear, excluded)
     assert [endpoint.model for _, endpoint in only.attempts] == ["free", "dear"]
@@ -171,7 +195,7 @@ def test_what_is_required_excludes_who_lacks_it() -> None:
 
     def needing(name: str, *required: str) -> Plan:
         return plan(
-            [name], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, required=set(required)
+            [name], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, required=frozenset(required)
         )
 
     assert len(needing("a/m", "tools").attempts) == 2
@@ -301,7 +325,7 @@ def asking(
             rng=lambda: 0.0,
             priced_only=priced_only,
             tools=lambda endpoint: tools,
-            kept=kept,
+            names=kept,
         )
     except GatewayError as error:
         return error
@@ -389,7 +413,7 @@ WISHES: list[dict[str, Any]] = [
     {"tools": lambda endpoint: ("mcp",), "priced_only": True},
     {"tools": lambda endpoint: ("mcp",) if endpoint.tag == "one" else (), "priced_only": True},
     {"tools": lambda endpoint: (), "priced_only": True},
-    {"kept": "tools[0]"},
+    {"names": "tools[0]"},
 ]
 
 
@@ -431,15 +455,31 @@ def test_what_is_kept_is_what_would_be_found(
 
 def test_no_more_is_kept_than_is_bounded() -> None:
     catalogue = catalogue_of(row("a/m", "one m=1"))
-    for number in range(SIFTED_MAX + 3):
+    catalogue.sifted = Kept(100_000)
+    for number in range(60):
         required = frozenset((f"p{number}",))
         found = plan(["a/m"], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, required=required)
         assert len(found.attempts) == 1
-        assert len(catalogue.sifted) <= SIFTED_MAX
+        assert len(catalogue.sifted) <= 50
     with pytest.raises(GatewayError, match="not a valid model ID"):
         plan(["nope"], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0)
-    assert len(catalogue.sifted) == SIFTED_MAX
-    assert [wish[2] for wish in catalogue.sifted][:1] == [frozenset(("p3",))]
+    kept = [wish[2] for wish in catalogue.sifted]
+    assert 10 < len(kept) < 50
+    assert kept == [frozenset((f"p{number}",)) for number in range(60 - len(kept), 60)]
+
+
+def test_long_lists_of_names_are_no_way_to_fill_memory() -> None:
+    catalogue = catalogue_of(row("a/m", "one m=1"))
+    catalogue.sifted = Kept(1_000_000)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(100):
+        names = [f"{number}-{place}-".ljust(200, "x") for place in range(200)]
+        asked = Ask(models=("a/m",), body={}, preferences=decode({"ignore": names}))
+        planning.plan(asked, catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0)
+    assert tracemalloc.get_traced_memory()[0] - before < 1_500_000
+    tracemalloc.stop()
+    assert 0 < len(catalogue.sifted) < 25
 
 
 def test_a_caller_that_names_many_models_fills_no_memory() -> None:
@@ -481,3 +521,31 @@ def test_a_tool_that_a_model_runs_unasked_needs_a_price() -> None:
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize("name", ["tools", "response_format", "verbosity"])
+def test_a_parameter_is_preferred_where_somebody_supports_it(name: str) -> None:
+    """Nobody has to ask for it, and where nobody supports it the model stays."""
+    able, plain, vague = (
+        EndpointRow(provider=slug, model=model, supported_parameters=supported)
+        for slug, model, supported in (
+            ("one", "able", (name, "seed")),
+            ("two", "plain", ("seed",)),
+            ("two", "vague", None),  # which is taken to support all
+        )
+    )
+    catalogue = catalogue_of(
+        ModelRow(id="a/some", endpoints=(plain, able, vague)),
+        ModelRow(id="a/none", endpoints=(plain,)),
+    )
+
+    def found(model: str, soft: frozenset[str]) -> Plan:
+        return plan(
+            [model], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, soft=soft
+        )  # fmt: skip
+
+    wished = found("a/some", frozenset((name,)))
+    assert {endpoint.model for _, endpoint in wished.attempts} == {"able", "vague"}
+    assert wished.candidates[-1].excluded == f"does not support {name}, as others do"
+    assert len(found("a/some", frozenset()).attempts) == 3
+    assert len(found("a/none", frozenset((name,))).attempts) == 1

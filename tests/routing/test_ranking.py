@@ -39,6 +39,7 @@ def endpoint(slug: str, price: float | None) -> Endpoint:
         supported_parameters=None,
         pricing=None if half is None else Pricing(prompt=half, completion=half),
         timeouts=Timeouts(),
+        tag=slug,
     )
 
 
