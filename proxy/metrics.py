@@ -20,6 +20,11 @@ NAMES: Final = {
     "weir_attempts_total": "Calls to providers by provider and outcome (ok, or the error's kind).",
     "weir_tokens_total": "Tokens by provider and kind (prompt, completion, cached, reasoning).",
     "weir_cost_usd_total": "Cost of finished requests in USD by provider.",
+    "weir_prompt_tokens_total": "Prompt tokens by model.",
+    "weir_cached_tokens_total": "Prompt tokens by model that a provider had in its cache.",
+    "weir_cache_saved_usd_total": "What requests cost less by caching, in USD by model.",
+    "weir_cache_extra_usd_total": "What requests cost more by caching (writes), in USD by model.",
+    "weir_cache_stays_total": "Requests by model sent where their conversation was cached.",
     "weir_hangups_total": "Requests whose caller hung up or stopped reading.",
     "weir_first_token_seconds": "Time from a request's start to its first content.",
     "weir_request_seconds": "Time from a request's start to its end.",
@@ -45,6 +50,11 @@ LABELS: Final = {
     "weir_attempts_total": ("provider", "outcome"),
     "weir_tokens_total": ("provider", "kind"),
     "weir_cost_usd_total": ("provider",),
+    "weir_prompt_tokens_total": ("model",),
+    "weir_cached_tokens_total": ("model",),
+    "weir_cache_saved_usd_total": ("model",),
+    "weir_cache_extra_usd_total": ("model",),
+    "weir_cache_stays_total": ("model",),
     "weir_endpoint_in_service": ("provider", "model"),
     "weir_endpoint_success_ratio": ("provider", "model"),
     "weir_endpoint_first_content_p95_seconds": ("provider", "model"),
@@ -61,8 +71,8 @@ WORST: Final[Mapping[str, Callable[[float, float], float]]] = {
 """Gauges that do not add up: of several processes the worst one is shown."""
 
 Dump = dict[str, list[tuple[list[str], list[float]]]]
-"""By name, each sample's labels and values: one number, or a histogram's counts and their sum. Cost
-is in nano-dollars, so that adding up stays exact.
+"""By name, each sample's labels and values: one number, or a histogram's counts and their sum. What
+is counted in USD is in nano-dollars, so that adding up stays exact.
 """
 
 BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -85,10 +95,13 @@ class Histogram:
 class _Sums:
     """What the requests of one model, provider and status add up to."""
 
-    __slots__ = ("cached", "completion", "cost_nano", "prompt", "reasoning", "requests")
+    __slots__ = (
+        "cached", "completion", "cost_nano", "extra_nano", "prompt", "reasoning", "requests",
+        "saved_nano", "stays",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.requests = self.cost_nano = 0
+        self.requests = self.stays = self.cost_nano = self.saved_nano = self.extra_nano = 0
         self.prompt = self.completion = self.cached = self.reasoning = 0
 
 
@@ -118,6 +131,12 @@ class Metrics:
             sums.reasoning += row.reasoning_tokens
         if row.cost_nano:
             sums.cost_nano += row.cost_nano
+        if row.stayed:
+            sums.stays += 1
+        if (saved_nano := row.saved_nano) > 0:
+            sums.saved_nano += saved_nano
+        elif saved_nano:
+            sums.extra_nano -= saved_nano
         if row.cancelled:
             self.hangups += 1
         if (ms := row.latency_ms) is not None:
@@ -140,6 +159,11 @@ class Metrics:
             "weir_cost_usd_total": {
                 provider: cost for (provider, _), cost in self._by_provider(("cost_nano",)).items()
             },
+            "weir_prompt_tokens_total": self._by_model("prompt"),
+            "weir_cached_tokens_total": self._by_model("cached"),
+            "weir_cache_saved_usd_total": self._by_model("saved_nano"),
+            "weir_cache_extra_usd_total": self._by_model("extra_nano"),
+            "weir_cache_stays_total": self._by_model("stays"),
             "weir_hangups_total": {(): self.hangups},
         }
         dump: Dump = {
@@ -157,6 +181,14 @@ class Metrics:
             for name in names:
                 if count := getattr(sums, name):
                     added[provider, name] += count
+        return added
+
+    def _by_model(self, name: str) -> dict[str, int]:
+        """What each model's sums of this name add up to, where that is not nothing."""
+        added: Counter[str] = Counter()
+        for (model, _, _), sums in self._sums.items():
+            if count := getattr(sums, name):
+                added[model] += count
         return added
 
     def render(self, gauges: Mapping[str, float]) -> bytes:
@@ -222,7 +254,7 @@ def _family(name: str, samples: list[tuple[list[str], list[float]]]) -> Any:
     kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
     family = kind(name, help_text, labels=label_names)
     for labels, (value,) in samples:
-        family.add_metric(labels, value / 1e9 if name == "weir_cost_usd_total" else value)
+        family.add_metric(labels, value / 1e9 if name.endswith("_usd_total") else value)
     return family
 
 

@@ -97,6 +97,36 @@ def test_a_finished_request_is_counted() -> None:
     assert "weir_tokens_total kind=prompt provider=" not in found, "nothing is no label"
 
 
+def test_what_caches_give_is_counted_by_model_whoever_served_it() -> None:
+    metrics = Metrics()
+    for provider, cached, saved_nano, stayed in (
+        ("acme", 0, -2_000_000_000, False),
+        ("acme", 80, 5_000_000_000, True),
+        ("other", 40, 1_500_000_000, True),
+    ):
+        metrics.record(
+            row(
+                provider=provider,
+                prompt_tokens=100,
+                cached_tokens=cached,
+                saved_nano=saved_nano,
+                stayed=stayed,
+            )
+        )
+    metrics.record(row(model="acme/small", prompt_tokens=7))
+    metrics.record(row(model="", provider="", status=404))
+    found = samples(metrics)
+    by_model = {name: value for name, value in found.items() if "_total model=" in name}
+    assert {name: n for name, n in by_model.items() if "requests" not in name} == {
+        "weir_prompt_tokens_total model=acme/large": 300,
+        "weir_prompt_tokens_total model=acme/small": 7,
+        "weir_cached_tokens_total model=acme/large": 120,
+        "weir_cache_saved_usd_total model=acme/large": 6.5,
+        "weir_cache_extra_usd_total model=acme/large": 2,
+        "weir_cache_stays_total model=acme/large": 2,
+    }
+
+
 def test_attempts_and_gauges_are_what_they_are_told() -> None:
     metrics = Metrics()
     metrics.attempts["acme", "provider_cut"] += 2

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from proxy.dialects import Outbound, StreamEncoder
 from proxy.errors import GatewayError
+from proxy.pipeline.calls import Calls
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.heard import Heard
 from proxy.pipeline.outlet import Outlet
@@ -63,6 +64,8 @@ class Attempt(Passing):
         self._quiet = self.whole
         self.model = model
         self.heard = Heard()
+        if "tools" in ask.soft:
+            self.heard.calls = Calls(ask.body)
         self.committed = False
 
     def read_as(self, dialect: Outbound) -> None:

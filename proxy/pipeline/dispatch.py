@@ -5,13 +5,15 @@ from typing import Final
 
 from proxy.dialects import Outbound, outbound
 from proxy.dialects.asking import Target
+from proxy.dialects.fitting import fitted
+from proxy.dialects.options import spread
 from proxy.dialects.tasks import answering
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.exchange import Exchange
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.upstream.signing import Credential
 from proxy.upstream.transport import Call
-from proxy.wire.request import Ask
+from proxy.wire.request import TALK, Ask
 
 _WHOLE: Final = {
     "Accept": "application/json",
@@ -36,6 +38,8 @@ def dispatch(
         encoded, exchange.ahead = ahead[1], None
     else:
         encoded = dialect.encode_request(ask, target)
+    if ask.options and (more := ask.options.get(endpoint.provider.slug)):
+        encoded = spread(encoded, more)
     path = encoded.path or dialect.path(target, ask.stream)
     url = endpoint.provider.base_url.rstrip("/") + path
     known = None if encoded.headers else credential.known
@@ -58,5 +62,9 @@ def prepared(exchange: Exchange, model: Model, endpoint: Endpoint) -> tuple[Ask,
     assert ask is not None
     if exchange.provisions is not None:
         ask = exchange.provisions.ask_of(ask, model, endpoint)
-    target = Target(endpoint.provider, endpoint.model, endpoint.max_completion_tokens)
+    if endpoint.supported_parameters is not None and ask.task in TALK:
+        ask = fitted(ask, endpoint.supported_parameters)
+    target = Target(
+        endpoint.provider, endpoint.model, endpoint.max_completion_tokens, endpoint.tier
+    )
     return ask, target, outbound(endpoint.provider, endpoint.model, ask)

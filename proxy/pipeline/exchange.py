@@ -106,6 +106,12 @@ class Exchange:
 
     key: Key | None = None
     ask: Ask | None = None
+    requested = ""  # the model that the caller named first
+    arm: str | None = None  # the model that it was given of an alias
+    preset: str | None = None  # the slug of the one that it used
+    conversation: int | None = None  # the key of what is known of it, where a cache is worth it
+    stayed = False  # it is asked where its conversation's prompt is cached
+    saved_nano = 0  # by cached tokens
     plan: Plan | None = None
     provisions: Provisions | None = None  # for endpoints that can not be sent all as it is
     ahead: tuple[Endpoint, Encoded] | None = None  # a large request, written in steps

@@ -13,28 +13,27 @@ from msgspec.structs import replace
 
 from proxy.accounts import refusals
 from proxy.accounts.keys import Key, check, claimed
-from proxy.dialects import Bill, Inbound, counts, hosted
+from proxy.dialects import Bill, Inbound, counts
 from proxy.dialects.asking import Encoded
 from proxy.dialects.bodies import BIG_BODY_BYTES
 from proxy.errors import CallerGone, GatewayError, Source
+from proxy.pipeline import presets
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.drains import Drains
 from proxy.pipeline.errands import CLOSING, Errands
 from proxy.pipeline.exchange import ORIGIN, Exchange, Snapshot, nothing, origin
 from proxy.pipeline.guess import count_tokens
-from proxy.pipeline.large import decoded
 from proxy.pipeline.race import Means
 from proxy.pipeline.relay import Relay, pairs, stream_head
 from proxy.pipeline.settle import estimate, reckon
-from proxy.pipeline.telling import told
+from proxy.pipeline.telling import explain, told
 from proxy.pipeline.till import Books, Till
+from proxy.pipeline.where import Where
 from proxy.routing.health import Pool
-from proxy.routing.plan import Plan, plan
 from proxy.serving.caller import Caller
 from proxy.upstream.transport import Transport
 from proxy.wire.events import Event, Finished, Produced, Usage
-from proxy.wire.request import Ask
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +63,7 @@ class Flow:
         rng: Callable[[], float],
         new_id: Callable[[float], str],
         agent: str,
+        preset: presets.Find = presets.nowhere,
     ) -> None:
         self._snapshot = snapshot
         self._books = books
@@ -72,7 +72,8 @@ class Flow:
         self._till = Till(books, gate, clock)
         self._drains = Drains()
         self._errands = Errands(gate, clock)
-        self._rng = rng
+        self._preset = preset
+        self._where = Where(pool, clock, rng)
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
@@ -100,12 +101,13 @@ class Flow:
                 raise refusals.management_key()  # 403
             body = await caller.read_body(exchange.snapshot.body_bytes_max)  # 408, 413, 415
             headers = caller.scope["headers"]
-            if len(body) <= BIG_BODY_BYTES:
+            if len(body) <= BIG_BODY_BYTES and presets.MARK not in body:
                 exchange.ask = dialect.decode_request(body, headers)  # 400
             else:
-                exchange.ask = await decoded(dialect, body, headers)  # 400
+                named = presets.asked(exchange, dialect, body, headers, self._preset)
+                exchange.ask = await named  # 400, 404
             del body, headers  # a stream would keep them as long as it runs
-            exchange.plan = self._plan(exchange, exchange.ask)  # 400, 402, 404, 503
+            exchange.plan = self._where.plan(exchange, exchange.ask)  # 400, 402, 404, 503
             caller.watch(exchange.lose)
             await self._gate.admit(exchange)  # 402, 403, 429
             if exchange.ask.task == "count":
@@ -144,20 +146,6 @@ class Flow:
         if _KEY not in kept:
             kept[_KEY] = claimed(caller.scope["headers"])
         return check(self._books.key(kept[_KEY]), now=self._wall())
-
-    def _plan(self, exchange: Exchange, ask: Ask) -> Plan:
-        return plan(
-            ask.models,
-            exchange.snapshot.catalogue,
-            pool=self._pool,
-            now=self._clock(),
-            rng=self._rng,
-            priced_only=exchange.snapshot.enforce,
-            required=ask.required,
-            task=ask.task,
-            tools=(lambda one: hosted(one.provider, one.model, ask)) if ask.hosted else None,
-            kept=ask.names,
-        )
 
     async def _relay(self, exchange: Exchange, caller: Caller, dialect: Inbound) -> Attempt:
         relay = Relay(exchange, caller, dialect, self._means)
@@ -224,6 +212,7 @@ class Flow:
         if hold is not None and owed_nano > hold.amount_nano:
             await self._gate.top_up(exchange, owed_nano)
         await self._till.settle(exchange)
+        self._where.answered(exchange)
         ask = exchange.ask
         routing = told(exchange) if ask.told else None
         bill = Bill(exchange.usage or Usage(), exchange.cost, routing)
@@ -240,6 +229,7 @@ class Flow:
     ) -> None:
         """Tells the caller: by a status, or by an event once the head is out."""
         exchange.error = error
+        explain(exchange, error)
         try:
             await self._till.withdraw(exchange)
             if caller.finished:

@@ -7,6 +7,7 @@ the caller gets becomes the exchange's.
 import msgspec
 from msgspec.structs import replace
 
+from proxy.pipeline.calls import Calls
 from proxy.routing.catalogue import Endpoint
 from proxy.wire.events import (
     Attachments,
@@ -34,7 +35,8 @@ _MORE = frozenset((Attachments, Reasoning))  # what may be images, or tell of a 
 class Heard(msgspec.Struct):
     """`said_bytes` is the answer's text in bytes, `images` how many came beside it, `searches` how
     often it told of a search of the web; `content_at` is when the first content came, on the loop's
-    clock. `spoken` are the choices that had content, `done` those with a finish reason.
+    clock. `spoken` are the choices that had content, `done` those with a finish reason. `calls` are
+    kept of a request that has tools.
     """
 
     opened: Started = _NOT_OPENED
@@ -47,6 +49,7 @@ class Heard(msgspec.Struct):
     content_at: float | None = None
     spoken: set[int] = msgspec.field(default_factory=set)
     done: set[int] = msgspec.field(default_factory=set)
+    calls: Calls | None = None
 
     def bytes_within(self, tokens: int) -> int:
         """How many bytes of text make up so many tokens beside the images, as `said_max` goes."""
@@ -68,6 +71,11 @@ class Heard(msgspec.Struct):
         """Whether all that began to speak has finished; the end of the bytes does not say so."""
         return bool(self.done) and self.spoken <= self.done
 
+    @property
+    def sound(self) -> bool | None:
+        """Whether its tool calls can be used; None where nothing is to be said of them."""
+        return None if self.calls is None else self.calls.sound(self.finish_reason)
+
     def speak(self, content: Content, now: float) -> tuple[int, int]:
         """A piece of content came: how many bytes of text it is, and how many images."""
         if self.content_at is None:
@@ -78,7 +86,11 @@ class Heard(msgspec.Struct):
             size = len(text) if text.isascii() else len(text.encode())
         elif type(content) is Spliced:
             size = sum(content.sizes)
+            if self.calls is not None:
+                self.calls.splice(content.data)
         else:
+            if type(content) is ToolCall and self.calls is not None:
+                self.calls.hear(content)
             size = said_bytes(content)
             if type(content) in _MORE:
                 images = images_in(content)

@@ -6,13 +6,10 @@ another, which is only asked where that one fails, has it written when its turn 
 
 import asyncio
 
-from proxy.dialects import Inbound
 from proxy.dialects.bodies import BIG_BODY_BYTES
-from proxy.dialects.forms import Headers
 from proxy.errors import GatewayError
 from proxy.pipeline.dispatch import prepared
 from proxy.pipeline.exchange import Exchange
-from proxy.wire.request import Ask
 from proxy.wire.slices import Steps, Told
 
 
@@ -25,11 +22,6 @@ async def in_turns(steps: Steps[Told]) -> Told:
             told: Told = end.value
             return told
         await asyncio.sleep(0)
-
-
-async def decoded(dialect: Inbound, body: bytes, headers: Headers) -> Ask:
-    """What the caller of a large body asks for. Raises what `Inbound.decode_request` does."""
-    return await in_turns(dialect.decode_steps(body, headers))
 
 
 async def write_ahead(exchange: Exchange) -> None:

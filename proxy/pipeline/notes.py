@@ -28,7 +28,7 @@ def note(exchange: Exchange, visit: Visit, error: GatewayError | str | None, now
     """Puts one attempt down among those of its exchange; a failure is logged as well."""
     attempt, provider = visit.attempt, visit.endpoint.provider
     noted = Try(
-        provider=provider.slug,
+        provider=visit.endpoint.tag,
         provider_name=provider.name,
         model=visit.endpoint.model,
         status=attempt.status,

@@ -64,6 +64,8 @@ class Passing(Clocks):
         heard, outlet, way = self.heard, self.outlet, self._way
         size = sum(told.sizes)
         heard.said_bytes += size
+        if heard.calls is not None:
+            heard.calls.splice(told.data)
         self.content_at = now = self._clock()
         if (
             way is not None

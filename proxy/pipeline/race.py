@@ -282,7 +282,7 @@ class Race:
                 self._fail(visit, attempt.error)
             elif attempt.over:
                 now, usage = self._clock(), used(self._exchange, attempt)
-                visit.succeed(now, usage.completion_tokens)
+                visit.succeed(now, usage.completion_tokens, attempt.heard.sound)
                 self._on_try(note(self._exchange, visit, error, now))
             else:
                 self._dropped.append(attempt)

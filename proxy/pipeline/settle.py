@@ -5,6 +5,8 @@ costs four more, an image or file a thousand. Measured against recorded usage th
 real vocabulary that is not the model's own (docs/decisions), and needs none of the text kept.
 """
 
+from typing import get_args
+
 from msgspec.structs import replace
 
 from proxy.accounts.ledger import Settlement
@@ -15,13 +17,15 @@ from proxy.pipeline.bounds import SEARCHES_MAX, prompt_bound, searches_of, withi
 from proxy.pipeline.exchange import Exchange
 from proxy.pipeline.guess import prompt_tokens
 from proxy.pipeline.heard import Heard, with_searches, with_units
-from proxy.wire.events import (
-    Usage,
-)
+from proxy.routing.catalogue import Endpoint
+from proxy.wire.events import Usage
 from proxy.wire.record import Candidate, Generation
+from proxy.wire.request import Tier
 from proxy.wire.tokens import likely_tokens
 
 _NO_USAGE = Usage()
+_TIERS = frozenset(get_args(Tier))
+_DEAR = frozenset(("priority", "ultrafast"))
 UNSEEN_TOKENS_MAX = 131_072  # of reasoning and media, where the endpoint does not say its limit
 MORE_PROMPT_TOKENS = 65_536  # than the prompt's bytes: the most in recorded traffic is 22,399
 MORE_TOKENS = 8192  # than the answer's bytes: the most in recorded traffic is 2,528
@@ -34,12 +38,13 @@ def reckon(exchange: Exchange) -> int:
 
     A request that failed, was given up before anything of the answer came, or was answered with
     nothing, costs the caller nothing, whatever the provider counted (OpenRouter, "Zero completion
-    insurance"); a hang-up later costs what was delivered. What a provider counts beyond all that
+    insurance"), but for the searches of an answer that went well; a hang-up later costs what was
+    delivered. What a provider counts beyond all that
     the request can have used is the house's quarrel with it.
     """
     if exchange.owed_nano is not None:
         return exchange.owed_nano
-    margin, heard, endpoint = exchange.snapshot.margin, exchange.heard, exchange.endpoint
+    margin, heard, endpoint = exchange.snapshot.margin, exchange.heard, billed(exchange)
     for one, usage in exchange.lost:
         if one.pricing is not None:
             exchange.house_nano += cost_of(usage, one.pricing).total_nano
@@ -60,8 +65,16 @@ def reckon(exchange: Exchange) -> int:
             if possible is not told:
                 owed = tariff.cost(possible, margin).charge_nano
                 exchange.house_nano += cost.charge_nano - owed
+            if possible.cached_tokens or possible.cache_write_tokens:
+                exchange.saved_nano = tariff.cost(_uncached(possible), margin).charge_nano - owed
         else:
+            searches = plausible(exchange, told).web_searches if good else 0
             exchange.house_nano += cost.total_nano
+            if searches:  # and nothing else: not even what each request costs
+                nothing = tariff.cost(_NO_USAGE, margin)
+                work = tariff.cost(Usage(web_searches=searches), margin)
+                owed = work.charge_nano - nothing.charge_nano
+                exchange.house_nano -= work.total_nano - nothing.total_nano
         exchange.cost = cost if owed == cost.charge_nano else replace(cost, charge_nano=owed)
     heard.usage = told if good or (delivered and well) else None
     exchange.owed_nano = owed
@@ -100,7 +113,7 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
 
     Nothing of the exchange changes.
     """
-    endpoint, hold = exchange.endpoint, exchange.hold
+    endpoint, hold = billed(exchange), exchange.hold
     if hold is None or exchange.content_at is None or exchange.error is not None:
         return None
     if endpoint is None or endpoint.pricing is None:
@@ -128,9 +141,24 @@ def outlook(exchange: Exchange, *, now: float) -> Settlement | None:
     )
 
 
+def billed(exchange: Exchange) -> Endpoint | None:
+    """The endpoint whose prices hold: that of the service tier that was served, which need not be
+    the one that was asked (contract, 4.12); where that one has no row, the one that was asked. A
+    dear one counts only where one was asked: no other is ever sent a wish for it, so it is but the
+    operator's own arrangement there (Anthropic calls committed capacity `priority`).
+    """
+    endpoint, model, tier = exchange.endpoint, exchange.model, exchange.opened.service_tier
+    if tier is None or endpoint is None or model is None:
+        return endpoint
+    served = tier if tier in _TIERS else None
+    if served == endpoint.tier or (served in _DEAR and endpoint.tier not in _DEAR):
+        return endpoint
+    return model.sibling(endpoint, served) or endpoint
+
+
 def used(exchange: Exchange, usage: Usage) -> Usage:
     """`usage`; of what is no conversation, no count by which it would cost nothing is one."""
-    ask, endpoint = exchange.ask, exchange.endpoint
+    ask, endpoint = exchange.ask, billed(exchange)
     if ask is not None and ask.likely is not None:
         usage = with_units(usage, ask)
     if ask is None or endpoint is None or (pricing := endpoint.pricing) is None:
@@ -146,6 +174,10 @@ def used(exchange: Exchange, usage: Usage) -> Usage:
     nothing = cost_of(_NO_USAGE, pricing)
     guess = usage if cost_of(usage, pricing) != nothing else estimate(exchange)
     return usage if cost_of(guess, pricing) == nothing else guess
+
+
+def _uncached(usage: Usage) -> Usage:
+    return replace(usage, cached_tokens=0, cache_write_tokens=0, cache_write_1h_tokens=0)
 
 
 def plausible(exchange: Exchange, usage: Usage) -> Usage:
@@ -218,7 +250,7 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         key.hash if key else None,
         account_of(exchange),
         model.id if model else "",
-        ask.models[0] if ask else "",
+        exchange.requested,
         endpoint.provider.slug if endpoint else "",
         endpoint.provider.name if endpoint else "",
         endpoint.model if endpoint else "",
@@ -252,6 +284,7 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         ask.words if ask else "chat",
         usage.images or heard.images,
         usage.search_units, usage.characters, usage.audio_ms,
+        exchange.arm, exchange.preset, exchange.stayed, exchange.saved_nano,
     )  # fmt: skip
 
 
@@ -259,7 +292,7 @@ def _candidates(exchange: Exchange) -> tuple[Candidate, ...]:
     """What the plan looked at, with what was skipped on the way."""
     if exchange.plan is None:
         return ()
-    skipped = {(one.provider.slug, one.model): why for one, why in exchange.skips}
+    skipped = {(one.tag, one.model): why for one, why in exchange.skips}
     return tuple(
         replace(one, excluded=one.excluded or skipped.get((one.provider, one.model)))
         for one in exchange.plan.candidates

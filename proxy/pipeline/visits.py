@@ -20,7 +20,7 @@ _REFUSES: Final = "would refuse the same request"
 
 def id_of(endpoint: Endpoint) -> EndpointId:
     """What the pool calls it."""
-    return endpoint.provider.slug, endpoint.model
+    return endpoint.tag, endpoint.model
 
 
 class Visit:
@@ -30,7 +30,7 @@ class Visit:
 
     __slots__ = (
         "_asked_at", "_keys", "_of", "_ticket", "attempt", "credential", "endpoint", "hedge", "id",
-        "model",
+        "model", "slug",
     )  # fmt: skip
     attempt: Attempt
 
@@ -45,11 +45,12 @@ class Visit:
     ) -> None:
         self.model, self.endpoint = pair
         self.id = id
+        self.slug = self.endpoint.provider.slug
         self.hedge = hedge
         self._of = of
         self._ticket = ticket
         self._asked_at = ticket.began_at
-        self._keys = of.signing.credentials(self.id[0], ticket.began_at)
+        self._keys = of.signing.credentials(self.slug, ticket.began_at)
         self.credential: Credential = next(self._keys)
 
     def next_key(self, error: GatewayError, now: float) -> bool:
@@ -63,7 +64,7 @@ class Visit:
         return True
 
     def _blame(self, error: GatewayError, now: float) -> bool:
-        slug, number = self.id[0], self.credential.number
+        slug, number = self.slug, self.credential.number
         if error.kind == "provider_rate_limited":
             self._of.signing.limited(slug, number, now, retry_after_s(error))
         elif error.kind == "provider_credential":
@@ -76,12 +77,14 @@ class Visit:
         """Its first content came, streamed."""
         self._of.pool.content(self._ticket, at, lag_s=lag_s)
 
-    def succeed(self, now: float, tokens: int) -> None:
-        """It answered well."""
+    def succeed(self, now: float, tokens: int, sound: bool | None = None) -> None:
+        """It answered well; `sound` as `Heard.sound`."""
         if self.credential.refused_until != NEVER:
-            self._of.signing.accepted(self.id[0], self.credential.number)
+            self._of.signing.accepted(self.slug, self.credential.number)
         outcome = Outcome.ABANDONED if self._of.aside else Outcome.GOOD
         self._of.pool.end(self._ticket, outcome, now, tokens=tokens)
+        if sound is not None:
+            self._of.pool.called(self.id, now, sound=sound)
 
     def fail(self, error: GatewayError, now: float) -> None:
         """It ended with `error`. That all keys are refused is the endpoint's failure; that one of
@@ -92,7 +95,7 @@ class Visit:
             self.abandon(now)
             return
         self._blame(error, now)
-        outcome, slug, signing = outcome_of(error), self.id[0], self._of.signing
+        outcome, slug, signing = outcome_of(error), self.slug, self._of.signing
         pause_s = retry_after_s(error)
         if outcome is Outcome.CREDENTIAL and signing.all_refused(slug, now):
             outcome = Outcome.FAILED
@@ -164,7 +167,7 @@ class Visits:
             if self._useless and model.id in self._useless:
                 self._exchange.skips.append((endpoint, _REFUSES))
                 continue
-            id = endpoint.provider.slug, endpoint.model
+            id = endpoint.tag, endpoint.model
             ticket = self.pool.begin(
                 id,
                 self._clock(),

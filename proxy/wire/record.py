@@ -28,7 +28,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """An endpoint that the plan looked at, in the order in which it would be tried. `standing` is
     the word of `routing.health` for how it was doing; `price_nano` is what a million prompt tokens
     and a million completion tokens cost there together, None where nobody knows. `excluded` says in
-    words why it was not to be tried, None where it was.
+    words why it was not to be tried, None where it was; `by` is what excluded it, in OpenRouter's
+    words where it has one for it. `rule` says in words how it was put in order, None where that was
+    the default.
     """
 
     provider: str
@@ -36,6 +38,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     standing: str = "well"
     price_nano: int | None = None
     excluded: str | None = None
+    by: str | None = None
+    rule: str | None = None
 
 
 class Generation(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +49,11 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     the hold did not cover, and losers of a race. `held_nano` is the largest hold it had,
     `waited_ms` how long it waited for credit or a limit. `recovered` marks what was settled after
     its process died. `task` and `words` are the request's; images made, search units, characters
-    and milliseconds of audio are what is not counted in tokens.
+    and milliseconds of audio are what is not counted in tokens. `requested_model` is the caller's
+    own word; `arm` the model that it was given of an alias whose traffic is split, `preset` the
+    slug of the one it used. `stayed` says that it was sent where its conversation's prompt was
+    cached, `saved_nano` what cached tokens cost less than uncached ones would have, what was paid
+    for the caching taken off.
     """
 
     id: str
@@ -94,3 +102,7 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     search_units: int = 0
     characters: int = 0
     audio_ms: int = 0
+    arm: str | None = None
+    preset: str | None = None
+    stayed: bool = False
+    saved_nano: int = 0

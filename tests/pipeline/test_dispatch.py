@@ -8,13 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.dialects import OUTBOUND
+from proxy.dialects.asking import Encoded
 from proxy.errors import GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.exchange import Exchange
 from proxy.upstream.signing import Credential, Signing
 from proxy.upstream.transport import Call
-from proxy.wire.request import Ask
+from proxy.wire.request import Ask, Task, Tier
 from tests.plain import ASK
 from tests.stage import endpoint, model, snapshot
 
@@ -46,11 +47,17 @@ def sent(
     provisions: Any = None,
     limit: int | None = None,
     credential: Credential | None = None,
+    tier: Tier | None = None,
+    supported: tuple[str, ...] | None = None,
+    named: str = "p0-model",
     **row: Any,
 ) -> tuple[Call, Attempt, Key]:
     plain = endpoint("p0", connect_s=7.0)
     provider = replace(plain.provider, **row)
-    served = replace(plain, provider=provider, max_completion_tokens=limit)
+    served = replace(
+        plain, provider=provider, max_completion_tokens=limit, tier=tier, model=named,
+        supported_parameters=supported,
+    )  # fmt: skip
     exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
     exchange.ask, exchange.provisions = ask, provisions
     attempt = Attempt(
@@ -150,3 +157,110 @@ def test_what_there_are_no_words_for_is_not_sent() -> None:
     with pytest.raises(GatewayError) as raised:
         sent(replace(ASK, task="rerank"), dialect="anthropic")
     assert raised.value.kind == "provider_unfit"
+
+
+def test_a_parameter_that_the_endpoint_does_not_support_is_not_sent() -> None:
+    user = [{"role": "user", "content": "hi"}]
+    asked = replace(ASK, body={"messages": user, "temperature": 1, "seed": 3, "max_tokens": 5})
+    call, _, _ = sent(asked, supported=("temperature",))
+    assert orjson.loads(call.body or b"").keys() == {
+        "model",
+        "messages",
+        "temperature",
+        "max_tokens",
+    }
+    call, _, _ = sent(asked)
+    assert orjson.loads(call.body or b"")["seed"] == 3, "nobody knows what it supports"
+    embeds = Ask(models=("m",), body={"input": ["x"], "dimensions": 3}, task="embeddings")
+    assert orjson.loads(sent(embeds, supported=())[0].body or b"")["dimensions"] == 3
+
+
+@pytest.mark.parametrize(
+    "dialect", ["openai", "anthropic", "gemini", "bedrock", "cohere", "responses"]
+)
+def test_the_options_of_its_provider_are_sent_to_no_other(dialect: str) -> None:
+    user = [{"role": "user", "content": "hi"}]
+    options = {"p0": {"mine": [1], "model_kind": "x"}, "p1": {"others": 2}}
+    told, plain = (
+        orjson.loads(
+            sent(replace(ASK, body={"messages": user}, options=own), dialect=dialect)[0].body or b""
+        )
+        for own in (options, {"p1": {"others": 2}})
+    )
+    assert told == plain | {"mine": [1], "model_kind": "x"}
+    assert "others" not in told
+
+
+@pytest.mark.parametrize(
+    ("task", "body"),
+    [("embeddings", {"input": ["x"]}), ("rerank", {"query": "q", "documents": ["d"]})],
+)
+def test_options_of_other_tasks_are_sent_too(task: Task, body: dict[str, Any]) -> None:
+    ask = Ask(models=("m",), body=body, task=task, options={"p0": {"truncate": "END"}})
+    assert orjson.loads(sent(ask)[0].body or b"")["truncate"] == "END"
+
+
+def test_what_was_written_ahead_is_sent_with_the_options_of_its_provider() -> None:
+    plain = endpoint("p0")
+    exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
+    exchange.ask = replace(ASK, options={"p0": {"mine": 1}})
+    exchange.ahead = plain, Encoded(b'{"model":"m","ahead":true}')
+    attempt = Attempt(
+        exchange, model("a/b", plain), plain,
+        encoder=None, ring=lambda: None, clock=lambda: 1.0,
+    )  # fmt: skip
+    call = dispatch(exchange, attempt, Credential(Key(), 0), {})
+    assert call.body == b'{"model":"m","ahead":true,"mine":1}'
+    assert exchange.ahead is None
+
+
+CLAUDE = "claude-opus-4-8"
+PLACE = {"project": "p", "location": "global"}
+TIERS: list[tuple[dict[str, Any], Tier, dict[str, Any], dict[str, str]]] = [
+    ({"dialect": "openai"}, "priority", {"service_tier": "priority"}, {}),
+    ({"dialect": "openai"}, "ultrafast", {"service_tier": "ultrafast"}, {}),
+    ({"dialect": "openai"}, "flex", {"service_tier": "flex"}, {}),
+    ({"dialect": "responses"}, "priority", {"service_tier": "priority"}, {}),
+    ({"dialect": "bedrock"}, "priority", {"serviceTier": {"type": "priority"}}, {}),
+    ({"dialect": "bedrock"}, "flex", {"serviceTier": {"type": "flex"}}, {}),
+    ({"dialect": "bedrock"}, "ultrafast", {}, {}),
+    ({"dialect": "gemini"}, "flex", {"serviceTier": "flex"}, {}),
+    ({"dialect": "gemini"}, "priority", {"serviceTier": "priority"}, {}),
+    (
+        {"dialect": "vertex", "options": PLACE}, "priority",
+        {}, {"X-Vertex-AI-LLM-Shared-Request-Type": "priority"},
+    ),
+    (
+        {"dialect": "vertex", "options": PLACE}, "flex",
+        {}, {"X-Vertex-AI-LLM-Shared-Request-Type": "flex"},
+    ),
+    ({"dialect": "vertex", "options": PLACE, "named": CLAUDE}, "priority", {"speed": "fast"}, {}),
+    (
+        {"dialect": "anthropic", "named": CLAUDE}, "priority",
+        {"speed": "fast"}, {"anthropic-beta": "fast-mode-2026-02-01"},
+    ),
+    ({"dialect": "anthropic", "named": CLAUDE}, "flex", {}, {}),
+    ({"dialect": "cohere"}, "priority", {}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "tier", "body", "headers"), TIERS, ids=str)
+@pytest.mark.parametrize("asked", [None, "default", "flex"])
+def test_an_endpoint_of_a_service_tier_is_told_of_it(
+    row: dict[str, Any],
+    tier: Tier,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    asked: str | None,
+) -> None:
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+    plain = sent(replace(ASK, body=said), **row)[0]
+    if asked is not None:
+        said = said | {"service_tier": asked}
+    call = sent(replace(ASK, body=said), tier=tier, **row)[0]
+    told = orjson.loads(call.body or b"")
+    assert {name: told[name] for name in body} == body
+    assert headers.items() <= call.headers.items()
+    ordinarily = orjson.loads(plain.body or b"")
+    assert not body.keys() & ordinarily.keys()
+    assert not headers.keys() & plain.headers.keys()

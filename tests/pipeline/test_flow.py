@@ -15,8 +15,7 @@ from proxy.dialects.asking import Encoded
 from proxy.dialects.chat.stream import Encoder
 from proxy.dialects.reading import NoStream
 from proxy.errors import CallerGone, GatewayError
-from proxy.pipeline import flow as module
-from proxy.pipeline import till
+from proxy.pipeline import till, where
 from proxy.pipeline.exchange import TEXT_CHARS_MAX
 from proxy.pipeline.settle import settle
 from proxy.routing.catalogue import Endpoint, Model
@@ -251,7 +250,7 @@ def test_a_bug_is_logged_and_answered(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("secret prompt")
 
-    monkeypatch.setattr(module, "plan", broken)
+    monkeypatch.setattr(where, "plan", broken)
     client, stage = tell()
     assert client.status == 500
     assert client.error["message"] == "Internal Server Error"

@@ -16,7 +16,7 @@ from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.errands import Errands
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.large import decoded, in_turns, write_ahead
+from proxy.pipeline.large import in_turns, write_ahead
 from proxy.providers import Provider, known
 from proxy.quirks import Quirks
 from proxy.routing.catalogue import Endpoint
@@ -103,21 +103,21 @@ async def test_who_is_cancelled_leaves_the_rest() -> None:
 async def test_only_a_large_body_is_read_in_steps() -> None:
     row = INBOUND["chat"]
     for body, waits in ((SMALL, False), (LARGE, True)):
-        ask, turns = await turning(decoded(row, body, ()))
+        ask, turns = await turning(in_turns(row.decode_steps(body, ())))
         assert ask == row.decode_request(body, ())
         assert (turns > 5) is waits
 
 
 async def test_a_format_without_steps_reads_at_once() -> None:
     body = orjson.dumps({"model": "a/b", "input": ["x" * BIG_BODY_BYTES]})
-    ask, turns = await turning(decoded(INBOUND["embeddings"], body, ()))
+    ask, turns = await turning(in_turns(INBOUND["embeddings"].decode_steps(body, ())))
     assert ask == INBOUND["embeddings"].decode_request(body, ())
     assert turns == 0
 
 
 async def test_a_large_body_that_is_wrong() -> None:
     with pytest.raises(GatewayError, match="temperature"):
-        await decoded(INBOUND["chat"], LARGE[:-1] + b',"temperature":3}', ())
+        await in_turns(INBOUND["chat"].decode_steps(LARGE[:-1] + b',"temperature":3}', ()))
 
 
 def asked(body: bytes, *endpoints: Endpoint, form: str = "chat") -> Exchange:

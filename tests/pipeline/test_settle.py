@@ -1,5 +1,6 @@
 """Usage, cost, who pays, and the row of a finished exchange."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -68,6 +69,7 @@ def test_the_row_of_a_good_answer() -> None:
     exchange = _exchange()
     exchange.key = Key(hash="h", name="n", label="l", account="acme", created_at=0.0)
     exchange.opened = Started(upstream_id="up-1", service_tier="flex")
+    exchange.requested = "one"
     exchange.origin = {"http_referer": "r", "title": "t", "user_agent": "u", "session_id": "s"}
     note = Try(provider="p0", provider_name="P0", model="p0-model", status=200, latency_ms=9)
     exchange.tries = [note]
@@ -113,6 +115,8 @@ def test_every_field_of_the_row_has_its_own_value() -> None:
         models=("one",), body={}, media_prompt=31, audio_prompt=32, task="speech", words="messages"
     )
     exchange.plan = Plan((), (Candidate(provider="p9", model="m9"),))
+    exchange.requested, exchange.arm, exchange.preset = "asked/for", "an/arm", "a-preset"
+    exchange.stayed = True
     exchange.cancelled, exchange.house_nano, exchange.waited_s = True, 33, 0.034
     exchange.usage = Usage(
         prompt_tokens=10,
@@ -128,13 +132,15 @@ def test_every_field_of_the_row_has_its_own_value() -> None:
         estimated=True,
     )
     _held(exchange, 10**9)
+    reckon(exchange)
+    exchange.saved_nano = 35
     assert _row(exchange) == Generation(
         id="gen-1",
         created_at=1750000000.5,
         key_hash="h",
         account="acme",
         model="test/one",
-        requested_model="one",
+        requested_model="asked/for",
         provider="p0",
         provider_name="P0",
         endpoint_model="p0-model",
@@ -171,6 +177,10 @@ def test_every_field_of_the_row_has_its_own_value() -> None:
         search_units=22,
         characters=23,
         audio_ms=24,
+        arm="an/arm",
+        preset="a-preset",
+        stayed=True,
+        saved_nano=35,
     )
 
 
@@ -281,6 +291,28 @@ def test_an_answer_without_content_costs_nothing() -> None:
     exchange.content_at = None
     row = _row(exchange)
     assert (row.cost_nano, row.house_nano, row.prompt_tokens) == (0, 10_000_000, 10)
+
+
+def test_searches_are_charged_though_the_answer_has_no_content() -> None:
+    """Zero completion insurance is for tokens: the provider's tools did their work."""
+    exchange = _exchange(usage=Usage(prompt_tokens=10, web_searches=2))
+    assert exchange.endpoint is not None
+    assert exchange.endpoint.pricing is not None
+    priced = replace(exchange.endpoint.pricing, web_search=Decimal("0.01"), request=Decimal(1))
+    exchange.endpoint = replace(exchange.endpoint, pricing=priced)
+    assert exchange.ask is not None
+    exchange.ask = replace(exchange.ask, hosted=frozenset(("web_search",)))
+    exchange.content_at = None
+    row = _row(exchange)
+    assert (row.cost_nano, row.house_nano) == (20_000_000, 1_010_000_000)
+    exchange = _exchange(usage=Usage(prompt_tokens=10))
+    exchange.endpoint = replace(endpoint("p0"), pricing=priced)
+    exchange.content_at = None
+    assert _row(exchange).cost_nano == 0
+    exchange = _exchange(usage=Usage(prompt_tokens=10, web_searches=2))
+    exchange.endpoint = replace(endpoint("p0"), pricing=priced)
+    exchange.content_at, exchange.error = None, GatewayError("provider_empty", "nothing")
+    assert _row(exchange).cost_nano == 0
 
 
 def test_an_explicit_zero_stays_zero() -> None:
@@ -578,3 +610,94 @@ def test_images_of_a_conversation_have_their_price_too() -> None:
     exchange.endpoint = replace(endpoint("p0"), pricing=msgspec.convert(pricing, Pricing))
     assert reckon(exchange) == 80_000_000
     assert exchange.usage == replace(USAGE, images=2)
+
+
+def _tiered(asked: str | None, served: str | None) -> Exchange:
+    """An answer of an endpoint at `asked` whose provider says that it served `served`; flex costs
+    half, priority twice as much.
+    """
+    exchange = _exchange()
+    own = endpoint()
+    dear, cheap = (
+        replace(
+            own,
+            tag=f"p0/{tier}",
+            tier=tier,
+            pricing=msgspec.convert({"prompt": prompt, "completion": completion}, Pricing),
+        )
+        for tier, prompt, completion in (
+            ("priority", "0.002", "0.004"),
+            ("flex", "0.0005", "0.001"),
+        )
+    )
+    offers = (own, dear, cheap)
+    exchange.model = model("test/one", *offers)
+    (exchange.endpoint,) = (one for one in offers if one.tier == asked)
+    exchange.opened = Started(service_tier=served)
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "cost_nano"),
+    [
+        ("priority", "priority", 40_000_000),
+        ("priority", "default", 20_000_000),
+        ("priority", "standard", 20_000_000),
+        ("priority", None, 40_000_000),
+        ("flex", "flex", 10_000_000),
+        ("flex", "default", 20_000_000),
+        (None, "default", 20_000_000),
+        (None, "priority", 20_000_000),  # which nobody asked for
+        ("flex", "priority", 10_000_000),
+        (None, "flex", 10_000_000),
+        (None, "scale", 20_000_000),
+        (None, "ultrafast", 20_000_000),  # which has no row
+        (None, None, 20_000_000),
+    ],
+)
+def test_billing_follows_the_tier_that_was_served(
+    asked: str | None, served: str | None, cost_nano: int
+) -> None:
+    assert reckon(_tiered(asked, served)) == cost_nano
+
+
+MARKED = msgspec.convert(
+    {
+        "prompt": "0.001", "completion": "0.002",
+        "input_cache_read": "0.0001", "input_cache_write": "0.00125",
+        "overrides": [{"min_prompt_tokens": 100, "prompt": "0.002", "input_cache_read": "0.0004"}],
+    },
+    Pricing,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("usage", "saved_usd"),
+    [
+        pytest.param({"prompt_tokens": 50}, 0, id="nothing was cached"),
+        pytest.param({"prompt_tokens": 50, "cached_tokens": 40}, 0.036, id="read"),
+        pytest.param({"prompt_tokens": 50, "cache_write_tokens": 40}, -0.01, id="written"),
+        pytest.param(
+            {"prompt_tokens": 50, "cached_tokens": 40, "cache_write_tokens": 8}, 0.034, id="both"
+        ),
+        pytest.param({"prompt_tokens": 200, "cached_tokens": 100}, 0.16, id="of a long prompt"),
+        pytest.param({"prompt_tokens": 50, "cached_tokens": 90}, 0.045, id="more than there is"),
+    ],
+)
+def test_what_cached_tokens_save_is_kept_and_what_was_paid_for_writing_them_taken_off(
+    usage: dict[str, int], saved_usd: float
+) -> None:
+    exchange = _exchange(usage=msgspec.convert({"completion_tokens": 5, **usage}, Usage))
+    exchange.endpoint = replace(endpoint("p0"), pricing=MARKED)
+    exchange.snapshot = exchange.snapshot._replace(margin=(1, 4))
+    row = _row(exchange)
+    assert row.saved_nano == round(saved_usd * 1.25e9)
+    uncached = Usage(prompt_tokens=usage["prompt_tokens"], completion_tokens=5)
+    assert row.saved_nano + (row.cost_nano or 0) == cost_of(uncached, MARKED, (1, 4)).charge_nano
+
+
+def test_a_request_that_nobody_pays_for_saves_nothing() -> None:
+    exchange = _exchange(usage=Usage(prompt_tokens=50, cached_tokens=40))
+    exchange.endpoint = replace(endpoint("p0"), pricing=MARKED)
+    exchange.error = GatewayError("provider_cut", "gone")
+    assert _row(exchange).saved_nano == 0

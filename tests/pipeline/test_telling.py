@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from proxy.errors import GatewayError
 from proxy.pipeline.exchange import Exchange
-from proxy.pipeline.telling import MEDIA_CHARS_MAX, shown, told
+from proxy.pipeline.telling import MEDIA_CHARS_MAX, explain, shown, told
 from proxy.routing.plan import Plan
 from proxy.wire.record import Candidate, Try
 from tests.plain import ASK
@@ -21,6 +21,7 @@ MODEL = model("a/b", ONE, TWO)
 def exchange(*names: str) -> Exchange:
     made = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot(MODEL))
     made.ask = replace(ASK, models=names or ("a/b",))
+    made.requested = made.ask.models[0]
     return made
 
 
@@ -34,7 +35,7 @@ def tried(provider: str, status: int | None) -> Try:
 def test_before_anything_was_decided() -> None:
     made: dict[str, Any] = told(exchange())
     assert made["requested"] == "a/b"
-    assert made["endpoints"] == {"total": 0, "available": []}
+    assert made["endpoints"] == {"total": 2, "available": []}
     assert (made["attempt"], made["is_byok"]) == (0, False)
 
 
@@ -91,6 +92,58 @@ def test_all_that_was_looked_at_is_counted() -> None:
     assert [stage["name"] for stage in said["pipeline"]] == ["file-parser"]
 
 
+@pytest.mark.parametrize(
+    ("names", "arm", "strategy"),
+    [
+        (("a/b",), None, "direct"),
+        (("a/b:nitro",), None, "direct"),
+        (("a/b", "c/d"), None, "fallback"),
+        (("openrouter/auto",), None, "auto"),
+        (("openrouter/auto:floor", "c/d"), None, "auto"),
+        (("openrouter/free",), None, "free"),
+        (("~a/b-latest",), None, "latest"),
+        (("mine/alias",), "a/b", "alias"),
+    ],
+)
+def test_the_strategy_is_how_the_model_was_chosen(
+    names: tuple[str, ...], arm: str | None, strategy: str
+) -> None:
+    made = exchange(*names)
+    made.arm = arm
+    assert told(made)["strategy"] == strategy
+
+
+def test_what_was_asked_for_is_told_and_not_what_became_of_it() -> None:
+    made = exchange("openrouter/auto")
+    made.ask = replace(ASK, models=("a/b", "c/d"))
+    assert (told(made)["requested"], told(made)["strategy"]) == ("openrouter/auto", "auto")
+
+
+def test_an_error_of_who_could_answer_names_who_was_tried() -> None:
+    made, error = exchange("a/b"), GatewayError("provider_timeout", "late")
+    made.tries = [tried("p0/us", None), tried("p1", 500), tried("p0/eu", 500)]
+    explain(made, error)
+    assert error.availability is not None
+    assert error.availability["affected_providers"] == ["p0", "p1"]
+    assert error.availability["requested_models"] == ["a/b"]
+
+
+def test_where_nobody_could_be_tried_who_was_passed_over_is_named() -> None:
+    made, error = exchange("a/b"), GatewayError("provider_rate_limited", "wait")
+    made.skips = [(TWO, "is paused"), (ONE, "is paused")]
+    explain(made, error)
+    assert error.availability is not None
+    assert error.availability["affected_providers"] == ["p1", "p0"]
+
+
+def test_of_a_request_that_was_not_read_nothing_is_told_of_availability() -> None:
+    made, error = exchange(), GatewayError("draining", "x")
+    made.ask = None
+    explain(made, error)
+    assert error.availability is None
+    assert told(made)["strategy"] == "direct"
+
+
 MEDIA = "A" * (MEDIA_CHARS_MAX + 1)
 CUT = "A" * 64 + f"… ({MEDIA_CHARS_MAX + 1} characters)"
 PROSE = "word " * MEDIA_CHARS_MAX
@@ -102,6 +155,7 @@ PROSE = "word " * MEDIA_CHARS_MAX
         (None, {}),
         (b"--form", {}),
         (b"[1]", {}),
+        pytest.param(b'{"a":' * 1000 + b"1" + b"}" * 1000, {}, id="too deep"),
         (orjson.dumps({"a": [MEDIA, {"url": MEDIA}], "n": 1}), {"a": [CUT, {"url": CUT}], "n": 1}),
         (orjson.dumps({"text": PROSE}), {"text": PROSE}),
     ],

@@ -297,6 +297,18 @@ def test_nothing_follows_from_a_count(error: GatewayError | None) -> None:
     assert {one.number for one in asked.signing.credentials("p0", 5.0)} == {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("sound", "heard"), [(None, (0.0, 0.0)), (True, (1.0, 1.0)), (False, (0.0, 1.0))]
+)
+def test_whether_tool_calls_can_be_used_is_told(
+    sound: bool | None, heard: tuple[float, float]
+) -> None:
+    asked = Asked()
+    visit = asked.next()
+    visit.succeed(5.0, 0, sound)
+    assert asked.pool.calls(visit.id, 5.0) == heard
+
+
 def test_the_first_content_is_told() -> None:
     asked = Asked()
     asked.next().content(7.5, 0.25)
