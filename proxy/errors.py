@@ -47,6 +47,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "credentials_differ": Kind(400, "invalid_request", Source.CALLER),
     "unauthenticated": Kind(401, "authentication", Source.CALLER),
     "credits_short": Kind(402, "payment_required", Source.CALLER),
+    "context_length": Kind(400, "context_length_exceeded", Source.CALLER),
     "no_price": Kind(402, "payment_required", Source.CALLER),
     "key_limit": Kind(403, "permission_denied", Source.CALLER),
     "management_only": Kind(403, "permission_denied", Source.CALLER),
@@ -87,7 +88,8 @@ class GatewayError(Exception):
 
     `status` departs from the row's only where a provider's own status says more (413, 422).
     `metadata` goes to the caller as it is: never put a secret, a URL or a prompt there.
-    `headers` are response headers, such as `Retry-After`.
+    `headers` are response headers, such as `Retry-After`. `availability` says of an error of who
+    could answer what programs can act on (contract, 2.4).
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class GatewayError(Exception):
         status: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        availability: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         row = KINDS[kind]
@@ -109,6 +112,7 @@ class GatewayError(Exception):
         self.retry = row.retry
         self.metadata = dict(metadata or {})
         self.headers = dict(headers or {})
+        self.availability = availability
 
 
 class CallerGone(Exception):

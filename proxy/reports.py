@@ -7,11 +7,15 @@ from typing import Any
 
 import msgspec
 
-from proxy.api.catalogue import model_endpoints, pricing_row
+from proxy.aliases import Alias
+from proxy.api.rows import model_endpoints, pricing_row
 from proxy.config import Config
 from proxy.credentials import ResolvedProvider
+from proxy.errors import GatewayError
 from proxy.money import to_usd
 from proxy.providers import Provider
+from proxy.routing import names as named
+from proxy.routing import routers
 from proxy.routing.catalogue import Catalogue
 from proxy.stores.schema import StoreError
 from proxy.stores.sql import SqlStore
@@ -97,6 +101,7 @@ def check(
         for name, value in msgspec.structs.asdict(config.timeouts).items()
     }
     enforced = config.credits.enforce and config.auth.mode == "keys"
+    aliases = catalogue.aliases
     if as_json:
         return dump(
             {
@@ -105,6 +110,7 @@ def check(
                 "unpriced": catalogue.unpriced(),
                 "limits": limits | waits,
                 "credits": {"enforced": enforced, "margin": str(config.credits.margin)},
+                "aliases": {id_: _unmet(alias, catalogue) for id_, alias in aliases.items()},
             }
         )
     if not providers:
@@ -116,6 +122,7 @@ def check(
         "   ".join(f"{name}: {value}" for name, value in limits.items()),
         "   ".join(f"{name}: {value}" for name, value in waits.items()),
         *_resolved(catalogue),
+        *(line for id_ in aliases for line in _alias(id_, catalogue)),
     ]
     return "\n".join(parts)
 
@@ -171,6 +178,32 @@ def _resolved(catalogue: Catalogue) -> list[str]:
     ]
 
 
+def _unmet(alias: Alias, catalogue: Catalogue) -> list[str]:
+    """The arms that no model is as things stand."""
+
+    def met(name: str) -> bool:
+        if named.split(name)[0] in routers.BUILT:
+            return True
+        try:
+            named.resolve(name, catalogue)
+        except GatewayError:
+            return False
+        return True
+
+    return [arm.model for arm in alias.split if not met(arm.model)]
+
+
+def _alias(id_: str, catalogue: Catalogue) -> list[str]:
+    """What an alias comes to, and what is wrong with it."""
+    alias = catalogue.aliases[id_]
+    shares = ", ".join(f"{arm.model} ({arm.weight:g})" for arm in alias.split)
+    hidden = "   it hides the model of that name" if id_ in catalogue.models else ""
+    return [
+        f"alias {id_}: {shares}   sticky: {alias.sticky}{hidden}",
+        *_named("  no model is", _unmet(alias, catalogue)),
+    ]
+
+
 def _named(what: str, names: Sequence[str]) -> list[str]:
     """A line that names them, up to a point; none where there are none."""
     left = len(names) - LISTED_MAX
@@ -195,7 +228,7 @@ def models(catalogue: Catalogue, *, as_json: bool) -> str:
             rows.append(
                 [
                     model.id,
-                    endpoint.provider.slug,
+                    endpoint.tag,
                     endpoint.model,
                     "+".join(model.output_modalities),
                     f"{endpoint.context_length:,}" if endpoint.context_length else "",
@@ -205,7 +238,7 @@ def models(catalogue: Catalogue, *, as_json: bool) -> str:
                 ]
             )
     heads = [
-        "model", "provider", "its name there", "gives", "context", "prompt $/M", "completion $/M",
+        "model", "endpoint", "its name there", "gives", "context", "prompt $/M", "completion $/M",
         "other $",
     ]  # fmt: skip
     return table(heads, rows)

@@ -1,7 +1,7 @@
 """What commands print of keys, credit and single requests: one set of rows for all readers."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -10,10 +10,12 @@ from proxy.accounts.ledger import Balance
 from proxy.api.account import Spent, limit_row
 from proxy.api.explain import routing_row
 from proxy.money import to_usd
+from proxy.routing.wording import DEFAULT
 from proxy.stores.audit import Audit
 from proxy.stores.schema import Transfer
 from proxy.tables import dump, minute, table, usd
 from proxy.wire.record import Generation
+from proxy.wire.request import Tier
 
 
 def keys(rows: Sequence[tuple[Key, Spent]], *, now: float, as_json: bool) -> str:
@@ -138,6 +140,7 @@ def why(row: Generation, *, as_json: bool) -> str:
         [
             f"{row.id}, {minute(row.created_at)} UTC, account {row.account}, {_caller(row)}",
             *_outcome(row),
+            *_stayed(row),
             *_candidates(told["candidates"]),
             *_attempts(row, told["attempts"]),
             *_money(row),
@@ -150,8 +153,7 @@ def _caller(row: Generation) -> str:
 
 
 def _outcome(row: Generation) -> Iterator[str]:
-    asked = row.requested_model or row.model
-    yield f"asked for {asked}" + (f", which is {row.model}" if asked != row.model else "")
+    yield _asked(row)
     if row.error is not None:
         ending = f"ended with {row.error}, status {row.status}"
     elif row.cancelled:
@@ -170,8 +172,53 @@ def _outcome(row: Generation) -> Iterator[str]:
     ]
     if times:
         yield ", ".join(times)
+    if row.service_tier is not None and (row.service_tier != "default" or _tiered(row)):
+        yield f"served at service_tier {row.service_tier}"
     if row.recovered:
         yield "its gateway died before the end; what it had noted was settled"
+
+
+def _tiered(row: Generation) -> bool:
+    """Whether it was answered at an endpoint of a service tier, which may still serve another."""
+    tags = (one.provider for one in row.attempts if one.error is None)
+    return any(tag.rpartition("/")[2] in get_args(Tier) for tag in tags)
+
+
+def _asked(row: Generation) -> str:
+    """What was asked for, and how it came to be the model it is."""
+    asked = row.requested_model or row.model
+    said = f"asked for {asked}"
+    if row.preset is not None:
+        said += f" with the preset {row.preset}"
+    if row.arm is not None:
+        said += f", an alias whose traffic is split: this request was given {row.arm}"
+    return said + _led(row.arm or asked, row.model)
+
+
+def _led(name: str, model: str) -> str:
+    """How `name` came to mean `model`, where the one does not say the other. A fallback's name
+    stands in no record, so this does not tell it from another word for the same model.
+    """
+    if not model or f"{name}:".startswith(f"{model}:"):
+        return ""
+    base = name.partition(":")[0]
+    usual = "which is" if model.endswith(f"/{base}") else "which led to"
+    return f", {_CHOSEN.get(base, usual)} {model}"
+
+
+_CHOSEN: Final = {
+    "openrouter/auto": "which chose the best buy for the request:",
+    "openrouter/free": "which chose one of the models that cost nothing:",
+}
+
+
+def _stayed(row: Generation) -> Iterator[str]:
+    if row.stayed:
+        yield "asked first where the conversation's prompt is cached"
+    if row.saved_nano > 0:
+        yield f"cached tokens saved {usd(row.saved_nano)} USD"
+    elif row.saved_nano < 0:
+        yield f"the caching cost {usd(-row.saved_nano)} USD more than it saved"
 
 
 def _by(row: Generation) -> str:
@@ -186,17 +233,26 @@ def _candidates(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     if not rows:
         return
     yield "\ncandidates in the order of the plan (price: a million tokens in and a million out)"
+    rules = dict.fromkeys(one["rule"] for one in rows if one["excluded"] is None)
+    yield from (f"order: {rule or DEFAULT}" for rule in rules)
     lines = [
         [
             f"  {number}",
             f"{one['provider']}/{one['model']}",
             one["standing"],
-            "no price" if one["price"] is None else f"{one['price']:g} USD",
+            _price(one),
             "" if one["excluded"] is None else f"not tried: {one['excluded']}",
         ]
         for number, one in enumerate(rows, start=1)
     ]
     yield from table(["", "endpoint", "standing", "price", ""], lines).splitlines()
+
+
+def _price(one: dict[str, Any]) -> str:
+    """Of who is excluded it is not looked at."""
+    if one["price"] is None:
+        return "no price" if one["excluded"] is None else ""
+    return f"{one['price']:g} USD"
 
 
 def _attempts(row: Generation, rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -102,14 +102,26 @@ def amount(text: str, what: str) -> int:
 
 def moment(text: str, what: str, *, now: float) -> float:
     """A moment after `now`, in seconds since 1970; without a zone it is UTC."""
+    found = _moment(text, what)
+    if found <= now:
+        wrong(f"{what}: {text!r} is in the past")
+    return found
+
+
+def past(text: str, what: str, *, now: float) -> float:
+    """A moment that is not after `now`, as `moment`."""
+    found = _moment(text, what)
+    if found > now:
+        wrong(f"{what}: {text!r} is in the future")
+    return found
+
+
+def _moment(text: str, what: str) -> float:
     try:
         found = datetime.fromisoformat(text)
-        found = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
         wrong(f"{what}: {text!r} is not a moment such as 2027-01-31T00:00:00Z")
-    if found.timestamp() <= now:
-        wrong(f"{what}: {text!r} is in the past")
-    return found.timestamp()
 
 
 def visible(text: str, what: str) -> str:

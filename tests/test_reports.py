@@ -156,14 +156,15 @@ async def test_models_have_a_line_for_each_endpoint(tmp_path: Path) -> None:
     async with provider('models = ["test/one"]') as (_, base_url):
         text = config_text(tmp_path, base_url, base_url)
         text += model_text("test/own", ("p0", "mine"), ("p1", "yours"))
+        text = text.replace('model = "mine"', 'model = "mine"\ntier = "flex"')
         pricing = '{ prompt = "0", completion = "0", search_unit = "0.002" }'
         ranks = model_text("test/ranks", ("p0", "ranker"), pricing=pricing)
         text += ranks.replace("[[models.", 'output_modalities = ["rerank"]\n[[models.')
         _, catalogue, _ = await resolved(tmp_path, text)
     head, *lines = [line.split() for line in reports.models(catalogue, as_json=False).splitlines()]
-    assert head[:2] == ["model", "provider"]
+    assert head[:2] == ["model", "endpoint"]
     assert lines == [
-        ["test/own", "p0", "mine", "text", "32,768", "1", "2"],
+        ["test/own", "p0/flex", "mine", "text", "32,768", "1", "2"],
         ["test/own", "p1", "yours", "text", "32,768", "1000", "2000"],
         ["test/ranks", "p0", "ranker", "rerank", "32,768", "0", "0", "0.002", "search_unit"],
         ["test/one", "p0", "test/one", "text", "131,072", "?", "?"],
@@ -194,3 +195,24 @@ def test_usage_adds_up_by_name() -> None:
         "cost_usd": 0.0015,
     }
     assert json.loads(reports.usage([], by="day", as_json=True)) == []
+
+
+async def test_check_says_what_aliases_come_to(tmp_path: Path) -> None:
+    alias = (
+        '[[aliases]]\nid = "{}"\nsplit = [{{ model = "test/one:nitro", weight = 3 }}, '
+        '{{ model = "{}", weight = 0.5 }}]\n'
+    )
+    async with provider('models = ["test/one", "test/two"]') as (_, base_url):
+        text = config_text(tmp_path, base_url)
+        text += alias.format("team/chat", "test/none") + alias.format("test/two", "two")
+        text += alias.format("team/auto", "openrouter/auto:floor")
+        one, catalogue, status = await resolved(tmp_path, text)
+    assert reports.check(one, catalogue, status, as_json=False).splitlines()[-4:] == [
+        "alias team/chat: test/one:nitro (3), test/none (0.5)   sticky: session",
+        "  no model is: test/none",
+        "alias test/two: test/one:nitro (3), two (0.5)   sticky: session"
+        "   it hides the model of that name",
+        "alias team/auto: test/one:nitro (3), openrouter/auto:floor (0.5)   sticky: session",
+    ]
+    found = json.loads(reports.check(one, catalogue, status, as_json=True))
+    assert found["aliases"] == {"team/chat": ["test/none"], "test/two": [], "team/auto": []}

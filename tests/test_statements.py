@@ -12,6 +12,7 @@ from proxy.accounts.ledger import Balance
 from proxy.api.account import Spent
 from proxy.api.explain import routing_row
 from proxy.pipeline.notes import DRAINED, HUNG_UP
+from proxy.routing.wording import DEFAULT
 from proxy.stores.audit import Audit
 from proxy.stores.schema import Transfer
 from proxy.wire.record import Candidate, Generation, Try
@@ -195,17 +196,18 @@ def test_why_tells_the_whole_way() -> None:
         "answered by acme (large-2025), streamed, finished with stop",
         "first content after 120 ms, generated for 900 ms, waited for credit or limits 12 ms",
     ]
-    assert [line.split() for line in lines[7:10]] == [
+    assert lines[6] == f"order: {DEFAULT}"
+    assert [line.split() for line in lines[8:11]] == [
         ["1", "beta/l", "well", "18", "USD"],
         ["2", "acme/large-2025", "slow", "no", "price"],
-        ["3", "zeta/l", "out", "no", "price", "not", "tried:", "its", "key", "was", "refused"],
+        ["3", "zeta/l", "out", "not", "tried:", "its", "key", "was", "refused"],
     ]
-    assert lines[11:14] == [
+    assert lines[12:15] == [
         "attempts",
         "  1  at 0 ms  beta/l: status 429, provider_rate_limited, 7 ms",
         "  2  at 9 ms  acme/large-2025: status 200, answered, 110 ms, raced the one before",
     ]
-    assert lines[15:] == [
+    assert lines[16:] == [
         "usage, as the provider counted: 10 prompt (4 cached) + 20 completion (5 reasoning) tokens",
         "largest hold: 0.05 USD",
         "the caller pays 0.0011 USD",
@@ -229,6 +231,31 @@ def test_why_tells_the_whole_way() -> None:
         ({"cost_nano": None, "upstream_nano": None}, "cost: nobody knows the price"),
         ({"model": "acme/large", "requested_model": "acme/large"}, "asked for acme/large\n"),
         ({"model": "acme/large"}, "asked for acme/large\n"),
+        ({"preset": "calm", "model": "a/b"}, "asked for a/b with the preset calm\n"),
+        (
+            {"requested_model": "mine/x", "model": "a/b", "arm": "a/b:nitro"},
+            "asked for mine/x, an alias whose traffic is split: this request was given a/b:nitro\n",
+        ),
+        (
+            {"requested_model": "openrouter/auto:nitro", "model": "a/b"},
+            "asked for openrouter/auto:nitro, which chose the best buy for the request: a/b\n",
+        ),
+        (
+            {"requested_model": "openrouter/free", "model": "a/b"},
+            "asked for openrouter/free, which chose one of the models that cost nothing: a/b\n",
+        ),
+        ({"requested_model": "~a/b-latest", "model": "a/b-2"}, "~a/b-latest, which led to a/b-2\n"),
+        ({"requested_model": "openrouter/auto"}, "asked for openrouter/auto\n"),
+        ({"requested_model": "a/b:free:nitro", "model": "a/b:free"}, "asked for a/b:free:nitro\n"),
+        ({"requested_model": "a/b", "model": "c/d"}, "asked for a/b, which led to c/d\n"),
+        (
+            {"requested_model": "mine/x", "model": "a/b", "arm": "openrouter/auto"},
+            "this request was given openrouter/auto, which chose the best buy for the request: a/b",
+        ),
+        ({"stayed": True}, "\nasked first where the conversation's prompt is cached\n"),
+        ({"saved_nano": 2_000}, "\ncached tokens saved 0.000002 USD\n"),
+        ({"saved_nano": -2_000}, "\nthe caching cost 0.000002 USD more than it saved\n"),
+        ({"service_tier": "flex"}, "\nserved at service_tier flex\n"),
         ({}, "account default, no key"),
         ({}, "no provider was asked"),
     ],
@@ -239,6 +266,14 @@ def test_why_has_a_word_for_every_end(row: dict[str, Any], said: str) -> None:
     assert "candidates" not in told
     assert "house" not in told
     assert " ms" not in told
+
+
+@pytest.mark.parametrize(("tag", "told"), [("acme/flex", True), ("acme", False)])
+def test_why_tells_where_a_tier_was_not_served_as_it_was_asked(tag: str, told: bool) -> None:
+    one = Try(provider=tag, provider_name="Acme", model="l", status=200, latency_ms=7)
+    row = Generation(id="g", created_at=NOW, service_tier="default", attempts=(one,))
+    said = statements.why(row, as_json=False)
+    assert ("\nserved at service_tier default\n" in said) is told
 
 
 def _hung_up(error: str) -> Generation:

@@ -13,7 +13,7 @@ from proxy import terminal
 from proxy.errors import GatewayError
 from proxy.settings import ConfigError
 from proxy.stores.schema import StoreError
-from proxy.terminal import amount, moment, run, visible, with_store
+from proxy.terminal import amount, moment, past, run, visible, with_store
 
 NOW = 1_779_474_928.0
 
@@ -72,6 +72,14 @@ def test_an_end_must_lie_ahead(text: str, reason: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as ended:
         moment(text, "--expires", now=NOW)
     assert said(capsys, ended).startswith(f"--expires: '{text}' {reason}")
+
+
+def test_a_beginning_must_lie_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert past("2020-01-31T02:00+02:00", "--since", now=NOW) == 1_580_428_800
+    for text, reason in (("2999-01-01", "is in the future"), ("soon", "is not a moment such as")):
+        with pytest.raises(SystemExit) as ended:
+            past(text, "--since", now=NOW)
+        assert said(capsys, ended).startswith(f"--since: '{text}' {reason}")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a\nb", "\x1b[31m", "\udcff"])
