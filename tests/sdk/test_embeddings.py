@@ -346,7 +346,7 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"model": "test/nothing"}, "test/nothing is not a valid model ID"),
     ({"model": 3}, "model: expected a string, got a number"),
     ({"model": "m", "stream": True}, "stream: the answer to this comes whole"),
-    ({"model": "m", "provider": {"zdr": True}}, "provider.zdr: not supported yet"),
+    ({"model": "m", "provider": {"zdr": 1}}, "provider.zdr: expected true or false, got a number"),
     ({"model": "m", "session_id": "s" * 257}, "session_id: at most 256 characters"),
 )
 

@@ -136,6 +136,7 @@ class Responses(Common):
 
     async def fail(self, request: JSONObject, *, stream: bool) -> Failure:
         row = await self.ask("fail", request=self.said(request), stream=stream)
+        row.pop("availability", None)  # of the event that tells it
         return Failure(**row | {"code": test_responses.CODES[row["code"]]})
 
 
