@@ -8,6 +8,7 @@ in loops. All figures are medians of CPU time, in microseconds.
 import asyncio
 import gc
 import inspect
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,14 +29,44 @@ from bench.wires import StillLoop
 from proxy.dialects import INBOUND, OUTBOUND, Bill
 from proxy.dialects.asking import Target
 from proxy.dialects.chat.splice import spliced
-from proxy.pipeline import flow, till
+from proxy.pipeline import till
 from proxy.pipeline.admit import Gate
 from proxy.pipeline.flow import Flow
+from proxy.pipeline.where import Where
 from proxy.providers import Quirks
 from proxy.wire.events import Spliced, Usage
 
 WARM: Final = 100
 EVENTS: Final = 200
+_LENGTH: Final = re.compile(rb"Content-Length: \d+")
+POLICIES: Final = {
+    'author = "bench"': 'author = "bench"\ntrains_on_data = false\nretains_prompts_days = 0',
+    "pricing = { ": 'quantization = "bf16"\n  pricing = { input_cache_read = "0.0000001", ',
+}
+"""What providers and endpoints must say for those who insist on it."""
+
+_SLUGS: Final = ["claude", *(f"canned-{number}" for number in range(1, 8))]
+WISHES: Final[dict[str, Any]] = {
+    "models": [OTHER],
+    "session_id": "a-conversation",
+    "service_tier": "priority",
+    "tools": [{"type": "function", "function": {"name": "now", "parameters": {}}}],
+    "response_format": {"type": "json_object"},
+    "provider": {
+        "only": _SLUGS,
+        "ignore": ["nobody"],
+        "require_parameters": True,
+        "data_collection": "deny",
+        "zdr": True,
+        "quantizations": ["bf16", "fp8"],
+        "sort": {"by": "throughput", "partition": "none"},
+        "max_price": {"prompt": 5, "completion": 10},
+        "preferred_min_throughput": {"p50": 20, "p90": 5},
+        "preferred_max_latency": {"p50": 3, "p99": 20},
+    },
+}
+"""Every policy but an order, in which nobody would stay with its conversation."""
+
 SIZES: Final = {"2 kB": 1_500, "212 kB": 211_500, "2.1 MB": 2_099_000}
 
 
@@ -105,13 +136,13 @@ def _nothing() -> None:
 
 async def _steps(requests: int) -> list[Line]:
     """Plan, admission and the end of a JSON request."""
-    three, eight = Watch(), Watch()
+    three, eight, wishes = Watch(), Watch(), Watch()
     with _folder() as folder:
         async with stage(folder) as stand:
             await _serve(stand, WARM)
             with (
                 three.on(Flow, "authenticate"),
-                three.on(flow, "plan"),
+                three.on(Where, "plan"),
                 three.on(Gate, "admit"),
                 three.on(till, "settle"),
             ):
@@ -119,11 +150,18 @@ async def _steps(requests: int) -> list[Line]:
     with _folder() as folder:
         async with stage(folder, endpoints=8) as stand:
             await _serve(stand, WARM)
-            with eight.on(flow, "plan"):
+            with eight.on(Where, "plan"):
                 await _serve(stand, requests)
+    with _folder() as folder:
+        async with stage(folder, endpoints=7, edits=POLICIES) as stand:
+            asked = wishful(stand.request())
+            await _serve(stand, WARM, asked)
+            with wishes.on(Where, "plan"):
+                await _serve(stand, requests, asked)
     return [
         Line("plan over 3 endpoints", three.micros("plan"), 5),
         Line("plan over 8 endpoints", eight.micros("plan"), 15),
+        Line("plan over 8 endpoints, with every wish", wishes.micros("plan"), 15),
         Line("authenticate, limits and hold", three.micros("authenticate", "admit"), 5),
         Line("– of it authenticate", three.micros("authenticate")),  # noqa: RUF001 - a dash for people
         Line("what is owed, and the row", three.micros("settle")),
@@ -136,8 +174,15 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def _serve(stand: Stage, requests: int) -> None:
-    asked = stand.request()
+def wishful(request: bytes) -> bytes:
+    """The same request with a wish of every kind."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    asked = orjson.dumps(orjson.loads(body) | WISHES)
+    return b"%b\r\n\r\n%b" % (_LENGTH.sub(b"Content-Length: %d" % len(asked), head), asked)
+
+
+async def _serve(stand: Stage, requests: int, asked: bytes | None = None) -> None:
+    asked = asked or stand.request()
     for _ in range(requests):
         await stand.ask(asked)
         gc.collect(0)

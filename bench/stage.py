@@ -7,8 +7,9 @@ and its store is written in groups between requests instead of beside them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from bench.canned import MODEL
@@ -29,6 +30,7 @@ from proxy.wire.record import Generation
 GROUP: Final = 25  # settlements that are written together
 CREDIT_NANO: Final = 10**15
 KEEP_ALIVE_S: Final = 3600.0
+NO_EDITS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class InlineWriter:
@@ -106,9 +108,17 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(folder: Path, endpoints: int = 3) -> AsyncIterator[Stage]:
-    """A gateway set up like `weir` of the bench, with its store in `folder`, on a `StillLoop`."""
+async def stage(
+    folder: Path, endpoints: int = 3, edits: Mapping[str, str] = NO_EDITS
+) -> AsyncIterator[Stage]:
+    """A gateway set up like `weir` of the bench, with its store in `folder`, on a `StillLoop`.
+    `edits` are changes to what its configuration says.
+    """
     file = weir_config(Place(folder, 8080, 1, None), more=LIMITS, endpoints=endpoints)
+    said = file.read_text(encoding="utf-8")
+    for before, after in edits.items():
+        said = said.replace(before, after)
+    file.write_text(said, encoding="utf-8")
     config = hosting.parse(hosting.read(file), {}, bind=(), workers=None)
     store = SqlStore.open(config.store.url)
     limits = {"limit_nano": CREDIT_NANO, "requests_per_minute": 10**9, "concurrent_requests": 10**6}
