@@ -214,7 +214,9 @@ def test_the_forms_of_errors_are_those_of_the_formats(name: str) -> None:
 
 
 def test_errors_name_only_keys_that_exist() -> None:
-    named = set(re.findall(r"`(?!metadata\.)((?:\w+(?:\[\])?\.)+\w+)`", KINDS_OF_ERRORS))
+    named = set(
+        re.findall(r"`(?!(?:metadata|error|provider)\.)((?:\w+(?:\[\])?\.)+\w+)`", KINDS_OF_ERRORS)
+    )
     assert named
     assert named <= set(KEYS)
 
@@ -274,7 +276,9 @@ def test_every_metric_is_documented_and_no_other() -> None:
 
 def test_the_labels_that_are_documented_are_those_it_has() -> None:
     metrics = Metrics()
-    metrics.record(Generation(id="g", created_at=0.0, prompt_tokens=1, cost_nano=1, latency_ms=1))
+    row = Generation(id="g", created_at=0.0, prompt_tokens=1, cost_nano=1, latency_ms=1)
+    metrics.record(replace(row, cached_tokens=1, saved_nano=1, stayed=True))
+    metrics.record(replace(row, saved_nano=-1))
     metrics.attempts["acme", "ok"] += 1
     metrics.refusals["unauthenticated"] += 1
     for family in text_string_to_metric_families(metrics.render({}).decode()):
