@@ -47,9 +47,9 @@ ALLOWED_HEADERS = (
 UNBUILT = (
     "/activity", "/analytics", "/auth/keys", "/batches", "/benchmarks", "/byok",
     "/classifications", "/containers", "/datasets",
-    "/endpoints/zdr", "/external-users", "/files", "/generation/content", "/generation/feedback",
-    "/guardrails", "/keys", "/messages/batches", "/model", "/models/user", "/oauth",
-    "/observability", "/organization", "/presets", "/private-endpoints",
+    "/external-users", "/files", "/generation/content",
+    "/guardrails", "/keys", "/messages/batches", "/oauth",
+    "/observability", "/organization", "/private-endpoints",
     "/scim", "/systemone", "/tools", "/vault", "/videos", "/workspaces",
 )
 # fmt: on

@@ -12,9 +12,11 @@ from proxy.terminal import (
     account_option,
     amount,
     config_option,
+    configured,
     hint,
     json_option,
     moment,
+    past,
     visible,
     with_store,
     wrong,
@@ -256,5 +258,37 @@ def why(generation: str, path: str | None, as_json: bool) -> None:
     click.echo(statements.why(row, as_json=as_json))
 
 
-ALL: tuple[click.Command, ...] = (keys, accounts, credit, ledger, why)
+@click.group()
+def ab() -> None:
+    """Compare the models of an alias."""
+
+
+@ab.command("show")
+@click.argument("alias", required=False)
+@config_option
+@json_option
+@click.option("--since", metavar="RFC3339", help="From when on; else from 30 days ago.")
+@click.pass_obj
+def ab_show(
+    now: float, /, alias: str | None, path: str | None, as_json: bool, since: str | None
+) -> None:
+    """Set the models of an alias side by side; of every alias without ALIAS."""
+    from proxy.api.aliases import SINCE_S
+    from proxy.arms import arms
+
+    start = now - SINCE_S if since is None else past(since, "--since", now=now)
+    aliases = {one.id: one for one in configured(path).aliases}
+    if alias is not None and alias not in aliases:
+        wrong(f"There is no alias {alias!r}.", code=1)
+    meant = list(aliases.values()) if alias is None else [aliases[alias]]
+
+    def read(store: Any) -> list[Any]:
+        return [store.trial(one.id, since=start) for one in meant]
+
+    nothing: list[Any] = [[] for _ in meant]
+    rows: list[Any] = with_store(path, read, empty=nothing)
+    click.echo(arms(list(zip(meant, rows, strict=True)), since=start, as_json=as_json))
+
+
+ALL: tuple[click.Command, ...] = (keys, accounts, credit, ledger, why, ab)
 """What `weir` has of these."""

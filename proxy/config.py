@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from proxy.aliases import Alias, faults
 from proxy.credentials import ReadFile, ResolvedProvider, discover, read_text, resolve
 from proxy.settings import (
     Auth,
@@ -82,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     egress: Egress
     resolved: tuple[ResolvedProvider, ...]
     models: tuple[Model, ...]
+    aliases: tuple[Alias, ...]
 
 
 def decode(
@@ -115,6 +117,8 @@ def decode(
         raise ConfigError("$.credits.margin", f"expected 0 to {_MARGIN_MAX}, 0.05 is 5 %")
     resolved = _providers(settings, raw=raw, environ=environ, read_file=read_file)
     _check_models(settings.models, raw=raw, slugs={one.provider.slug for one in resolved})
+    for path, reason in faults(settings.aliases, [model.id for model in settings.models]):
+        raise ConfigError(path, reason)
     return Config(
         server=server,
         auth=settings.auth,
@@ -129,6 +133,7 @@ def decode(
         egress=settings.egress,
         resolved=resolved,
         models=settings.models,
+        aliases=settings.aliases,
     )
 
 
@@ -249,7 +254,8 @@ def _check_models(
         for index, endpoint in enumerate(model.endpoints):
             at = f"{path}.endpoints[{index}]"
             _check_provider(endpoint, slugs, path=f"{at}.provider")
-            _check_once(f"{endpoint.provider}: {endpoint.model}", served, path=at)
+            tag = "/".join(filter(None, (endpoint.provider, endpoint.variant, endpoint.tier)))
+            _check_once(f"{tag}: {endpoint.model}", served, path=at)
             prices = raw["models"][number]["endpoints"][index].get("pricing", {})
             _check_prices(prices, path=f"{at}.pricing")
 

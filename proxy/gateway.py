@@ -19,7 +19,8 @@ from starlette.requests import Request
 
 from proxy.accounts.keys import Key
 from proxy.accounts.limits import Rules
-from proxy.api import account, catalogue, imagery, inference
+from proxy.api import inference
+from proxy.api.live import Live
 from proxy.app import CORS, App, metrics_of_all, refuse
 from proxy.config import Config, difference
 from proxy.metrics import Dump
@@ -27,12 +28,14 @@ from proxy.office import Office
 from proxy.pipeline.exchange import Ids, Snapshot
 from proxy.pipeline.flow import Flow
 from proxy.pipeline.lag import Lag
+from proxy.routes import control
 from proxy.routing.catalogue import Catalogue
 from proxy.routing.health import Pool
 from proxy.serving.caller import Caller
 from proxy.serving.channel import Channel
 from proxy.serving.guard import Guard
 from proxy.settings import ConfigError
+from proxy.stores.aside import Aside
 from proxy.stores.writer import Writer
 from proxy.supply import (
     AGENT,
@@ -92,25 +95,22 @@ class Gateway:
             rng=random.random,
             new_id=Ids(),
             agent=AGENT,
+            preset=self.office.preset,
         )
         self.app = Guard(
             App(
                 inference=inference.handlers(self._flow, CORS),
-                routes=[
-                    *catalogue.routes(
-                        lambda: self.snapshot.catalogue,
-                        lambda: [one.provider for one in self.config.resolved],
-                    ),
-                    *imagery.routes(lambda: self.snapshot.catalogue),
-                    *account.routes(
-                        authenticate=self._authenticate,
-                        spent=self.office.spent,
-                        balance=self.office.balance,
-                        free=self.office.free,
-                        find=self.office.find,
-                        now=time.time,
-                    ),
-                ],
+                routes=control(
+                    self.office,
+                    models=lambda: self.snapshot.catalogue,
+                    providers=lambda: [one.provider for one in self.config.resolved],
+                    authenticate=self._authenticate,
+                    live=Live(self.pool, asyncio.get_running_loop().time),
+                    enforce=lambda: self.snapshot.enforce,
+                    body_bytes_max=lambda: self.snapshot.body_bytes_max,
+                    aside=Aside(config.store.url),
+                    wall=time.time,
+                ),
                 health=lambda: (200, {"status": "ok"}),
                 ready=self.ready,
                 metrics=lambda: metrics_of_all(self.counts, channel),

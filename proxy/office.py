@@ -20,11 +20,14 @@ from proxy.journal import Journal
 from proxy.metrics import Metrics
 from proxy.pipeline.admit import Gate
 from proxy.serving.channel import Channel
+from proxy.stores.feedback import Feedback
 from proxy.stores.limits import ASK_S, LentLimiter, LocalLimiter
 from proxy.stores.memory import Keyring
 from proxy.stores.periods import DAY_S, Periods
+from proxy.stores.presets import SqlPresets
 from proxy.stores.treasury import Treasury
 from proxy.stores.writer import Writer
+from proxy.wire.presets import Draft, Preset
 from proxy.wire.record import Generation, Try
 
 WRITTEN_S: Final = 10.0
@@ -55,6 +58,7 @@ class Office:
         self._writer = writer
         self._keyring = Keyring()
         self.key = self._keyring.find  # as of a quarter of a second ago
+        self.preset = self._keyring.preset  # likewise
         self._rules = rules
         self._channel = channel
         self._new_id = new_id
@@ -202,6 +206,24 @@ class Office:
         if row is not None and (key is None or row.account == key.account):
             return row
         return await self._writer.call(lambda store: store.generation(id_, key_hash=key_hash))
+
+    async def presets(self, ask: Callable[[SqlPresets], Any]) -> Any:
+        """What `ask` is told by the presets that are kept."""
+        return await self._writer.call(lambda store: ask(store.presets))
+
+    async def preset_added(
+        self, account: str, slug: str, draft: Draft, *, creator: str, now: float
+    ) -> Preset:
+        """Keeps a new version of a preset, and goes by it. Raises StoreError."""
+        made = await self._writer.call(
+            lambda store: store.presets.add(account, slug, draft, creator=creator, now=now)
+        )
+        await self._keyring.refresh(self._writer)
+        return made
+
+    async def remark(self, said: Feedback) -> None:
+        """Keeps what was said of an answer."""
+        await self._writer.call(lambda store: store.put_feedback(said))
 
 
 def _day(now: float) -> int:

@@ -17,9 +17,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, inspect
 
+from proxy.aliases import Alias
 from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.wire.listing import Parameter
+from proxy.wire.preferences import Quantization
+from proxy.wire.request import Tier
 
 # Thirty-one days: no wait of a gateway is longer, and event loops refuse timers of years.
 _SECONDS_MAX = 31 * 86_400
@@ -40,20 +43,7 @@ InputModality = Literal["text", "image", "file", "audio", "video"]
 OutputModality = Literal[
     "text", "image", "audio", "embeddings", "video", "rerank", "speech", "transcription"
 ]
-Quantization = Literal[
-    "int4",
-    "int8",
-    "fp4",
-    "mxfp4",
-    "nvfp4",
-    "fp6",
-    "fp8",
-    "mxfp8",
-    "fp16",
-    "bf16",
-    "fp32",
-    "unknown",
-]
+Variant = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 
 class ConfigError(Exception):
@@ -201,6 +191,8 @@ class Endpoint(_Table, frozen=True, kw_only=True):
 
     provider: str
     model: Word
+    variant: Variant | None = None
+    tier: Tier | None = None
     max_completion_tokens: Positive | None = None
     quantization: Quantization | None = None
     supported_parameters: tuple[Parameter, ...] | None = None
@@ -216,6 +208,8 @@ class Model(_Table, frozen=True, kw_only=True):
     context_length: Positive | None = None
     input_modalities: Annotated[tuple[InputModality, ...], Meta(min_length=1)] | None = None
     output_modalities: Annotated[tuple[OutputModality, ...], Meta(min_length=1)] | None = None
+    distillable: bool | None = None
+    quality: Annotated[float, Meta(ge=0, le=100)] | None = None
     endpoints: tuple[Endpoint, ...] = ()
 
 
@@ -234,6 +228,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     egress: Egress = Egress()
     providers: tuple[ProviderRow, ...] = ()
     models: tuple[Model, ...] = ()
+    aliases: tuple[Alias, ...] = ()
 
 
 def parse(text: str) -> dict[str, Any]:

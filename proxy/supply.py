@@ -17,7 +17,8 @@ from proxy.errors import GatewayError
 from proxy.money import Pricing
 from proxy.pipeline.provision import Provisioner
 from proxy.providers import Provider
-from proxy.routing.catalogue import Catalogue, ModelRow, build
+from proxy.routing.assembly import ModelRow, build
+from proxy.routing.catalogue import Catalogue
 from proxy.routing.waits import Timeouts
 from proxy.upstream import prices
 from proxy.upstream.client import Client
@@ -73,6 +74,7 @@ def build_catalogue(config: Config, listings: Mapping[str, tuple[Listing, ...]])
         providers=[one.provider for one in config.resolved],
         listings=listings,
         configured=rows,
+        aliases=config.aliases,
         timeouts=Timeouts(**{name: waits[name] for name in Timeouts.__struct_fields__}),
         timeouts_set=config.timeouts_set,
         price_of=price_of,

@@ -147,6 +147,7 @@ def endpoint(slug: str = "p0", **timeouts: float) -> Endpoint:
         supported_parameters=None,
         pricing=msgspec.convert({"prompt": "0.001", "completion": "0.002"}, Pricing),
         timeouts=Timeouts(**timeouts),
+        tag=slug,
     )
 
 

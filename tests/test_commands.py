@@ -452,3 +452,60 @@ def test_processes_grant_at_the_same_time_and_nothing_is_lost(invoke: Weir, tmp_
     said = sorted(one.communicate(timeout=30)[0].decode().strip() for one in started)
     assert said == ["0.01", "0.02"], "each tells the balance that it made"
     assert "all agree" in invoke("ledger", "verify").stdout
+
+
+# Aliases.
+
+ALIASES = """
+[[aliases]]
+id = "team/chat"
+split = [{ model = "a/one", weight = 3 }, { model = "b/two", weight = 1 }]
+[[aliases]]
+id = "team/solo"
+split = [{ model = "a/one", weight = 1 }]
+"""
+
+
+def test_the_arms_of_an_alias_side_by_side(invoke: Weir) -> None:
+    Path("config.toml").write_text(ALIASES)
+    empty = invoke("ab", "show")
+    assert empty.exit_code == 0
+    assert "There is no store" in empty.stderr
+    assert empty.stdout.count("sticky: session") == 2
+
+    invoke("keys", "create", "app")
+    now = time.time()
+    with store() as opened:
+        opened.ledger.settle(
+            [
+                Settlement(
+                    owner="a",
+                    generation=Generation(
+                        id=f"g{number}", created_at=now - number * 86_400.0,
+                        requested_model="team/chat", arm="a/one" if number % 2 else "b/two",
+                    ),
+                )
+                for number in (1, 2, 3, 29, 31)
+            ]
+        )  # fmt: skip
+
+    def counts(*more: str) -> dict[str, int]:
+        (row,) = rows(invoke, "ab", "show", "team/chat", *more)
+        return {arm["model"]: arm["requests"] for arm in row["arms"]}
+
+    assert counts() == {"a/one": 3, "b/two": 1}
+    since = datetime.fromtimestamp(now - 2.5 * 86_400, UTC).isoformat()
+    assert counts("--since", since) == {"a/one": 1, "b/two": 1}
+    assert [row["id"] for row in rows(invoke, "ab", "show")] == ["team/chat", "team/solo"]
+    lines = invoke("ab", "show", "team/chat").stdout.splitlines()
+    assert ["requests", "3", "1"] in [line.split() for line in lines]
+
+
+def test_what_ab_show_refuses(invoke: Weir) -> None:
+    Path("config.toml").write_text(ALIASES)
+    assert wrong(invoke("ab", "show", "team/x"), code=1) == "There is no alias 'team/x'."
+    assert "is not a moment" in wrong(invoke("ab", "show", "--since", "yesterday"))
+    assert "is in the future" in wrong(invoke("ab", "show", "--since", "2999-01-01"))
+    Path("config.toml").write_text("")
+    invoke("keys", "create", "app")
+    assert invoke("ab", "show").stdout == "no alias is configured\n"

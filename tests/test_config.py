@@ -107,6 +107,8 @@ def test_a_full_file_is_decoded() -> None:
         context_length = 400000
         input_modalities = ["text", "file"]
         output_modalities = ["text"]
+        distillable = true
+        quality = 87.5
           [[models.endpoints]]
           provider = "openai"
           model = "gpt-5"
@@ -158,10 +160,32 @@ def test_a_full_file_is_decoded() -> None:
             context_length=400_000,
             input_modalities=("text", "file"),
             output_modalities=("text",),
+            distillable=True,
+            quality=87.5,
             endpoints=endpoints,
         ),
     )
     assert CANARY not in repr(config)
+
+
+def test_variant_and_tier_make_endpoints_of_one_model_at_one_provider() -> None:
+    offers = [
+        *("", "variant = 'eu'", "variant = 'us'"),
+        *("tier = 'flex'", "tier = 'priority'", "variant = 'eu'\ntier = 'flex'"),
+    ]
+    rows = "".join(
+        f"\n[[models.endpoints]]\nprovider = 'openai'\nmodel = 'm'\n{offer}" for offer in offers
+    )
+    config = decode(
+        f"[auth]\nmode = 'none'\n[[providers]]\nslug = 'openai'\n[[models]]\nid = 'a/b'{rows}",
+        environ={"OPENAI_API_KEY": CANARY},
+        read_file=files,
+    )
+    (model,) = config.models
+    assert [(one.variant, one.tier) for one in model.endpoints] == [
+        *((None, None), ("eu", None), ("us", None)),
+        *((None, "flex"), (None, "priority"), ("eu", "flex")),
+    ]
 
 
 def test_the_command_line_stands_for_the_file() -> None:
@@ -186,6 +210,8 @@ def test_the_command_line_is_checked_too(bind: list[str], workers: int | None, p
 
 
 ENDPOINT = "[[models]]\nid = 'a/b'\n[[models.endpoints]]\nprovider = 'openai'\nmodel = 'm'\n"
+TIERS = 'expected one of "flex", "priority", "ultrafast", got "fast"'
+AGAIN = "\n[[models.endpoints]]\nprovider = 'openai'\nmodel = 'm'\n"
 PRICING = "$.models[0].endpoints[0].pricing"
 HOSTS = 'expected a network, such as "10.0.0.0/8", or the name of a host, got "'
 DOLLARS = 'expected USD per token as a string, such as "0.000003"'
@@ -295,6 +321,22 @@ WRONG = [
         "$.models[0].endpoints[1]",
         '"openai: m" is given twice, first at $.models[0].endpoints[0]',
     ),
+    (
+        f"{ENDPOINT}variant = 'eu'\ntier = 'flex'{AGAIN}variant = 'eu'\ntier = 'flex'",
+        "$.models[0].endpoints[1]",
+        '"openai/eu/flex: m" is given twice, first at $.models[0].endpoints[0]',
+    ),
+    (
+        f"{ENDPOINT}tier = 'flex'{AGAIN}variant = 'flex'",
+        "$.models[0].endpoints[1]",
+        '"openai/flex: m" is given twice, first at $.models[0].endpoints[0]',
+    ),
+    (f"{ENDPOINT}tier = 'fast'", "$.models[0].endpoints[0].tier", TIERS),
+    (f"{ENDPOINT}variant = 'EU'", "$.models[0].endpoints[0].variant", "expected str matching"),
+    (f"{ENDPOINT}variant = 'a/b'", "$.models[0].endpoints[0].variant", "expected str matching"),
+    ("[[models]]\nid = 'a/b'\nquality = 101", "$.models[0].quality", "expected float <= 100"),
+    ("[[models]]\nid = 'a/b'\nquality = -1", "$.models[0].quality", "expected float >= 0"),
+    ("[[models]]\nid = 'a/b'\ndistillable = 1", "$.models[0].distillable", "expected bool"),
     (f"{ENDPOINT}pricing = {{ prompt = 3e-6, completion = '0' }}", f"{PRICING}.prompt", DOLLARS),
     (f"{ENDPOINT}pricing = {{ prompt = '0', completion = 0 }}", f"{PRICING}.completion", DOLLARS),
     (f"{ENDPOINT}pricing = {{ prompt = '-1', completion = '0' }}", f"{PRICING}.prompt", RANGE),

@@ -248,3 +248,63 @@ async def test_keys_take_turns_and_a_refused_one_hands_over(tmp_path: Path) -> N
             assert running.gateway.office.metrics.attempts["p0", "provider_credential"] == 1
             assert running.gateway.office.metrics.attempts["p0", "ok"] == 4
             assert app.requests >= 5
+
+
+async def test_the_catalogue_tells_how_endpoints_do(tmp_path: Path) -> None:
+    """The issue: `/models/{a}/{s}/endpoints` with live uptime, latency and throughput."""
+    async with (
+        provider('models = ["test/one"]\n[answer]\ntokens = 20') as (_, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url, enforce=False)) as running,
+    ):
+        path = "/models/test/one/endpoints"
+        _, before = await get(running, path, running.key)
+        assert before["data"]["endpoints"][0]["uptime_last_5m"] is None
+        body = {"model": "test/one", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+        headers = {"Authorization": f"Bearer {running.key}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{running.base_url}/chat/completions", json=body) as response,
+        ):
+            assert b"[DONE]" in await response.read()
+        for key, told in ((running.key, True), (None, False), ("sk-or-v1-none", False)):
+            _, found = await get(running, path, key)
+            (row,) = found["data"]["endpoints"]
+            assert (row["status"], row["uptime_last_5m"], row["uptime_last_1d"]) == (0, 100, 100)
+            assert (row["latency_last_30m"] is not None) is told
+            if told:
+                assert 0 < row["latency_last_30m"]["p50"] <= row["latency_last_30m"]["p99"]
+        assert (await get(running, "/models?sort=latency-low-to-high"))[1]["total_count"] == 1
+
+
+async def test_the_list_of_a_user_needs_a_key(tmp_path: Path) -> None:
+    async with (
+        provider('models = ["test/one"]') as (_, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url) + model_text("x/y", ("p0", "y"))) as running,
+    ):
+        assert (await get(running, "/models/user"))[0] == 401
+        status, body = await get(running, "/models/user", running.key)
+        assert (status, [row["id"] for row in body["data"]]) == (200, ["x/y"])
+        assert {"x/y", "test/one"} == set(await slugs(running))
+
+
+async def test_the_configuration_says_who_keeps_nothing(tmp_path: Path) -> None:
+    """The issue: data policies per provider and their routing; the operator's word holds."""
+    async with (
+        provider('models = ["test/one"]') as (_, base_url),
+        weir(tmp_path, config_text(tmp_path, base_url, enforce=False)) as running,
+    ):
+        assert (await get(running, "/endpoints/zdr"))[1] == {"data": []}
+        wish = {"provider": {"zdr": True}}
+        assert (await ask(running, "test/one", **wish))[0] == 404
+        file = tmp_path / "config.toml"
+        said = 'retains_prompts_days = 0\ntrains_on_data = false\ndatacenters = ["DE"]\n'
+        file.write_text(file.read_text().replace('slug = "p0"\n', f'slug = "p0"\n{said}'))
+        assert await running.gateway.reload()
+        _, body = await get(running, "/endpoints/zdr")
+        assert [row["model_id"] for row in body["data"]] == ["test/one"]
+        assert (await ask(running, "test/one", **wish))[0] == 200
+        assert (await ask(running, "test/one", provider={"data_collection": "deny"}))[0] == 200
+        (row,) = (await get(running, "/providers"))[1]["data"]
+        assert (row["datacenters"], row["retains_prompts_days"]) == (["DE"], 0)
+        for query, total in (("region=eu&zdr=true", 1), ("region=us", 0)):
+            assert (await get(running, f"/models?{query}"))[1]["total_count"] == total

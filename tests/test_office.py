@@ -18,10 +18,12 @@ from proxy.accounts.ledger import Settlement, account_pot
 from proxy.accounts.limits import Rules
 from proxy.office import OWNER, RECALL, Office
 from proxy.serving.channel import Channel
+from proxy.stores.feedback import Feedback
 from proxy.stores.ledger import SqlLedger
 from proxy.stores.limits import CHANNEL
 from proxy.stores.periods import DAY_S, periods
 from proxy.stores.schema import StoreUnavailable
+from proxy.stores.sql import SqlStore
 from proxy.stores.writer import Writer
 from proxy.wire.record import Generation, Try
 
@@ -91,6 +93,20 @@ async def test_what_is_finished_is_kept_and_counted_once(tmp_path: Path) -> None
         assert one.metrics.refusals == {"unauthenticated": 1}
         assert one.metrics.attempts == {("p", "ok"): 1}
         assert set(one.gauges()) >= {"weir_store_healthy", "weir_held_usd"}
+
+
+async def test_what_was_said_of_an_answer_is_kept(tmp_path: Path) -> None:
+    async with office(tmp_path) as one:
+        row = Generation(id="a", created_at=NOW, requested_model="team/chat", arm="acme/large")
+        await one.settled(Settlement(owner="", generation=row, charge_nano=0, house_nano=0))
+        said = Feedback(generation="a", category="other", comment="No.", key_hash=KEY.hash, at=NOW)
+        await one.remark(said)
+        store = SqlStore.open(f"sqlite:///{tmp_path}/weir.db")
+        try:
+            (arm,) = store.trial("team/chat", since=0.0)
+        finally:
+            store.close()
+        assert (arm.feedback, arm.remarked) == ({"other": 1}, 1)
 
 
 async def test_what_is_over_has_one_line_in_the_log(

@@ -82,6 +82,19 @@ def test_configuration_lists_and_prices_make_the_catalogue() -> None:
     assert models["acme/small"].endpoints[0].pricing is None, "nobody knows it"
 
 
+def test_aliases_of_the_configuration_are_in_the_catalogue() -> None:
+    config = configured(
+        """
+        [[aliases]]
+        id = "team/chat"
+        split = [{ model = "openai/o3", weight = 2 }]
+        """
+    )
+    aliases = build_catalogue(config, {}).aliases
+    assert list(aliases) == ["team/chat"]
+    assert aliases["team/chat"] is config.aliases[0]
+
+
 def test_what_a_provider_is_not_told_its_endpoints_do_not_support() -> None:
     config = configured(
         """

@@ -127,6 +127,7 @@ class Market:
             supported_parameters=None,
             pricing=prices[provider.slug, model],
             timeouts=TIMEOUTS,
+            tag=row.slug,
         )
 
     def charge_nano(

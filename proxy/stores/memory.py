@@ -1,4 +1,4 @@
-"""What the request path reads: keys and grants, in dictionaries that follow the database.
+"""What the request path reads: keys, grants and presets, in dictionaries that follow the database.
 
 Any process may write: the command line, or another gateway. Each such write raises a counter in
 the database, and every gateway looks at it often enough to honour a change within a second. Most
@@ -10,11 +10,14 @@ a fault of ours must not turn into "your key is unknown" for every caller.
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from proxy.accounts.keys import Key
+from proxy.stores.presets import Held, Name
 from proxy.stores.sql import SqlStore
 from proxy.stores.writer import Writer
+from proxy.wire.presets import Draft
 
 CHANGES_POLL_S: Final = 0.25
 
@@ -33,6 +36,7 @@ class _Contents(NamedTuple):
 
     keys: dict[str, Key]
     granted: dict[str, int]  # ever, by account
+    presets: dict[Name, Held]
 
 
 class Keyring:
@@ -41,7 +45,7 @@ class Keyring:
     def __init__(self, *, poll_s: float = CHANGES_POLL_S) -> None:
         self._poll_s = poll_s
         self._seen: _Seen | None = None
-        self._contents = _Contents(keys={}, granted={})
+        self._contents = _Contents(keys={}, granted={}, presets={})
         self._task: asyncio.Task[None] | None = None
         self.healthy = True
 
@@ -53,9 +57,14 @@ class Keyring:
         """What was ever granted to `account`, in nano-dollars."""
         return self._contents.granted.get(account, 0)
 
+    def preset(self, account: str, slug: str) -> Draft | None:
+        """What that preset of `account` says now."""
+        held = self._contents.presets.get((account, slug))
+        return None if held is None else held.draft
+
     async def start(self, writer: Writer) -> None:
         """Load, and follow the database until `stop`. Raises what the first load raises."""
-        await self._refresh(writer)
+        await self.refresh(writer)
         self._task = asyncio.create_task(self._follow(writer), name="weir-changes")
 
     async def stop(self) -> None:
@@ -69,7 +78,7 @@ class Keyring:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                await self._refresh(writer)
+                await self.refresh(writer)
             except Exception as error:
                 if self.healthy:
                     log.warning("keys can not be read, the last known stay: %s", error)
@@ -77,15 +86,20 @@ class Keyring:
             else:
                 self.healthy = True
 
-    async def _refresh(self, writer: Writer) -> None:
+    async def refresh(self, writer: Writer) -> None:
+        """Hear of changes now. Raises what reading the database raises."""
         seen = self._seen if self.healthy else None  # after a fault nothing is taken for granted
-        self._seen, contents = await writer.call(lambda store: _read(store, seen))
+        known = self._contents.presets
+        self._seen, contents = await writer.call(lambda store: _read(store, seen, known))
         if contents is not None:
             self._contents = contents
 
 
-def _read(store: SqlStore, seen: _Seen | None) -> tuple[_Seen, _Contents | None]:
-    """Where the database stands, and its contents unless they are the same as at `seen`.
+def _read(
+    store: SqlStore, seen: _Seen | None, presets: Mapping[Name, Held]
+) -> tuple[_Seen, _Contents | None]:
+    """Where the database stands, and its contents unless they are the same as at `seen`; `presets`
+    are those that are known.
 
     The marks are read before the contents: what changes in between is read once more, never missed.
     """
@@ -98,4 +112,5 @@ def _read(store: SqlStore, seen: _Seen | None) -> tuple[_Seen, _Contents | None]
         return now, None
     known = store.keys()
     granted = store.ledger.granted()
-    return now, _Contents(keys={key.hash: key for key in known}, granted=granted)
+    keys = {key.hash: key for key in known}
+    return now, _Contents(keys=keys, granted=granted, presets=store.presets.held(presets))

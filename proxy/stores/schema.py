@@ -33,7 +33,7 @@ from proxy.accounts.keys import Key
 from proxy.wire.listing import Listing
 from proxy.wire.record import Candidate, Generation, Try
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -93,11 +93,12 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
 # Of columns that came after the first version, as their migrations give them to the rows that were
 # there; the program always writes every column.
 _LATER: Final[dict[str, Any]] = {
-    **dict.fromkeys(("disabled", "management", "recovered"), false()),
+    **dict.fromkeys(("disabled", "management", "recovered", "stayed"), false()),
     "candidates": text("'[]'"),
     "upstream_nano": "0",
     **dict.fromkeys(("house_nano", "held_nano", "waited_ms"), text("0")),
     **dict.fromkeys(("task", "words"), text("'chat'")),
+    "saved_nano": text("0"),
     **dict.fromkeys(("images", "search_units", "characters", "audio_ms"), text("0")),
 }
 
@@ -203,6 +204,30 @@ checkpoints = Table(
     Column("body", Text, nullable=False),
 )
 Index("checkpoints_owner", checkpoints.c.owner)
+
+# What people said of answers: of each generation once in each category, the last word counts.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("generation", Text, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("comment", Text),
+    Column("key_hash", Text),
+    Column("at", Double, nullable=False),
+)
+
+# One row for each version of a preset; the config is an object of JSON.
+presets = Table(
+    "presets",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("creator", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("system_prompt", Text),
+    Column("config", Text, nullable=False),
+)
 
 # Alembic's own note of where the database stands; not part of the metadata it compares.
 version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))

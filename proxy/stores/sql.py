@@ -18,9 +18,11 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
 from proxy.accounts.keys import Key
-from proxy.stores import migrations, schema, sqlite, usage
+from proxy.stores import feedback, migrations, schema, sqlite, trials, usage
+from proxy.stores.feedback import Feedback
 from proxy.stores.hot import Query
 from proxy.stores.ledger import SqlLedger
+from proxy.stores.presets import SqlPresets
 from proxy.stores.schema import (
     StoreError,
     StoreMissing,
@@ -31,6 +33,7 @@ from proxy.stores.schema import (
     keys,
     listings,
 )
+from proxy.stores.trials import ArmRow
 from proxy.stores.usage import By, KeyUsage, UsageRow
 from proxy.wire.listing import Listing
 from proxy.wire.record import Generation
@@ -52,6 +55,7 @@ class SqlStore:
         self._reading = database.reading
         self._writing = database.writing
         self.ledger = SqlLedger(database)
+        self.presets = SqlPresets(database)
         self._place: tuple[int, int] | None = None
 
     @classmethod
@@ -212,6 +216,16 @@ class SqlStore:
             weekly_nano=usage.since(days, week_start),
             monthly_nano=usage.since(days, month_start),
         )
+
+    def put_feedback(self, said: Feedback) -> None:
+        """Keep what was said of an answer, in place of what was said of it in that category."""
+        with self._writing() as connection:
+            feedback.put(connection, said)
+
+    def trial(self, alias: str, *, since: float, account: str | None = None) -> list[ArmRow]:
+        """How the arms of `alias` did; see `stores.trials`."""
+        with self._reading() as connection:
+            return trials.of_alias(connection, alias, since=since, account=account)
 
     # The providers' own lists of models.
 

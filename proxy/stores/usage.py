@@ -47,12 +47,12 @@ def by_name(by: By, *, since: float | None, until: float | None) -> Select[Any]:
         "key": func.coalesce(keys.c.name, row.key_hash, ""),
         "day": func.date(row.created_at, "unixepoch"),
     }
-    name, cost = names[by].label("name"), _sum(row.cost_nano).label("cost_nano")
+    name, cost = names[by].label("name"), total(row.cost_nano).label("cost_nano")
     query = select(
         name,
         func.count(row.id).label("requests"),
-        _sum(row.prompt_tokens).label("prompt_tokens"),
-        _sum(row.completion_tokens).label("completion_tokens"),
+        total(row.prompt_tokens).label("prompt_tokens"),
+        total(row.completion_tokens).label("completion_tokens"),
         cost,
         func.count(row.error).label("errors"),
     ).group_by(name)
@@ -76,7 +76,7 @@ def since(days: Iterable[Row[Any]], start: float) -> int:
     return sum(row.amount_nano for row in days if row.day >= first)
 
 
-def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def total(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The sum, 0 where there is nothing to add up.
 
     Added as floats, exact up to 2**53: `sum` fails as a whole where integers leave 64 bits, and

@@ -88,15 +88,15 @@ async def test_keys_are_read_again_only_when_they_changed(
     await keyring.start(writer)
     assert calls == ["data_version", "changes_seq", "keys"]
     calls.clear()
-    await keyring._refresh(writer)
+    await keyring.refresh(writer)
     assert calls == ["data_version"]
     calls.clear()
     store.ledger.settle([unbilled(Generation(id="a", created_at=1.0))])
-    await keyring._refresh(writer)
+    await keyring.refresh(writer)
     assert calls == ["data_version", "changes_seq"]
     calls.clear()
     store.add_key(new_key("app"))
-    await keyring._refresh(writer)
+    await keyring.refresh(writer)
     assert calls == ["data_version", "changes_seq", "keys"]
     await keyring.stop()
 

@@ -46,6 +46,7 @@ PNG = (
     "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 MARK = {"cache_control": {"type": "ephemeral"}}
+MARKS: list[Json] = [MARK, {"prompt_cache_breakpoint": {"mode": "explicit"}}]
 OPENING: list[Json] = [
     {"role": "system", "content": [{"type": "text", "text": "You know the weather. " * 9, **MARK}]},
     {
@@ -177,12 +178,17 @@ async def test_an_altered_signature_is_refused_by_who_made_it(tmp_path: Path, pl
             assert status == 400, answer
 
 
+@pytest.mark.parametrize("mark", MARKS, ids=["cache_control", "prompt_cache_breakpoint"])
 @pytest.mark.parametrize("place", MARKING)
-async def test_a_marked_prefix_is_written_once_and_read_then(tmp_path: Path, place: str) -> None:
+async def test_a_marked_prefix_is_written_once_and_read_then(
+    tmp_path: Path, place: str, mark: Json
+) -> None:
+    text = {"type": "text", "text": "You know the weather. " * 9, **mark}
+    opening = [{"role": "system", "content": [text]}, *OPENING[1:]]
     async with laid(tmp_path) as table:
         counts = []
         for _ in range(2):
-            status, answer = await table.ask(place, OPENING)
+            status, answer = await table.ask(place, opening)
             assert status == 200, answer
             details = answer["usage"]["prompt_tokens_details"]
             counts.append((details["cache_write_tokens"], details["cached_tokens"]))

@@ -33,6 +33,7 @@ class Style(NamedTuple):
     logprobs: bool = False
     speaks: bool = False
     draws: bool = False
+    tier: str = "default"
 
     def usage(self, count: Count) -> JSONObject:
         """The usage object."""
@@ -78,7 +79,7 @@ class Style(NamedTuple):
             "model": self.model,
         }
         if not self.thinks:
-            event["service_tier"] = "default"
+            event["service_tier"] = self.tier
         event["system_fingerprint"] = _FINGERPRINT
         if usage_first and self.include_usage:
             event["usage"] = usage
@@ -139,7 +140,7 @@ class Style(NamedTuple):
             "usage": self.usage(count),
         }
         if not self.thinks:
-            answer["service_tier"] = "default"
+            answer["service_tier"] = self.tier
         answer["system_fingerprint"] = _FINGERPRINT
         return answer
 

@@ -22,6 +22,8 @@ from proxy.upstream.fake.reply import Reply, Token
 from proxy.upstream.fake.seals import Seal
 from proxy.upstream.fake.shapes import Style
 
+_TIERS = ("flex", "priority")
+
 ERROR = shapes.error("The server had an error while processing", None, "server_error")
 _GROQ_ERROR: JSONObject = {
     "error": {
@@ -147,6 +149,7 @@ def style_of(reply: Reply) -> Style:
         logprobs=reply.ask.body.get("logprobs") is True,
         speaks=voicing.speaks(reply.ask),
         draws=voicing.draws(reply),
+        tier=tier if (tier := reply.ask.body.get("service_tier")) in _TIERS else "default",
     )
 
 

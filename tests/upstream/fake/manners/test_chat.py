@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from proxy.upstream.fake.manner import Failure
 from proxy.upstream.fake.manners.chat import style_of
 from proxy.upstream.fake.scenario import Answer
@@ -63,3 +65,13 @@ def test_what_is_left_without_a_finish_reason() -> None:
     assert unfinished["choices"][0]["finish_reason"] is None
     assert CHAT.unfinished({"choices": [{"finish_reason": "stop", "delta": {}}]}) is None
     assert CHAT.unfinished({"choices": []}) == {"choices": []}
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [("flex", "flex"), ("priority", "priority"), ("auto", "default"), (7, "default")],
+)
+def test_an_answer_says_at_which_service_tier_it_was_served(asked: Any, served: str) -> None:
+    wish = Wish(more={"service_tier": asked})
+    assert whole("chat", wish)["service_tier"] == served
+    assert {event["service_tier"] for event in streamed("chat", wish)} == {served}
