@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import httpx
 from click.testing import CliRunner
 from openrouter import OpenRouter
 
@@ -107,7 +108,9 @@ async def _told(
     second = [one.id for answers in said.values() for one in answers if one.model == TWO][:3]
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
         await eventually(lambda: running.gateway.office.key(fingerprint(key)))
-        async with OpenRouter(api_key=key, server_url=running.base_url) as client:
+        # The SDK would close its own once more whenever the collector finds it.
+        async with httpx.AsyncClient(follow_redirects=True) as web:
+            client = OpenRouter(api_key=key, server_url=running.base_url, async_client=web)
             for id_ in second:
                 answer = await client.generations.submit_feedback_async(
                     category="incorrect_response", generation_id=id_, comment="No."
