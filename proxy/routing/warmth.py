@@ -208,4 +208,5 @@ def _mark(value: Any) -> Hashable:
     if isinstance(value, dict):
         fields = islice(value.items(), PARTS_MAX)
         return tuple((name, _mark(one)) for name, one in fields if name != "cache_control")
-    return value  # type: ignore[no-any-return]  # a number, true, false or null
+    simple: Hashable = value  # a number, true, false or null
+    return simple

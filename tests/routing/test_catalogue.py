@@ -9,38 +9,20 @@ from proxy.errors import GatewayError
 from proxy.money import FREE, Pricing
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model, shown
-from proxy.routing.waits import Timeouts
 from proxy.wire.request import Tier
+from tests import wares
 
 ONE = Provider(slug="one", name="One", base_url="https://one.example")
 PRICE = Pricing(prompt=Decimal(1), completion=Decimal(1))
 
 
 def endpoint(model: str, pricing: Pricing | None = PRICE) -> Endpoint:
-    return Endpoint(
-        provider=ONE,
-        model=model,
-        context_length=None,
-        max_completion_tokens=None,
-        quantization="unknown",
-        supported_parameters=None,
-        pricing=pricing,
-        timeouts=Timeouts(),
-        tag=ONE.slug,
-    )
+    return wares.endpoint(provider=ONE, model=model, pricing=pricing, tag=ONE.slug)
 
 
 def model(id_: str, *natives: str) -> Model:
-    return Model(
-        id=id_,
-        name=id_,
-        created=None,
-        description=None,
-        context_length=None,
-        input_modalities=("text",),
-        output_modalities=("text",),
-        endpoints=tuple(map(endpoint, natives)),
-    )
+    endpoints = tuple(map(endpoint, natives))
+    return wares.model(id_, name=id_, endpoints=endpoints)
 
 
 TWINS = Catalogue(

@@ -12,36 +12,18 @@ from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.names import VARIANTS_MAX, resolve, split
-from proxy.routing.waits import Timeouts
+from tests import wares
 
 ONE = Provider(slug="one", name="One", base_url="https://one.example")
 
 
 def endpoint(name: str, pricing: Pricing | None = None) -> Endpoint:
-    return Endpoint(
-        provider=ONE,
-        model=name,
-        context_length=None,
-        max_completion_tokens=None,
-        quantization="unknown",
-        supported_parameters=None,
-        pricing=pricing,
-        timeouts=Timeouts(),
-        tag=ONE.slug,
-    )
+    return wares.endpoint(provider=ONE, model=name, pricing=pricing, tag=ONE.slug)
 
 
 def model(id_: str, *natives: str) -> Model:
-    return Model(
-        id=id_,
-        name=id_,
-        created=None,
-        description=None,
-        context_length=None,
-        input_modalities=("text",),
-        output_modalities=("text",),
-        endpoints=tuple(endpoint(name, NOTHING) for name in natives or (id_,)),
-    )
+    endpoints = tuple(endpoint(name, NOTHING) for name in natives or (id_,))
+    return wares.model(id_, name=id_, endpoints=endpoints)
 
 
 CATALOGUE = Catalogue(
