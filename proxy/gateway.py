@@ -36,6 +36,7 @@ from proxy.serving.channel import Channel
 from proxy.serving.guard import Guard
 from proxy.settings import ConfigError
 from proxy.stores.aside import Aside
+from proxy.stores.schema import StoreUnavailable
 from proxy.stores.writer import Writer
 from proxy.supply import (
     AGENT,
@@ -228,7 +229,13 @@ class Gateway:
         )
 
     async def _put_listing(self, slug: str, rows: Sequence[Listing], fetched_at: float) -> None:
-        await self._writer.call(lambda store: store.put_listing(slug, rows, fetched_at=fetched_at))
+        """The list serves without the store; the next start begins with an older one."""
+        try:
+            await self._writer.call(
+                lambda store: store.put_listing(slug, rows, fetched_at=fetched_at)
+            )
+        except StoreUnavailable as error:
+            log.warning("listing of %s is not kept: %s", slug, error)
 
     # The end.
 

@@ -234,6 +234,12 @@ class Process(NamedTuple):
     lines: list[str]
 
     @property
+    def traces(self) -> str:
+        """What it wrote from the first traceback on; nothing where there is none."""
+        first = next((n for n, line in enumerate(self.lines) if "Traceback" in line), None)
+        return "" if first is None else "".join(self.lines[first:])
+
+    @property
     def rss_bytes(self) -> int:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from proxy.accounts.ledger import Fenced, Lease, Pot, Short, Vault
@@ -86,16 +87,15 @@ class Treasury:
     async def open(self) -> None:
         """Begin; raises StoreUnavailable."""
         await self._begin()
-        beating = self._every(lambda: BEAT_S, self.beat)
-        answering = self._every(lambda: self._poll_s, self.answer_recalls)
-        self._tasks = [asyncio.create_task(beating), asyncio.create_task(answering)]
+        rounds = (lambda: BEAT_S, self.beat), (lambda: self._poll_s, self.answer_recalls)
+        self._tasks = [asyncio.create_task(self._every(*each)) for each in rounds]
 
     async def _begin(self) -> None:
         owner, at = self._new_owner(), self._wall()
         self._purses = {}  # nothing is granted from leases that are gone
-        await self._call(lambda vault: vault.open_owner(owner, at=at))
-        self.owner = owner
-        self._purses = {}
+        opening = partial(self._call, lambda vault: vault.open_owner(owner, at=at))
+        await self._patiently(self._clock(), opening)
+        self.owner, self._purses = owner, {}
 
     async def close(self) -> None:
         """Return all leases. Every settlement must have been handed to the store before."""
