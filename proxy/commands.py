@@ -249,13 +249,13 @@ def ledger_verify(context: click.Context, path: str | None, as_json: bool) -> No
 @json_option
 def why(generation: str, path: str | None, as_json: bool) -> None:
     """Tell how a request was routed and who paid for it."""
-    from proxy import statements
+    from proxy.why import told
 
     wanted = generation if generation.isprintable() else ""
     row = with_store(path, lambda store: store.generation(wanted, key_hash=None))
     if row is None:
         wrong(f"There is no generation {generation!r}.", code=1)
-    click.echo(statements.why(row, as_json=as_json))
+    click.echo(told(row, as_json=as_json))
 
 
 @click.group()

@@ -1,21 +1,17 @@
-"""What commands print of keys, credit and single requests: one set of rows for all readers."""
+"""What commands print of keys and credit: one set of rows for all readers."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, get_args
+from typing import Any
 
 import msgspec
 
 from proxy.accounts.keys import Key
 from proxy.accounts.ledger import Balance
 from proxy.api.account import Spent, limit_row
-from proxy.api.explain import routing_row
 from proxy.money import to_usd
-from proxy.routing.wording import DEFAULT
 from proxy.stores.audit import Audit
 from proxy.stores.schema import Transfer
 from proxy.tables import dump, minute, table, usd
-from proxy.wire.record import Generation
-from proxy.wire.request import Tier
 
 
 def keys(rows: Sequence[tuple[Key, Spent]], *, now: float, as_json: bool) -> str:
@@ -129,165 +125,3 @@ def audit(found: Audit, *, as_json: bool) -> str:
     count = len(found.differences)
     said = "all agree" if not count else f"{count} difference{'s' if count > 1 else ''}"
     return "\n".join([f"{read} of generations: {said}", *found.differences])
-
-
-def why(row: Generation, *, as_json: bool) -> str:
-    """How a request was routed and who paid for it."""
-    told = routing_row(row)
-    if as_json:
-        return dump({"id": row.id, "model": row.model, **told})
-    return "\n".join(
-        [
-            f"{row.id}, {minute(row.created_at)} UTC, account {row.account}, {_caller(row)}",
-            *_outcome(row),
-            *_stayed(row),
-            *_candidates(told["candidates"]),
-            *_attempts(row, told["attempts"]),
-            *_money(row),
-        ]
-    )
-
-
-def _caller(row: Generation) -> str:
-    return "no key" if row.key_hash is None else f"key {row.key_hash[:16]}"
-
-
-def _outcome(row: Generation) -> Iterator[str]:
-    yield _asked(row)
-    if row.error is not None:
-        ending = f"ended with {row.error}, status {row.status}"
-    elif row.cancelled:
-        ending = "the caller hung up"
-    else:
-        ending = f"finished with {row.finish_reason or 'no reason given'}"
-    yield f"{_by(row)}{'streamed' if row.streamed else 'in one piece'}, {ending}"
-    times = [
-        f"{said} {value} ms"
-        for said, value in (
-            ("first content after", row.latency_ms),
-            ("generated for", row.generation_time_ms),
-            ("waited for credit or limits", row.waited_ms or None),
-        )
-        if value is not None
-    ]
-    if times:
-        yield ", ".join(times)
-    if row.service_tier is not None and (row.service_tier != "default" or _tiered(row)):
-        yield f"served at service_tier {row.service_tier}"
-    if row.recovered:
-        yield "its gateway died before the end; what it had noted was settled"
-
-
-def _tiered(row: Generation) -> bool:
-    """Whether it was answered at an endpoint of a service tier, which may still serve another."""
-    tags = (one.provider for one in row.attempts if one.error is None)
-    return any(tag.rpartition("/")[2] in get_args(Tier) for tag in tags)
-
-
-def _asked(row: Generation) -> str:
-    """What was asked for, and how it came to be the model it is."""
-    asked = row.requested_model or row.model
-    said = f"asked for {asked}"
-    if row.preset is not None:
-        said += f" with the preset {row.preset}"
-    if row.arm is not None:
-        said += f", an alias whose traffic is split: this request was given {row.arm}"
-    return said + _led(row.arm or asked, row.model)
-
-
-def _led(name: str, model: str) -> str:
-    """How `name` came to mean `model`, where the one does not say the other. A fallback's name
-    stands in no record, so this does not tell it from another word for the same model.
-    """
-    if not model or f"{name}:".startswith(f"{model}:"):
-        return ""
-    base = name.partition(":")[0]
-    usual = "which is" if model.endswith(f"/{base}") else "which led to"
-    return f", {_CHOSEN.get(base, usual)} {model}"
-
-
-_CHOSEN: Final = {
-    "openrouter/auto": "which chose the best buy for the request:",
-    "openrouter/free": "which chose one of the models that cost nothing:",
-}
-
-
-def _stayed(row: Generation) -> Iterator[str]:
-    if row.stayed:
-        yield "asked first where the conversation's prompt is cached"
-    if row.saved_nano > 0:
-        yield f"cached tokens saved {usd(row.saved_nano)} USD"
-    elif row.saved_nano < 0:
-        yield f"the caching cost {usd(-row.saved_nano)} USD more than it saved"
-
-
-def _by(row: Generation) -> str:
-    if not row.provider:
-        return ""
-    answered = any(one.error is None for one in row.attempts)
-    verb = "answered by" if answered else "last tried at"
-    return f"{verb} {row.provider} ({row.endpoint_model}), "
-
-
-def _candidates(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    if not rows:
-        return
-    yield "\ncandidates in the order of the plan (price: a million tokens in and a million out)"
-    rules = dict.fromkeys(one["rule"] for one in rows if one["excluded"] is None)
-    yield from (f"order: {rule or DEFAULT}" for rule in rules)
-    lines = [
-        [
-            f"  {number}",
-            f"{one['provider']}/{one['model']}",
-            one["standing"],
-            _price(one),
-            "" if one["excluded"] is None else f"not tried: {one['excluded']}",
-        ]
-        for number, one in enumerate(rows, start=1)
-    ]
-    yield from table(["", "endpoint", "standing", "price", ""], lines).splitlines()
-
-
-def _price(one: dict[str, Any]) -> str:
-    """Of who is excluded it is not looked at."""
-    if one["price"] is None:
-        return "no price" if one["excluded"] is None else ""
-    return f"{one['price']:g} USD"
-
-
-def _attempts(row: Generation, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    if not rows:
-        yield "\nits attempts were not noted" if row.recovered else "\nno provider was asked"
-        return
-    yield "\nattempts"
-    for number, one in enumerate(rows, start=1):
-        status = "no answer" if one["status"] is None else f"status {one['status']}"
-        result = "answered" if one["error"] is None else one["error"]
-        race = ", raced the one before" if one["hedge"] else ""
-        # The request itself ended with its drain.
-        drained = one["error"] == "drained"
-        until = f", heard out until {row.generation_time_ms} ms" if drained else ""
-        yield (
-            f"  {number}  at {one['began_ms']} ms  {one['provider']}/{one['model']}: "
-            f"{status}, {result}, {one['latency_ms']} ms{race}{until}"
-        )
-
-
-def _money(row: Generation) -> Iterator[str]:
-    counted = "estimated" if row.usage_estimated else "as the provider counted"
-    if row.usage_estimated or row.prompt_tokens or row.completion_tokens:
-        yield (
-            f"\nusage, {counted}: {row.prompt_tokens} prompt ({row.cached_tokens} cached) + "
-            f"{row.completion_tokens} completion ({row.reasoning_tokens} reasoning) tokens"
-        )
-    else:
-        yield "\nno usage"
-    yield f"largest hold: {usd(row.held_nano)} USD"
-    if row.cost_nano is None:
-        yield "cost: nobody knows the price"
-    else:
-        yield f"the caller pays {usd(row.cost_nano)} USD"
-    if row.upstream_nano is not None and row.upstream_nano != row.cost_nano:
-        yield f"without the margin it is {usd(row.upstream_nano)} USD"
-    if row.house_nano:
-        yield f"the house bears {usd(row.house_nano)} USD"

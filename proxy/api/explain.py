@@ -18,6 +18,7 @@ def routing_row(row: Generation) -> dict[str, Any]:
         "requested_model": row.requested_model or None,
         "arm": row.arm,
         "preset": row.preset,
+        "choice": row.choice,
         "candidates": [_candidate(one) for one in row.candidates],
         "attempts": [_attempt(one) for one in sorted(row.attempts, key=lambda one: one.began_ms)],
         "stayed": row.stayed,
@@ -40,6 +41,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "excluded": one.excluded,
         "by": one.by,
         "rule": one.rule,
+        "measured": one.measured,
     }
 
 
@@ -52,4 +54,5 @@ def _attempt(one: Try) -> dict[str, Any]:
         "status": one.status,
         "error": one.error,
         "hedge": one.hedge,
+        "dropped": list(one.dropped),
     }

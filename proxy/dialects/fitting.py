@@ -64,6 +64,14 @@ def fitted(ask: Ask, supported: tuple[str, ...]) -> Ask:
     )
 
 
+def dropped(ask: Ask, sent: Ask) -> tuple[str, ...]:
+    """The names of what is not in `sent`, which was fitted from `ask`."""
+    names = set(ask.body).difference(sent.body)
+    if ask.thinking is not None and sent.thinking is None:
+        names.add("reasoning")
+    return tuple(sorted(names))
+
+
 @lru_cache(maxsize=1024)
 def _unsupported(supported: tuple[str, ...]) -> frozenset[str]:
     wanted = ((name, _EITHER.get(name, (name,))) for name in _DROPPED)

@@ -5,7 +5,7 @@ from typing import Final
 
 from proxy.dialects import Outbound, outbound
 from proxy.dialects.asking import Target
-from proxy.dialects.fitting import fitted
+from proxy.dialects.fitting import dropped, fitted
 from proxy.dialects.options import spread
 from proxy.dialects.tasks import answering
 from proxy.pipeline.attempt import Attempt
@@ -63,7 +63,9 @@ def prepared(exchange: Exchange, model: Model, endpoint: Endpoint) -> tuple[Ask,
     if exchange.provisions is not None:
         ask = exchange.provisions.ask_of(ask, model, endpoint)
     if endpoint.supported_parameters is not None and ask.task in TALK:
-        ask = fitted(ask, endpoint.supported_parameters)
+        whole, ask = ask, fitted(ask, endpoint.supported_parameters)
+        if ask is not whole:
+            exchange.dropped[endpoint.tag] = dropped(whole, ask)
     target = Target(
         endpoint.provider, endpoint.model, endpoint.max_completion_tokens, endpoint.tier
     )

@@ -109,6 +109,7 @@ class Exchange:
     requested = ""  # the model that the caller named first
     arm: str | None = None  # the model that it was given of an alias
     preset: str | None = None  # the slug of the one that it used
+    choice: str | None = None  # why a router chose its model, in words
     conversation: int | None = None  # the key of what is known of it, where a cache is worth it
     stayed = False  # it is asked where its conversation's prompt is cached
     saved_nano = 0  # by cached tokens
@@ -148,6 +149,7 @@ class Exchange:
         self.on_gone: Callable[[], None] = nothing  # what a hang-up must tell
         self.tries: list[Try] = []
         self.skips: list[tuple[Endpoint, str]] = []  # not tried though planned, and why
+        self.dropped: dict[str, tuple[str, ...]] = {}  # what endpoints were not sent, by tag
         self.lost: list[tuple[Endpoint, Usage]] = []  # what losers of a race may have cost
         self.heard = Heard()
 

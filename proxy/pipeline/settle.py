@@ -284,7 +284,7 @@ def _row(exchange: Exchange, *, now: float) -> Generation:
         ask.words if ask else "chat",
         usage.images or heard.images,
         usage.search_units, usage.characters, usage.audio_ms,
-        exchange.arm, exchange.preset, exchange.stayed, exchange.saved_nano,
+        exchange.arm, exchange.preset, exchange.choice, exchange.stayed, exchange.saved_nano,
     )  # fmt: skip
 
 

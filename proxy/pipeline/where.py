@@ -51,7 +51,9 @@ class Where:
             ask, exchange.arm = assigned(
                 ask, catalogue.aliases, session=session, key=known, rng=self._rng
             )
-        ask = routed(ask, catalogue, pool=self._pool, now=now, rng=self._rng, priced_only=enforce)
+        ask, exchange.choice = routed(
+            ask, catalogue, pool=self._pool, now=now, rng=self._rng, priced_only=enforce
+        )
         drawn = plan(
             ask,
             catalogue,

@@ -57,16 +57,27 @@ class Entry:
     `rule` says in words how it is put in order, None where that is the default.
     """
 
-    __slots__ = ("_candidates", "excluded", "id", "pair", "price", "price_nano", "rule")
+    __slots__ = (
+        "_candidates", "_measured", "excluded", "id", "pair", "price", "price_nano", "rule"
+    )  # fmt: skip
 
     def __init__(self, model: Model, endpoint: Endpoint, excluded: Reason | None = None) -> None:
         self.pair = model, endpoint
         self.id = endpoint.tag, endpoint.model
         self.excluded = excluded
         self.rule: str | None = None
+        self._measured: str | None = None
         self.price_nano = None if excluded else _price_nano(endpoint)
         self.price: float = _UNPRICED if self.price_nano is None else self.price_nano
         self._candidates: dict[str, Candidate] = {}
+
+    def measure(self, words: str | None) -> bool:
+        """Has the record tell this of its speed and quality from now on; whether it is news."""
+        if words == self._measured:
+            return False
+        self._measured = words
+        self._candidates.clear()
+        return True
 
     def candidate(self, word: str) -> Candidate:
         """What the record tells of it where `word` is that of `health.Standing`."""
@@ -81,6 +92,7 @@ class Entry:
                 excluded=self.excluded and self.excluded.words,
                 by=self.excluded and self.excluded.by,
                 rule=self.rule,
+                measured=self._measured,
             )
         return known
 

@@ -41,9 +41,10 @@ def routed(
     now: float,
     rng: Callable[[], float],
     priced_only: bool = False,
-) -> Ask:
-    """`ask` with the models that a router chose in its place, best first; the same object where no
-    name is a router's. `now`, `rng` and `priced_only` are as `plan` has them.
+) -> tuple[Ask, str | None]:
+    """`ask` with the models that a router chose in its place, best first, and why, in words; the
+    same object and None where no name is a router's. `now`, `rng` and `priced_only` are as `plan`
+    has them.
 
     Raises GatewayError: `no_endpoint` where no model fits and no other is named; `not_supported`
     for OpenRouter's other routers.
@@ -52,8 +53,9 @@ def routed(
         if name.startswith(HOUSE):
             break
     else:
-        return ask
+        return ask, None
     names: list[str] = []
+    why: list[str] = []
     for name in ask.models:
         base, variants = split(name)
         if base not in _ROUTERS or base in catalogue.models or name in catalogue.models:
@@ -65,14 +67,18 @@ def routed(
             first = int(rng() * len(picks))
             picks = picks[first:] + picks[:first]
             variants = (FREE, *variants)
+            why.append(f"drawn among {len(picks)} that can do it and cost nothing")
         else:
             free = FREE in variants
             picks = ranked(ask, catalogue, pool=pool, now=now, free=free, priced_only=priced_only)
+            why += (f"{pick.model.id}: {pick.words}" for pick in picks[:CHOICES_MAX])
         names += [_varied(pick.model.id, variants) for pick in picks[:CHOICES_MAX]]
     if not names:
         raise GatewayError("no_endpoint", _NOBODY)
     chosen = tuple(dict.fromkeys(names))
-    return ask if chosen == ask.models else replace(ask, models=chosen)
+    if chosen == ask.models:
+        return ask, None
+    return replace(ask, models=chosen), "; ".join(dict.fromkeys(why))
 
 
 def _varied(id_: str, variants: Iterable[str]) -> str:

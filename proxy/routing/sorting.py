@@ -20,6 +20,7 @@ from proxy.routing.filters import names_of
 from proxy.routing.health import EndpointId, Pool
 from proxy.routing.quality import DERANKED, grades
 from proxy.routing.ranking import Entry, Field, Plan, planned
+from proxy.routing.wording import Measures
 from proxy.wire.preferences import Preferences
 from proxy.wire.request import Tier
 
@@ -119,6 +120,20 @@ class Wished:
         if good != self._good:
             self._good = good
             self._plans.clear()
+        self._tell(last - self._slow, pool, now)
+
+    def _tell(self, worse: frozenset[int], pool: Pool, now: float) -> None:
+        """Lets the record say what the order goes by."""
+        words = Measures(self._wished, pool, now, tooled=self._tooled)
+        slow = self._slow
+        news = [
+            entry.measure(words.of(entry.id, slow=place in slow, worse=place in worse))
+            for place, entry in enumerate(self._entries)
+        ]
+        if any(news):
+            self._plans.clear()
+            if self._fields:
+                self._fields = _fields([self._entries[one] for one in self._rest], self._marks)
 
     def _key(self, place: int, values: Sequence[float]) -> tuple[int, float, float]:
         return self._ranks[place], values[place], self._entries[place].price

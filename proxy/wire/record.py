@@ -11,7 +11,8 @@ class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     `error` is None for the attempt that answered, else a kind of `proxy.errors.KINDS` or one of
     three words for what was no fault: "lost", another attempt was faster; "hung_up", the caller was
     gone; "drained", the same, and it was heard out for its usage. `latency_ms` is from its
-    beginning to its end, of a drained one to the hang-up.
+    beginning to its end, of a drained one to the hang-up. `dropped` are the request's parameters
+    that it was not sent, because the endpoint does not support them.
     """
 
     provider: str
@@ -22,6 +23,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     error: str | None = None
     began_ms: int = 0  # after the request's beginning
     hedge: bool = False  # it raced another attempt that was under way
+    dropped: tuple[str, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -30,7 +32,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     and a million completion tokens cost there together, None where nobody knows. `excluded` says in
     words why it was not to be tried, None where it was; `by` is what excluded it, in OpenRouter's
     words where it has one for it. `rule` says in words how it was put in order, None where that was
-    the default.
+    the default; `measured` what was known of it that this goes by, None where nothing is measured
+    for it.
     """
 
     provider: str
@@ -40,20 +43,21 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     excluded: str | None = None
     by: str | None = None
     rule: str | None = None
+    measured: str | None = None
 
 
 class Generation(msgspec.Struct, frozen=True, gc=False):
     """One finished request. Times are seconds since 1970 or milliseconds, as named; tokens are in
-    OpenRouter's counting. `cost_nano` is what the caller is charged, None where the endpoint has
-    no price; `upstream_nano` the same without the margin; `house_nano` what the house bears: what
-    the hold did not cover, and losers of a race. `held_nano` is the largest hold it had,
-    `waited_ms` how long it waited for credit or a limit. `recovered` marks what was settled after
-    its process died. `task` and `words` are the request's; images made, search units, characters
-    and milliseconds of audio are what is not counted in tokens. `requested_model` is the caller's
-    own word; `arm` the model that it was given of an alias whose traffic is split, `preset` the
-    slug of the one it used. `stayed` says that it was sent where its conversation's prompt was
-    cached, `saved_nano` what cached tokens cost less than uncached ones would have, what was paid
-    for the caching taken off.
+    OpenRouter's counting. `cost_nano` is what the caller is charged, None where the endpoint has no
+    price; `upstream_nano` the same without the margin; `house_nano` what the house bears: what the
+    hold did not cover, and losers of a race. `held_nano` is the largest hold it had, `waited_ms`
+    how long it waited for credit or a limit. `recovered` marks what was settled after its process
+    died. `task` and `words` are the request's; images made, search units, characters and
+    milliseconds of audio are what is not counted in tokens. `requested_model` is the caller's own
+    word; `arm` the model that it was given of an alias whose traffic is split, `preset` the slug of
+    the one it used, `choice` why a router chose its model, in words. `stayed` says that it was sent
+    where its conversation's prompt was cached, `saved_nano` what cached tokens cost less than
+    uncached ones would have, what was paid for the caching taken off.
     """
 
     id: str
@@ -104,5 +108,6 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     audio_ms: int = 0
     arm: str | None = None
     preset: str | None = None
+    choice: str | None = None
     stayed: bool = False
     saved_nano: int = 0

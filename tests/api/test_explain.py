@@ -17,16 +17,20 @@ ROW = Generation(
     waited_ms=12,
     arm="acme/large-2",
     preset="calm",
+    choice="the best",
     stayed=True,
     saved_nano=-3_000,
     candidates=(
-        Candidate(provider="acme", model="large", price_nano=18_000_000_000, rule="by price"),
+        Candidate(
+            provider="acme", model="large", price_nano=18_000_000_000, rule="by speed",
+            measured="9 tokens/s",
+        ),
         Candidate(provider="beta", model="l", standing="out", excluded="is dear", by="max_price"),
     ),
     attempts=(
         Try(
             provider="acme", provider_name="Acme AI", model="large", status=200, latency_ms=110,
-            began_ms=3, hedge=True,
+            began_ms=3, hedge=True, dropped=("seed",),
         ),
     ),
 )  # fmt: skip
@@ -37,20 +41,21 @@ def test_the_way_of_a_request() -> None:
         "requested_model": "large",
         "arm": "acme/large-2",
         "preset": "calm",
+        "choice": "the best",
         "candidates": [
             {
                 "provider": "acme", "model": "large", "standing": "well", "price": 18.0,
-                "excluded": None, "by": None, "rule": "by price",
+                "excluded": None, "by": None, "rule": "by speed", "measured": "9 tokens/s",
             },
             {
                 "provider": "beta", "model": "l", "standing": "out", "price": None,
-                "excluded": "is dear", "by": "max_price", "rule": None,
+                "excluded": "is dear", "by": "max_price", "rule": None, "measured": None,
             },
         ],
         "attempts": [
             {
                 "provider": "acme", "model": "large", "began_ms": 3, "latency_ms": 110,
-                "status": 200, "error": None, "hedge": True,
+                "status": 200, "error": None, "hedge": True, "dropped": ["seed"],
             },
         ],
         "stayed": True,

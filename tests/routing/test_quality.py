@@ -46,6 +46,20 @@ def test_tools_go_by_quality_and_who_is_two_sigmas_below_the_baseline_comes_last
     assert found["fair dear cheap"] > found["dear fair cheap"]  # among equals by price
 
 
+def test_the_record_tells_how_tools_were_called() -> None:
+    told = {one.provider: one.measured for one in fair(**BAD_CHEAP).plan(soft=TOOLS).candidates}
+    assert told == {
+        "cheap": "70% of its answers with sound tool calls, 50 tokens/s, far worse than the others",
+        "fair": "99% of its answers with sound tool calls, 50 tokens/s",
+        "dear": "98% of its answers with sound tool calls, 50 tokens/s",
+    }
+    news = fair(fair=(4, 0))
+    assert news.plan(soft=TOOLS).candidates[0].measured == "50 tokens/s", "four answers say nothing"
+    calls(news.pool, "cheap", 20, 0)
+    first = news.plan(soft=TOOLS, now=NOW + 1).candidates[0]
+    assert first.measured == "100% of its answers with sound tool calls, 50 tokens/s"
+
+
 def test_requests_without_tools_go_by_price_whatever_the_quality() -> None:
     assert orders(fair(**BAD_CHEAP)).most_common(1)[0][0] == "cheap fair dear"
 

@@ -15,6 +15,7 @@ from proxy.routing.assembly import EndpointRow, ModelRow, build
 from proxy.routing.catalogue import Catalogue
 from proxy.routing.health import Pool
 from proxy.routing.names import resolve
+from proxy.routing.picks import ranked
 from proxy.routing.plan import plan
 from proxy.routing.routers import CHOICES_MAX, routed
 from proxy.routing.waits import Timeouts
@@ -64,14 +65,15 @@ def sent(
     **asked: Any,
 ) -> tuple[str, ...]:
     ask = Ask(models=names, body={"messages": []}, **asked)
-    return routed(ask, catalogue, pool=Pool(), now=0.0, rng=rng).models
+    return routed(ask, catalogue, pool=Pool(), now=0.0, rng=rng)[0].models
 
 
 @pytest.mark.parametrize("names", [(), ("a/cheap",), ("a/dear:nitro", "gone"), ("openrouter/x",)])
 def test_without_a_router_the_request_stays_the_same_object(names: tuple[str, ...]) -> None:
     ask = Ask(models=names, body={})
     catalogue = catalogue_of(row("a/m", "1"))
-    assert routed(ask, catalogue, pool=Pool(), now=0.0, rng=lambda: pytest.fail("asked")) is ask
+    kept, why = routed(ask, catalogue, pool=Pool(), now=0.0, rng=lambda: pytest.fail("asked"))
+    assert (kept is ask, why) == (True, None)
     assert catalogue.routes == {}
 
 
@@ -117,10 +119,23 @@ def test_each_free_model_is_the_first_equally_often_and_the_others_follow() -> N
     assert {len(set(names)) for names in drawn} == {CHOICES_MAX}
 
 
+def test_the_choice_is_explained() -> None:
+    def why(*names: str) -> str | None:
+        ask = Ask(models=names, body={"messages": []})
+        return routed(ask, CATALOGUE, pool=Pool(), now=0.0, rng=lambda: 0.0)[1]
+
+    said = (why("openrouter/auto") or "").split("; ")
+    picks = ranked(Ask(models=(), body={"messages": []}), CATALOGUE, pool=Pool(), now=0.0)
+    assert said == [f"{pick.model.id}: {pick.words}" for pick in picks[:CHOICES_MAX]]
+    assert why("openrouter/free") == "drawn among 4 that can do it and cost nothing"
+    assert why("openrouter/free", "openrouter/free") == why("openrouter/free")
+
+
 def test_what_is_chosen_can_be_planned() -> None:
     for name in ("openrouter/auto", "openrouter/free", "openrouter/auto:free:floor"):
         ask = Ask(models=(name,), body={"messages": []})
-        chosen = routed(ask, CATALOGUE, pool=Pool(), now=0.0, rng=lambda: 0.99)
+        chosen, why = routed(ask, CATALOGUE, pool=Pool(), now=0.0, rng=lambda: 0.99)
+        assert why
         made = plan(chosen, CATALOGUE, pool=Pool(), now=0.0, rng=lambda: 0.0)
         assert len(made.attempts) == CHOICES_MAX
 

@@ -516,3 +516,40 @@ def test_the_providers_own_error_is_the_answer_where_no_fallback_is_left(
     assert [one.provider for one in stage.books.tries] == asked_of
     assert client.status == 502
     assert "on fire" in str(client.error)
+
+
+def measures(found: Fair, **asked: Any) -> dict[str, str | None]:
+    """What the record says was measured of each, by tag."""
+    return {one.provider: one.measured for one in found.plan(**asked).candidates}
+
+
+def test_the_record_tells_what_an_order_goes_by() -> None:
+    found = fair()  # speeds are kept in steps of some percent
+    assert set(measures(found).values()) == {None}
+    assert set(measures(found, provider={"sort": "price"}).values()) == {None}
+    assert measures(found, provider={"sort": "throughput"}) == {
+        "quick": "89 tokens/s", "cheap": "41 tokens/s", "slow": "10 tokens/s",
+        "d": "not measured yet",
+    }  # fmt: skip
+    assert measures(found, provider={"sort": "latency"}) == {
+        "quick": "0.2 s to the first token", "cheap": "1 s to the first token",
+        "slow": "3.9 s to the first token", "d": "not measured yet",
+    }  # fmt: skip
+    wished = {"preferred_min_throughput": {"p90": 30}, "preferred_max_latency": 0.5}
+    assert measures(found, provider=wished) == {
+        "quick": "89 tokens/s in 90% of its answers,"
+        " 0.2 s to the first token in 50% of its answers",
+        "cheap": "41 tokens/s in 90% of its answers, 1 s to the first token in 50% of its answers,"
+        " slower than preferred",
+        "slow": "10 tokens/s in 90% of its answers, 3.9 s to the first token in 50% of its answers,"
+        " slower than preferred",
+        "d": "not measured lately",
+    }  # fmt: skip
+
+
+def test_the_record_tells_what_is_measured_now() -> None:
+    found, wished = fair(), {"sort": "latency"}
+    assert measures(found, provider=wished)["d"] == "not measured yet"
+    answered(found.pool, DEAR, latency_s=9.0)  # its place stays the same
+    assert measures(found, provider=wished, now=NOW + 1)["d"] == "9 s to the first token"
+    assert found.plan(provider=wished, now=NOW + 2) is found.plan(provider=wished, now=NOW + 2)

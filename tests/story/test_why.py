@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from proxy import statements
 from proxy.money import Pricing
 from proxy.providers import Provider
 from proxy.routing.assembly import EndpointRow, ModelRow, build
@@ -14,6 +13,7 @@ from proxy.routing.health import Outcome, Pool, Ticket
 from proxy.routing.plan import plan
 from proxy.routing.waits import Timeouts
 from proxy.routing.wording import DEFAULT
+from proxy.why import told as why
 from proxy.wire import preferences
 from proxy.wire.record import Generation
 from proxy.wire.request import Ask
@@ -69,7 +69,7 @@ def said(
     ask = Ask(models=names, body={}, preferences=preferences.decode(provider), **asked)
     made = plan(ask, HOUSE, pool=pool or Pool(), now=0.0, rng=lambda: 0.0, priced_only=priced_only)
     told = Generation(id="g", created_at=0.0, model="acme/large", candidates=made.candidates)
-    lines = statements.why(told, as_json=False).split("\ncandidates")[1].split("\n\n")[0]
+    lines = why(told, as_json=False).split("\ncandidates")[1].split("\n\n")[0]
     return (" ".join(line.split()) for line in lines.splitlines()[1:])
 
 

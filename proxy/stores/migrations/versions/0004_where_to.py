@@ -1,4 +1,4 @@
-"""What routing did for a request: its arm of a trial, its conversation's warm cache, its preset."""
+"""What routing did for a request: its arm, its preset, a router's choice, a warm cache."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add columns; none of it was done for what is there."""
-    for name in ("arm", "preset"):
+    for name in ("arm", "preset", "choice"):
         op.add_column("generations", sa.Column(name, sa.Text))
     # The defaults are for the rows that are there: the program always writes every column.
     stayed = sa.Column("stayed", sa.Boolean, nullable=False, server_default=sa.false())
