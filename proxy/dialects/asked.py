@@ -15,9 +15,10 @@ from proxy.dialects.chat.fields import (
     refuse_unbuilt_headers,
     wished,
 )
-from proxy.dialects.chat.request import FAIR_TIERS, names_of
+from proxy.dialects.chat.request import names_of
 from proxy.dialects.forms import Headers
 from proxy.dialects.options import Options, options_of
+from proxy.dialects.tiers import FAIR_TIERS
 from proxy.errors import GatewayError
 from proxy.wire.preferences import Preferences
 

@@ -14,7 +14,7 @@ from proxy.errors import GatewayError
 from proxy.wire.listing import PARAMETERS
 from proxy.wire.misfits import explained
 from proxy.wire.preferences import Preferences, decode
-from proxy.wire.request import Effort, Speed
+from proxy.wire.request import Effort
 
 CHOICES_MAX = 128  # OpenAI's own limit on `n`
 TOKENS_LIMIT_MAX = 2**31
@@ -39,17 +39,6 @@ OWN_FIELDS = frozenset({
 
 SOFT = frozenset(("tools", "response_format", "structured_outputs", "verbosity"))
 """Parameters for which endpoints that support them are preferred, unasked (contract, 4.7)."""
-
-_TIERS: dict[str, Speed] = {
-    "default": "default",
-    "standard": "default",
-    "standard_only": "default",
-    "flex": "flex",
-    "priority": "priority",
-    "fast": "priority",
-    "ultrafast": "ultrafast",
-}
-"""Service tiers by what callers say (contract, 4.12); another word leaves it open."""
 
 HARMLESS: dict[str, tuple[object, ...]] = {
     "plugins": ([],),
@@ -214,11 +203,6 @@ def wished(provider: dict[str, Any] | None, route: str | None) -> Preferences:
     if route == "sort":
         return msgspec.structs.replace(found, partition="none")
     return found
-
-
-def tier_of(service_tier: str | None, speed: str | None = None) -> Speed | None:
-    """The service tier that is asked for; `speed` is Anthropic's word for it."""
-    return _TIERS.get(service_tier or "") or _TIERS.get(speed or "")
 
 
 def used_parameters(fields: dict[str, Any], known: Fields) -> frozenset[str]:

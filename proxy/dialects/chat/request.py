@@ -22,7 +22,6 @@ from proxy.dialects.chat.fields import (
     decode_fields,
     refuse_unbuilt,
     refuse_unbuilt_headers,
-    tier_of,
     unset,
     used_parameters,
     wants_routing,
@@ -35,6 +34,7 @@ from proxy.dialects.forms import Headers
 from proxy.dialects.hosted import hosted_in
 from proxy.dialects.options import options_of
 from proxy.dialects.parts import media_of
+from proxy.dialects.tiers import FAIR_TIERS, tier_of
 from proxy.dialects.writing import json_steps
 from proxy.errors import GatewayError
 from proxy.providers import Quirks
@@ -43,10 +43,6 @@ from proxy.wire.slices import Steps, at_once
 
 TOKENS_MAX: Final = 2_000_000  # of any context
 TOKENS_PER_BYTE: Final = 3
-
-FAIR_TIERS: Final = ("auto", "default", "flex")
-"""Tiers that cost no more than what an endpoint's price says. The others are endpoints of their own
-(contract, 4.12), and are told of their own tier: an ordinary endpoint is never asked for it."""
 
 _INPUTS: Final = {"image_url": "image", "video_url": "video", "input_audio": "audio"}
 _MEDIA: Final = frozenset((*_INPUTS, "file"))

@@ -7,7 +7,6 @@ OpenRouter's fields beside it, would be refused.
 from typing import Any, Final
 
 from proxy.dialects.asking import Encoded, Target, encode_json
-from proxy.dialects.chat.request import FAIR_TIERS
 from proxy.dialects.parts import short_id
 from proxy.dialects.responses.history import CALL_ID_CHARS_MAX
 from proxy.dialects.responses.items import OPENAI
@@ -15,6 +14,7 @@ from proxy.dialects.responses.request import OUTPUT_TOKENS_MIN, reasons, stream_
 from proxy.dialects.responses.sealing import SEAL
 from proxy.dialects.responses.telling import THOUGHT
 from proxy.dialects.thinking import check_optional, effort_of, wish_of
+from proxy.dialects.tiers import FAIR_TIERS
 from proxy.dialects.values import mapping, objects, string
 from proxy.wire.request import Ask, Effort
 
