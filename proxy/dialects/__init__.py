@@ -17,13 +17,13 @@ from proxy.dialects.messages.asked import claudes_own
 from proxy.dialects.providing import OUTBOUND, VERTEX_CLAUDE
 from proxy.dialects.tasks import TASKS
 from proxy.errors import GatewayError
-from proxy.providers import Provider
+from proxy.providers import Provider, Quirks
 from proxy.wire.listing import PARAMETERS
 from proxy.wire.request import TALK, Ask, Task
 
 __all__ = [
     "INBOUND", "OUTBOUND", "Bill", "Inbound", "Outbound", "StreamDecoder", "StreamEncoder",
-    "counts", "expressible", "hosted", "outbound", "tasks_of",
+    "counts", "deaf", "expressible", "hosted", "outbound", "tasks_of",
 ]  # fmt: skip
 
 _CHAT_ONLY = frozenset((
@@ -121,6 +121,13 @@ def _chat(provider: Provider, model: str) -> Outbound:
     if provider.dialect == "vertex" and model.startswith("claude"):
         return VERTEX_CLAUDE
     return OUTBOUND[provider.dialect]
+
+
+def deaf(row: Outbound, quirks: Quirks) -> bool:
+    """Whether a provider that is asked in the words of `row` is not told how much to think, since
+    nobody knows how it would be.
+    """
+    return row.expresses is None and quirks.reasoning_control == quirks.reasoning_switch == "none"
 
 
 def tasks_of(provider: Provider) -> frozenset[Task]:

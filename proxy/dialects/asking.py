@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -69,6 +69,44 @@ def encode_json(body: Any) -> bytes:
         raise GatewayError("invalid_request", "The body is nested too deeply.") from None
     except (ValueError, TypeError, OverflowError):
         raise GatewayError("invalid_request", "The body can not be sent as JSON.") from None
+
+
+_FORMS: Final = ("text", "json_object", "json_schema")
+
+
+def check_form(said: Mapping[str, Any], provider: Provider) -> None:
+    """Raises GatewayError `provider_unfit` where an answer is wanted in a form, such as that of a
+    grammar, that only OpenAI's chat carries to providers.
+    """
+    wish = said.get("response_format")
+    if isinstance(wish, dict) and wish.get("type", "text") not in _FORMS:
+        raise inexpressible(provider, "this response_format")
+
+
+_CHOICES: Final = ("none", "auto", "required", "any")
+
+
+def check_choice(said: Mapping[str, Any], provider: Provider) -> None:
+    """Raises GatewayError `provider_unfit` where `tool_choice` is none that is known: to leave it
+    out would let the model choose.
+    """
+    choice = said.get("tool_choice")
+    if isinstance(choice, dict):
+        if named_tool(choice) is not None:
+            return
+        allowed = choice.get("allowed_tools")
+        choice = allowed.get("mode") if isinstance(allowed, dict) else choice.get("type", "")
+    if choice is not None and choice not in _CHOICES:
+        raise inexpressible(provider, "this tool_choice")
+
+
+def named_tool(choice: Mapping[str, Any]) -> str | None:
+    """The tool that a `tool_choice` names, in OpenAI's form or in Anthropic's; None where it names
+    none.
+    """
+    one = choice if choice.get("type") == "tool" else choice.get("function")
+    name = one.get("name") if isinstance(one, dict) else None
+    return name if isinstance(name, str) and name else None
 
 
 def inexpressible(provider: Provider, what: str) -> GatewayError:

@@ -59,14 +59,17 @@ class SplicingDecoder(StreamDecoder, Protocol):
 class StreamEncoder(Protocol):
     """Events becoming a caller's stream. It is given every event in the order in which the caller
     is told of them; `Finished`, and what follows it of a `Verbatim` answer, come last, when the
-    request is settled. After an error `encode_failure` ends the stream, wherever it was.
+    request is settled. After an error `encode_failure` ends the stream, wherever it was;
+    `routing` is what the caller asked to be told of its way.
     """
 
     def encode(self, event: Event) -> bytes: ...
 
     def encode_end(self, bill: Bill) -> bytes: ...
 
-    def encode_failure(self, error: GatewayError) -> bytes: ...
+    def encode_failure(
+        self, error: GatewayError, routing: dict[str, Any] | None = None
+    ) -> bytes: ...
 
 
 def media_type(ask: Ask) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.dialects.asking import encode_json
 from proxy.dialects.chat.fields import check_ranges, decode_fields, wished
+from proxy.dialects.tiers import tier_of
 from proxy.dialects.values import mapping, objects, string
 from proxy.errors import GatewayError
 from proxy.wire.presets import Draft
@@ -202,6 +203,7 @@ def drafted(fields: Json, system: str | None) -> Draft:
     known = decode_fields(config)
     check_ranges(known)
     wished(known.provider, known.route)
+    tier_of(known.service_tier)
     try:
         msgspec.convert(config, _Caching)
     except msgspec.ValidationError:

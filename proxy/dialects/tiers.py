@@ -29,7 +29,8 @@ def tier_of(service_tier: str | None, speed: str | None = None) -> Speed | None:
     Raises GatewayError `invalid_request` for a word that is none: who wants a tier is not served
     another one in silence.
     """
-    return _tier("service_tier", service_tier) or _tier("speed", speed)
+    tier, fallback = _tier("service_tier", service_tier), _tier("speed", speed)
+    return tier or fallback
 
 
 def _tier(field: str, word: str | None) -> Speed | None:

@@ -56,6 +56,21 @@ def test_what_comes_whole_only_has_no_stream() -> None:
         assert INBOUND["rerank"].streaming(head, asked) is None
 
 
+@pytest.mark.parametrize("name", [name for name, row in INBOUND.items() if not row.breaks])
+@pytest.mark.parametrize("kind", ["provider_cut", "provider_context_length", "internal"])
+def test_a_stream_that_failed_tells_its_route_where_that_is_asked_for(name: str, kind: str) -> None:
+    """But for 500 (contract, 2.5)."""
+    head = Head(id="gen-1", created=0, model="a/b", provider="p")
+    for routing in (None, {"attempt": 7}):
+        encoder = INBOUND[name].streaming(head, replace(ASK, stream=True))
+        if encoder is None:
+            continue
+        said = encoder.encode_failure(GatewayError(kind, "x"), routing)
+        told = kind != "internal" and routing is not None
+        assert (b'"openrouter_metadata":{"attempt":7}' in said.replace(b" ", b"")) == told
+        assert said.count(b"openrouter_metadata") == told
+
+
 SOUND = {"data": "AAAA", "format": "wav"}
 THERE = {"type": "url", "url": "https://x.test/i"}
 IMAGE = "data:image/png;base64,iVBORw0KGgo="

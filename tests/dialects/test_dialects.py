@@ -92,6 +92,81 @@ def test_a_schema_is_said_in_every_providers_own_words(
 
 
 @pytest.mark.parametrize("dialect", OUTBOUND)
+@pytest.mark.parametrize("form", ["grammar", "python", "text", None])
+def test_a_form_that_a_provider_has_no_words_for_is_not_left_out(dialect: str, form: str) -> None:
+    wish = {"response_format": {"type": form, "grammar": "root ::= x"} if form else {}}
+    asked = ask(messages=[{"role": "user", "content": "hi"}], **wish)
+    acme = provider(dialect)
+    row, target = outbound(acme, "m", asked), Target(acme, "m")
+    if form in ("text", None):
+        assert row.encode_request(asked, target)
+    elif dialect in ("openai", "azure"):
+        assert json.loads(row.encode_request(asked, target).body)["response_format"]["type"] == form
+    else:
+        with pytest.raises(GatewayError, match="can not be sent this response_format"):
+            row.encode_request(asked, target)
+
+
+@pytest.mark.parametrize("dialect", OUTBOUND)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "sometimes", {"type": "mcp"}, {"function": "f"}, {}, 7, {"function": {}},
+        {"type": "tool"}, {"type": "allowed_tools", "allowed_tools": {"mode": "sometimes"}},
+    ],
+)  # fmt: skip
+def test_a_choice_that_is_none_is_not_left_out(dialect: str, choice: object) -> None:
+    """Where it can not be passed on as it is, for the provider to refuse it."""
+    function = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+    asked = ask(
+        messages=[{"role": "user", "content": "hi"}],
+        tools=[{"type": "function", "function": function}],
+        tool_choice=choice,
+    )
+    acme = provider(dialect)
+    row, target = outbound(acme, "m", asked), Target(acme, "m")
+    if dialect in ("openai", "azure", "responses"):
+        assert json.loads(row.encode_request(asked, target).body)["tool_choice"] == choice
+    else:
+        with pytest.raises(GatewayError, match="can not be sent this tool_choice"):
+            row.encode_request(asked, target)
+
+
+@pytest.mark.parametrize(
+    "dialect", [name for name in OUTBOUND if name not in ("openai", "azure", "responses")]
+)
+@pytest.mark.parametrize(
+    ("choice", "same"),
+    [
+        *(({"type": word}, word) for word in ("none", "auto", "required", "any")),
+        ({"type": "tool", "name": "f"}, {"type": "function", "function": {"name": "f"}}),
+        ({"function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "none", "tools": []}}, "none"),
+    ],
+)
+def test_a_choice_in_another_form_is_the_same_choice(
+    dialect: str, choice: object, same: object
+) -> None:
+    acme, function = provider(dialect), {"name": "f", "parameters": {"type": "object"}}
+
+    def said(choice: object) -> object:
+        asked = ask(
+            messages=[{"role": "user", "content": "hi"}],
+            tools=[{"type": "function", "function": function}],
+            tool_choice=choice,
+        )
+        body: dict[str, Any] = json.loads(
+            outbound(acme, "m", asked).encode_request(asked, Target(acme, "m")).body
+        )
+        if body.get("tool_choice") == {"type": "auto"}:  # which is how it is where it is unsaid
+            del body["tool_choice"]
+        return body
+
+    assert said(choice) == said(same)
+    assert said("none") != said("auto") != said("required") != said("none")
+
+
+@pytest.mark.parametrize("dialect", OUTBOUND)
 def test_parameters_have_openrouters_names(dialect: str) -> None:
     expresses = OUTBOUND[dialect].expresses
     assert expresses is None or len(expresses.intersection(PARAMETERS)) > 8

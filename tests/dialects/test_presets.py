@@ -277,6 +277,7 @@ def test_a_preset_may_have_no_system_prompt() -> None:
         ({"temperature": 3}, "temperature: must be between"),
         ({"tools": [7]}, r"tools\[0\]"),
         ({"provider": {"order": 7}}, "provider.order"),
+        ({"service_tier": "premium"}, "service_tier: expected one of"),
         ({"cache_enabled": "yes"}, "cache_enabled, cache_ttl_seconds: expected"),
         ({"cache_ttl_seconds": "60abc"}, "cache_enabled, cache_ttl_seconds: expected"),
         ({"model": "@preset/other"}, "model: a preset can not name a preset"),

@@ -27,7 +27,12 @@ def test_a_tier(service_tier: str | None, speed: str | None, tier: str | None) -
 
 @pytest.mark.parametrize(
     ("service_tier", "speed", "field"),
-    [("quick", None, "service_tier"), ("Flex", None, "service_tier"), (None, "quick", "speed")],
+    [
+        ("quick", None, "service_tier"),
+        ("Flex", None, "service_tier"),
+        (None, "quick", "speed"),
+        ("flex", "quick", "speed"),
+    ],
 )
 def test_another_word_is_refused_by_name(
     service_tier: str | None, speed: str | None, field: str

@@ -6,7 +6,7 @@ the API reference of Amazon Bedrock, botocore's model of it, and recorded reques
 
 from typing import Any, Final
 
-from proxy.dialects.asking import NO_HEADERS, Encoded, Target, encode_json
+from proxy.dialects.asking import NO_HEADERS, Encoded, Target, check_choice, check_form, encode_json
 from proxy.dialects.bedrock.families import Family, family_of
 from proxy.dialects.bedrock.thoughts import encode_thinking
 from proxy.dialects.bedrock.tools import encode_tools
@@ -49,8 +49,8 @@ def path(target: Target, stream: bool) -> str:
 def encode_request(ask: Ask, target: Target) -> Encoded:
     """The request as Bedrock takes it.
 
-    Raises GatewayError `provider_unfit` for an attachment or a tool that it has no words for, and
-    `invalid_request` for what JSON could say to us and not from here.
+    Raises GatewayError `provider_unfit` for an attachment, a tool or a form of the answer that it
+    has no words for, and `invalid_request` for what JSON could say to us and not from here.
     """
     return at_once(encode_steps(ask, target))
 
@@ -58,6 +58,8 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     """The same in steps."""
     said, family = ask.body, family_of(target.model)
+    check_form(said, target.provider)
+    check_choice(said, target.provider)
     system, turns = yield from conversation(said, target.provider, family)
     yield
     tools = encode_tools(said, turns, family, target.provider)

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import inexpressible
+from proxy.dialects.asking import inexpressible, named_tool
 from proxy.dialects.bedrock.families import Family
 from proxy.dialects.bedrock.turns import cache_point
 from proxy.dialects.messages.schemas import strict_schema
@@ -79,8 +79,8 @@ def _choice(said: object) -> _Object:
     if isinstance(said, dict):
         if said.get("type") == "allowed_tools":
             return _choice(mapping(said.get("allowed_tools")).get("mode"))
-        name = mapping(said.get("function")).get("name")
-        return {"tool": {"name": name}} if isinstance(name, str) and name else {}
+        name = named_tool(said)
+        return {"tool": {"name": name}} if name is not None else _choice(said.get("type"))
     if said in ("required", "any"):
         return {"any": {}}
     return {"none": {}} if said == "none" else {}

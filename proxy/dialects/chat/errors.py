@@ -36,26 +36,29 @@ def failure(chunk: dict[str, Any]) -> Failed | None:
     return Failed(status, text_of(error), word_of(code), raw)
 
 
-def envelope(error: GatewayError) -> dict[str, Any]:
-    """OpenRouter's error object; `error_type` is always there for clients that switch on it."""
+def envelope(error: GatewayError, routing: dict[str, Any] | None = None) -> dict[str, Any]:
+    """OpenRouter's error object; `error_type` is always there for clients that switch on it.
+    `routing` stands beside it, but for 500 (contract, 2.5).
+    """
     metadata = {**error.metadata, "error_type": error.error_type}
     told = {"message": error.message, "code": error.status, "metadata": metadata}
     if error.availability is not None:
         told["availability"] = error.availability
-    return {"error": told}
+    if routing is None or error.status == 500:
+        return {"error": told}
+    return {"error": told, "openrouter_metadata": routing}
 
 
 def encode_error(
     error: GatewayError, id: str | None = None, routing: dict[str, Any] | None = None
 ) -> bytes:
     """The body of an answer that failed before anything of it was sent."""
-    told = envelope(error)
-    if routing is not None and error.status != 500:  # of which nothing is told (contract, 2.5)
-        told["openrouter_metadata"] = routing
-    return orjson.dumps(told, default=str)
+    return orjson.dumps(envelope(error, routing), default=str)
 
 
-def encode_failed_event(error: GatewayError, head: Head) -> dict[str, Any]:
+def encode_failed_event(
+    error: GatewayError, head: Head, routing: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The event that ends a stream which failed after its head was sent (contract, 2.4)."""
     delta = {"content": "", "role": "assistant"}
     choice = {
@@ -70,6 +73,6 @@ def encode_failed_event(error: GatewayError, head: Head) -> dict[str, Any]:
         "created": head.created,
         "model": head.model,
         "provider": head.provider,
-        **envelope(error),
+        **envelope(error, routing),
         "choices": [choice],
     }

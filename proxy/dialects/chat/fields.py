@@ -208,8 +208,11 @@ def wished(provider: dict[str, Any] | None, route: str | None) -> Preferences:
 def used_parameters(fields: dict[str, Any], known: Fields) -> frozenset[str]:
     """The parameters that a request has, in the names by which endpoints say what they support."""
     names = {name for name in PARAMETERS if fields.get(name) not in (None, [])}
-    if known.response_format is not None and known.response_format.type == "json_schema":
+    form = known.response_format.type if known.response_format is not None else None
+    if form == "json_schema":
         names.add("structured_outputs")
+    elif form == "text":  # which is what everybody answers with
+        names.discard("response_format")
     return frozenset(_SYNONYMS.get(name, name) for name in names)
 
 

@@ -109,9 +109,9 @@ class Encoder:
             more["openrouter_metadata"] = bill.routing
         return self._chunk(list(self._finished.values()), more) + DONE
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """The error event after which nothing more comes, and the end mark."""
-        return encode_data(to_json(encode_failed_event(error, self._head))) + DONE
+        return encode_data(to_json(encode_failed_event(error, self._head, routing))) + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
         return encode_data(to_json(self._opening | {"choices": choices} | (more or {})))

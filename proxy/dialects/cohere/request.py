@@ -6,7 +6,14 @@ several answers, parallel calls switched off, a bias on tokens, alternatives of 
 
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target, inexpressible
+from proxy.dialects.asking import (
+    Encoded,
+    Target,
+    check_choice,
+    check_form,
+    inexpressible,
+    named_tool,
+)
 from proxy.dialects.cohere.messages import encode_messages
 from proxy.dialects.thinking import budget_of, wish_of
 from proxy.dialects.values import mapping, objects
@@ -45,8 +52,8 @@ _CHOICES: Final = {
 def encode_request(ask: Ask, target: Target) -> Encoded:
     """The request as Cohere takes it.
 
-    Raises GatewayError `provider_unfit` for a tool or an attachment that it has no words for, and
-    `invalid_request` for what JSON could say to us and not from here.
+    Raises GatewayError `provider_unfit` for a tool, an attachment or a form of the answer that it
+    has no words for, and `invalid_request` for what JSON could say to us and not from here.
     """
     return at_once(encode_steps(ask, target))
 
@@ -54,6 +61,8 @@ def encode_request(ask: Ask, target: Target) -> Encoded:
 def encode_steps(ask: Ask, target: Target) -> Steps[Encoded]:
     """The same in steps."""
     said = ask.body
+    check_form(said, target.provider)
+    check_choice(said, target.provider)
     body: dict[str, Any] = {"model": target.model, "stream": ask.stream}
     body["messages"] = yield from encode_messages(said["messages"], target.provider)
     yield
@@ -86,10 +95,9 @@ def _add_tools(body: dict[str, Any], said: dict[str, Any], target: Target) -> No
     if isinstance(choice, dict):
         # Cohere can be made to call, but not told what: it is given nothing else to call.
         allowed = mapping(choice.get("allowed_tools"))
-        named = [choice, *objects(allowed.get("tools"))]
-        wanted = [mapping(one.get("function")).get("name") for one in named]
+        wanted = [named_tool(one) for one in (choice, *objects(allowed.get("tools")))]
         functions = [one for one in functions if one["name"] in wanted] or functions
-        choice = allowed.get("mode") or choice.get("type")
+        choice = allowed.get("mode") or ("function" if wanted[0] else choice.get("type"))
     if not functions:
         return
     body["tools"] = [_tool(one) for one in functions]

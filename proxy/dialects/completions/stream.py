@@ -62,10 +62,10 @@ class Encoder:
             more["openrouter_metadata"] = bill.routing
         return self._chunk(list(self._finished.values()), more) + DONE
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """The error event after which nothing more comes, and the end mark."""
         failed = _choice(0, "") | {"finish_reason": "error"}
-        return self._chunk([failed], envelope(error)) + DONE
+        return self._chunk([failed], envelope(error, routing)) + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
         chunk = opening(self._head, self._started, "text_completion")

@@ -8,7 +8,7 @@ with Google's own tools.
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import NO_HEADERS, Encoded, Target, segment
+from proxy.dialects.asking import NO_HEADERS, Encoded, Target, check_choice, check_form, segment
 from proxy.dialects.gemini.content import encode_contents
 from proxy.dialects.gemini.family import family_of
 from proxy.dialects.gemini.settings import generation_config
@@ -74,8 +74,8 @@ def publisher_path(target: Target, publisher: str, version: str = "v1") -> str:
 def encode_request(ask: Ask, target: Target) -> Encoded:
     """The request as AI Studio takes it.
 
-    Raises GatewayError `provider_unfit` for an attachment that it can not be sent, and
-    `invalid_request` for what JSON could say to us and not from here.
+    Raises GatewayError `provider_unfit` for an attachment or a form of the answer that it can not
+    be sent, and `invalid_request` for what JSON could say to us and not from here.
     """
     return at_once(encode_steps(ask, target))
 
@@ -103,6 +103,8 @@ def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
 
 
 def _body(ask: Ask, target: Target, *, vertex: bool) -> Steps[dict[str, Any]]:
+    check_form(ask.body, target.provider)
+    check_choice(ask.body, target.provider)
     family = family_of(target.model)
     messages = ask.body["messages"]
     system, contents = yield from encode_contents(messages, target, family, vertex=vertex)

@@ -7,6 +7,7 @@ travel in their native form, as `{"google_search": {}}` or `{"type": "google_sea
 import re
 from typing import Any, Final
 
+from proxy.dialects.asking import named_tool
 from proxy.dialects.gemini.family import Family
 from proxy.dialects.gemini.schema import parameters_schema
 from proxy.dialects.values import objects
@@ -84,10 +85,13 @@ def _calling(choice: object) -> dict[str, Any] | None:
         return None
     if isinstance(allowed := choice.get("allowed_tools"), dict):
         mode, tools = allowed.get("mode"), allowed.get("tools")
+        if mode == "none":
+            return _calling(mode)
         # A list of names is refused unless one of them must be called.
         names = _names(tools) if mode == "required" else []
         return _named("ANY" if mode == "required" else "AUTO", names)
-    return _named("ANY", _names([choice]))
+    name = named_tool(choice)
+    return _calling(choice.get("type")) if name is None else _named("ANY", [function_name(name)])
 
 
 def _names(tools: object) -> list[str]:

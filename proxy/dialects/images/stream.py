@@ -43,10 +43,10 @@ class Encoder:
             more["openrouter_metadata"] = bill.routing
         return self._completed(more) + DONE
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """The error event after which nothing more comes, and the end mark."""
-        told = envelope(error)["error"]
-        metadata = told["metadata"]
+        told = envelope(error, routing)
+        metadata = told["error"]["metadata"]
         said = {
             "message": error.message,
             "code": metadata.get("provider_code") or error.error_type,
@@ -57,7 +57,9 @@ class Encoder:
         }
         if error.availability is not None:
             said["availability"] = error.availability
-        return encode_data(orjson.dumps({"type": "error", "error": said}, default=str)) + DONE
+        return (
+            encode_data(orjson.dumps(told | {"type": "error", "error": said}, default=str)) + DONE
+        )
 
     def _completed(self, more: dict[str, Any]) -> bytes:
         if self._last is None:

@@ -7,7 +7,7 @@ Sources: Anthropic's API reference and SDK types, recorded requests of both.
 
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target
+from proxy.dialects.asking import Encoded, Target, check_choice, check_form
 from proxy.dialects.messages.effort import encode_effort, encode_sampling, fitting, unbound
 from proxy.dialects.messages.models import Claude, claude_of
 from proxy.dialects.messages.schemas import strict_schema
@@ -59,8 +59,8 @@ _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 def encode_request(ask: Ask, target: Target) -> Encoded:
     """The request as Anthropic takes it.
 
-    Raises GatewayError `provider_unfit` for an attachment or a tool that it has no words for, and
-    `invalid_request` for what JSON could say to us and not from here.
+    Raises GatewayError `provider_unfit` for an attachment, a tool or a form of the answer that it
+    has no words for, and `invalid_request` for what JSON could say to us and not from here.
     """
     return at_once(encode_steps(ask, target))
 
@@ -105,6 +105,8 @@ def vertex_steps(ask: Ask, target: Target) -> Steps[Encoded]:
 def _body(ask: Ask, target: Target) -> Steps[tuple[dict[str, Any], list[str]]]:
     claude = claude_of(target.model)
     said = ask.body
+    check_form(said, target.provider)
+    check_choice(said, target.provider)
     completion_max = target.completion_max or claude.completion_max
     max_tokens = min(ask.max_tokens or completion_max, target.completion_max or 2**31)
     system, turns = yield from conversation(said["messages"], target.provider, claude)

@@ -5,7 +5,7 @@ that name the model and tell the usage are written anew, with OpenRouter's addit
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from proxy.dialects.chat.pieces import to_json
 from proxy.dialects.forms import Bill
@@ -69,9 +69,9 @@ class Encoder:
             return b"".join(_framed(one["type"], to_json(one)) for one in told)
         return self._finish(bill)
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """The error event, after which nothing more comes."""
-        return _framed("error", to_json(envelope(error, self._head.id)))
+        return _framed("error", to_json(envelope(error, self._head.id, routing)))
 
     def _write(self, told: Iterable[Block]) -> bytes:
         frames = []

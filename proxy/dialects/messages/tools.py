@@ -66,7 +66,7 @@ def _choice(choice: object) -> Block | None:
         return _choice(allowed.get("mode") if isinstance(allowed, dict) else None)
     if isinstance(named, dict):
         return {"type": "tool", "name": named.get("name")}
-    return choice if type_ in ("auto", "any", "none", "tool") else None
+    return choice if type_ in ("auto", "any", "none", "tool") else _choice(type_)
 
 
 def is_forced(choice: Any) -> bool:

@@ -37,11 +37,20 @@ def code(error: GatewayError) -> str:
     return "invalid_prompt" if error.status < 500 else "server_error"
 
 
-def ending(error: GatewayError) -> dict[str, Any]:
+def ending(error: GatewayError, routing: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a response that began says of it: that it failed, or that it is not complete."""
     if error.error_type in CUT:
-        return {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-    return {"status": "failed", "error": _told(error), "error_type": error.error_type}
+        said = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    else:
+        said = {"status": "failed", "error": _told(error), "error_type": error.error_type}
+    return said | _routed(error, routing)
+
+
+def _routed(error: GatewayError, routing: dict[str, Any] | None) -> dict[str, Any]:
+    """What is told of the routing: nothing beside 500 (contract, 2.5)."""
+    if routing is None or error.status == 500:
+        return {}
+    return {"openrouter_metadata": routing}
 
 
 def _told(error: GatewayError) -> dict[str, Any]:
@@ -62,6 +71,4 @@ def encode_error(
         body = {"id": id, "object": "response", "status": "failed"}
     body |= {"error": _told(error), "error_type": error.error_type}
     body["metadata"] = error.metadata or None
-    if routing is not None and error.status != 500:  # of which nothing is told (contract, 2.5)
-        body["openrouter_metadata"] = routing
-    return orjson.dumps(body, default=str)
+    return orjson.dumps(body | _routed(error, routing), default=str)

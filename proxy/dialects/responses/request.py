@@ -7,7 +7,7 @@ the conversation. Source: OpenAI's API reference ("Create a model response").
 import re
 from typing import Any, Final
 
-from proxy.dialects.asking import Encoded, Target
+from proxy.dialects.asking import Encoded, Target, check_form
 from proxy.dialects.responses.history import History
 from proxy.dialects.responses.items import OPENAI
 from proxy.dialects.thinking import check_optional, effort_of, wish_of
@@ -47,8 +47,9 @@ _REASONS: Final = re.compile(
 def encode_request(ask: Ask, target: Target, format_: str = OPENAI) -> Encoded:
     """The request as a provider of Responses takes it. `format_` names its own reasoning.
 
-    Raises GatewayError `provider_unfit` for an attachment that can not be sent, and where a model
-    always thinks that is not to, `invalid_request` for what JSON can not say.
+    Raises GatewayError `provider_unfit` for an attachment or a form of the answer that can not be
+    sent, and where a model always thinks that is not to, `invalid_request` for what JSON can not
+    say.
     """
     return at_once(encode_steps(ask, target, format_))
 
@@ -61,6 +62,7 @@ def encode_steps(ask: Ask, target: Target, format_: str = OPENAI) -> Steps[Encod
         check_optional(ask)
     refused = quirks.refused(target.model, reasoning.get("effort"))
     asked = {name: said for name, said in ask.body.items() if name not in refused}
+    check_form(asked, target.provider)
     items = yield from History(target.provider, format_).encode(asked["messages"])
     yield
     body: dict[str, Any] = {"model": target.model, "input": items, "store": False}

@@ -86,14 +86,14 @@ class Encoder:
             self._teller.send(str(event.name), to_json(said))
         return self._teller.sent() + DONE
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """The event of a failed response, after which nothing more comes, and the end mark. What
         is open stays so: nobody may take half a call for one.
         """
         response = self._begun()
         items = self._teller.record.items
         output = [items[place].said for place in sorted(items) if items[place].done]
-        response = response | {"output": output} | envelope.ending(error)
+        response = response | {"output": output} | envelope.ending(error, routing)
         if response["status"] == "incomplete":  # which nobody is charged for
             response = answer.with_bill(response, Bill(Usage()))
         self._teller.tell(f"response.{response['status']}", response=response)

@@ -49,7 +49,7 @@ class Encoder:
             return held
         return held + _event({"type": "speech.audio.done", "usage": tokens_of(bill)})
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """Nothing: it shows in the end that is missing."""
         return b""
 

@@ -122,9 +122,9 @@ class Encoder:
         said = {"type": "transcript.text.done", "text": "".join(self._text), "usage": _usage(bill)}
         return _event(said)
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         """OpenRouter's error inside of a stream."""
-        return _event({"type": "error"} | envelope(error))
+        return _event({"type": "error"} | envelope(error, routing))
 
 
 def _event(said: Json) -> bytes:

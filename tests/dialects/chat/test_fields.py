@@ -210,6 +210,7 @@ REQUIRED: list[tuple[dict[str, Any], set[str]]] = [
         },
         {"response_format", "structured_outputs", "reasoning"},
     ),
+    ({"response_format": {"type": "text"}, "seed": 1}, {"seed"}),
 ]  # fmt: skip
 
 

@@ -282,7 +282,6 @@ LOSSES: dict[str, tuple[Json, Json]] = {
     "one call at a time": (
         {"tools": [WEATHER], "parallel_tool_calls": False}, {"tools": [WEATHER]},
     ),
-    "a grammar": ({"response_format": {"type": "grammar", "grammar": "x"}}, {}),
     "parameters without a counterpart": (
         {"logit_bias": {"1": 1}, "min_p": 0.1, "top_a": 0.1, "repetition_penalty": 1.1,
          "verbosity": "low", "user": "me", "service_tier": "flex", "prediction": {},

@@ -80,7 +80,7 @@ CHOICES: list[tuple[Any, Json | None]] = [
     (None, None),
     (3, None),
     (NAMED, {"mode": "ANY", "allowedFunctionNames": ["a"]}),
-    ({"type": "function"}, {"mode": "ANY"}),
+    ({"type": "none"}, {"mode": "NONE"}),
     (
         {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED, 3]}},
         {"mode": "ANY", "allowedFunctionNames": ["a"]},
