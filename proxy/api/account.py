@@ -243,15 +243,18 @@ def generation_row(row: Generation) -> dict[str, Any]:
 
 
 def _response(row: Generation, one: Try) -> dict[str, Any]:
-    return {
+    """`id` is left out where its provider gave none: the specification has no null for it."""
+    response = {
         "provider_name": one.provider_name,
         "status": one.status,
         "latency": one.latency_ms,
         "is_byok": False,
         "endpoint_id": f"{one.provider}/{one.model}",
         "model_permaslug": row.model,
-        "id": row.upstream_id if one.error in (None, HUNG_UP, DRAINED) else None,
     }
+    if row.upstream_id is not None and one.error in (None, HUNG_UP, DRAINED):
+        response["id"] = row.upstream_id
+    return response
 
 
 def _rfc3339(seconds: float) -> str:

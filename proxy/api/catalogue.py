@@ -10,23 +10,21 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
-from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from proxy.api.feed import MEDIA_TYPE, rss
-from proxy.api.finding import Ground, OfEndpoint, find, reachable, without_retention
+from proxy.api.finding import TAKEN, Ground, OfEndpoint, find, reachable, without_retention
 from proxy.api.live import Live
 from proxy.api.paging import ANTHROPIC, LIMIT_MAX, info_row, page_of, whole
 from proxy.api.rows import Rows, endpoint_row, model_endpoints, model_row, provider_row
-from proxy.api.standins import arms, standin, standins
+from proxy.api.standins import arms, meant, narrowed, standins
+from proxy.api.values import ALL, said_of
 from proxy.errors import GatewayError
-from proxy.money import tariff_of
 from proxy.pipeline.large import in_turns
 from proxy.providers import Provider
-from proxy.routing.catalogue import Catalogue, Endpoint, Model
-from proxy.routing.names import resolve
+from proxy.routing.catalogue import Catalogue, Model
 from proxy.wire.slices import Steps
 
 LIMIT_DEFAULT: Final = 500
@@ -67,14 +65,14 @@ class Shop:
             Route("/models/user", self._user),
             Route("/embeddings/models", self._embeddings),
             Route("/models/{author}/{slug:path}/endpoints", self._endpoints),
-            Route("/models/{author}/{slug:path}", self._info),
+            Route("/models/{name:path}", self._info),
             Route("/model/{author}/{slug:path}", self._model),
             Route("/endpoints/zdr", self._zdr),
             Route("/providers", self._list_providers),
         ]
 
     async def _models(self, request: Request) -> Response:
-        query = dict(request.query_params)
+        query = _said(request)
         feed = _feed(query)
         found = await self._find(query)
         if feed:
@@ -86,11 +84,11 @@ class Shop:
         return answer(self._page(found, query, "/models"))
 
     async def _count(self, request: Request) -> Response:
-        return answer({"data": {"count": len(await self._find(request.query_params))}})
+        return answer({"data": {"count": len(await self._find(_said(request)))}})
 
     async def _user(self, request: Request) -> Response:
         self._authenticate(request)
-        query = dict(request.query_params)
+        query = _said(request)
         priced_only = self._enforce()
         catalogue = self._catalogue()
         allowed = (
@@ -102,16 +100,15 @@ class Shop:
         return answer(self._page(found, query, "/models/user"))
 
     async def _embeddings(self, request: Request) -> Response:
-        query = dict(request.query_params) | {"output_modalities": "embeddings"}
-        found = await self._find(query)
-        del query["output_modalities"]
-        return answer(self._page(found, query, "/embeddings/models"))
+        query = _said(request)
+        found = await self._find({"output_modalities": ALL, **query})
+        embedding = [model for model in found if "embeddings" in model.output_modalities]
+        return answer(self._page(embedding, query, "/embeddings/models"))
 
     async def _info(self, request: Request) -> Response:
-        model = self._catalogue().models.get("{author}/{slug}".format(**request.path_params))
-        if model is None or ANTHROPIC not in request.headers:
+        if ANTHROPIC not in request.headers:
             raise GatewayError("not_found", "Not Found")
-        return answer(info_row(model))
+        return answer(info_row(_there(request.path_params["name"], self._catalogue())))
 
     async def _model(self, request: Request) -> Response:
         return answer({"data": model_row(named(request, self._catalogue()))})
@@ -200,38 +197,24 @@ def paged(
 
 
 def named(request: Request, catalogue: Catalogue) -> Model:
-    """The model or alias that a path names, with the endpoints that its variants leave.
+    """The model, alias or router that a path names, with the endpoints that its variants leave.
 
     Raises GatewayError `not_found`; `not_supported` for a variant that is not built.
     """
-    name = "{author}/{slug}".format(**request.path_params)
-    alias = catalogue.aliases.get(name)
-    if alias is not None and (model := standin(alias, catalogue)):
-        return model
+    return _there("{author}/{slug}".format(**request.path_params), catalogue)
+
+
+def _there(name: str, catalogue: Catalogue) -> Model:
     try:
-        found = resolve(name, catalogue)
+        return meant(name, catalogue)
     except GatewayError as error:
         if error.kind in _UNFOUND:
             raise GatewayError("not_found", f"Model {name[:200]!a} not found") from None
         raise
-    if not found.free:
-        return found.model
-    free = narrowed(found.model, _costs_nothing)
-    if free is None:
-        raise GatewayError("not_found", f"Model {name[:200]!a} not found")
-    return replace(free, id=f"{free.id}:free")
 
 
-def _costs_nothing(endpoint: Endpoint) -> bool:
-    return endpoint.pricing is not None and tariff_of(endpoint.pricing).free
-
-
-def narrowed(model: Model, keep: Callable[[Endpoint], bool]) -> Model | None:
-    """The model with those of its endpoints; None where none is left."""
-    endpoints = tuple(filter(keep, model.endpoints))
-    if not endpoints:
-        return None
-    return model if len(endpoints) == len(model.endpoints) else replace(model, endpoints=endpoints)
+def _said(request: Request) -> dict[str, str]:
+    return said_of(request.query_params.multi_items(), TAKEN)
 
 
 def _address(request: Request) -> str:
@@ -242,7 +225,7 @@ def _address(request: Request) -> str:
 
 def _feed(query: dict[str, str]) -> bool:
     """Whether a feed is wished. Raises GatewayError `invalid_request`."""
-    said = query.get("use_rss") or "false"
+    said = query.get("use_rss", "false")
     if said not in ("true", "false"):
         raise GatewayError("invalid_request", "use_rss: must be true or false")
     return said == "true"

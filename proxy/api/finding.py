@@ -5,9 +5,7 @@ shows. What is said of an endpoint, all of it, must be true of one endpoint: suc
 asked so. What is not known of a model fits no filter, and comes last in every order.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -16,20 +14,21 @@ from proxy.api.live import Live
 from proxy.api.orders import MODELS_PER_STEP, ordered, price
 from proxy.api.paging import whole
 from proxy.api.rows import supported
+from proxy.api.values import ALL, names_of, number_of, one_of, refused, words_of
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Endpoint, Model
 from proxy.routing.filters import Choice, Wish, excluded, named
 from proxy.wire.listing import PARAMETERS
-from proxy.wire.preferences import LISTED_MAX, NONE, Preferences
+from proxy.wire.preferences import NONE, Preferences
 from proxy.wire.slices import Steps
 
 Query = Mapping[str, str]
 OfModel = Callable[[Model, "Ground"], bool]
 OfEndpoint = Callable[[Model, Endpoint], bool]
 
-ALL: Final = "all"
 OUTPUTS: Final = (
-    "text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription"
+    "text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription",
+    "decisions",
 )  # fmt: skip
 """What models put out, in OpenRouter's words; the first is what is listed where nothing is said."""
 
@@ -51,7 +50,7 @@ EU: Final = frozenset({
 # fmt: on
 REGIONS: Final[Mapping[str, frozenset[str]]] = {"eu": EU, "us": frozenset({"US"})}
 
-_NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE][-+]?[0-9]{1,2})?")
+_NO_CHAT: Final = ("use_rss_chat_links", "false")
 _DAY_S: Final = 86_400
 _DAYS_MAX: Final = 10**6
 _ZDR: Final = Preferences(zdr=True)
@@ -73,7 +72,7 @@ def find(models: Iterable[Model], query: Query, ground: Ground) -> Steps[list[Mo
     """
     said = {"output_modalities": OUTPUTS[0]} | {k: v for k, v in query.items() if v}
     for name in sorted(UNMEASURED & said.keys()):
-        if said[name] != "false":
+        if (name, said[name]) != _NO_CHAT:
             raise GatewayError("not_supported", f"{name}: not supported yet")
     tests = [test(name, said[name]) for name, test in _OF_MODEL.items() if name in said]
     fits = [test(name, said[name]) for name, test in _OF_ENDPOINT.items() if name in said]
@@ -121,12 +120,12 @@ def without_retention(model: Model, endpoint: Endpoint) -> bool:
 
 
 def _outputs(name: str, text: str) -> OfModel:
-    words = _words(name, text, (ALL, *OUTPUTS))
+    words = words_of(name, text, (ALL, *OUTPUTS))
     return lambda model, _: ALL in words or not words.isdisjoint(model.output_modalities)
 
 
 def _inputs(name: str, text: str) -> OfModel:
-    words = _words(name, text, INPUTS)
+    words = words_of(name, text, INPUTS)
     return lambda model, _: words.issubset(model.input_modalities)
 
 
@@ -141,7 +140,7 @@ def _searched(_: str, text: str) -> OfModel:
 
 
 def _authored(name: str, text: str) -> OfModel:
-    authors = _names(name, text)
+    authors = names_of(name, text)
     return lambda model, _: model.id.partition("/")[0].lower() in authors
 
 
@@ -150,13 +149,13 @@ def _related(name: str, text: str) -> OfModel:
     begin = text.lower()
     found = {family for family in FAMILIES if family.lower().startswith(begin)}
     if not found:
-        raise _refused(name, f"must be of {', '.join(FAMILIES)}")
+        raise refused(name, f"must be of {', '.join(FAMILIES)}")
     return lambda model, _: family_of(model.id) in found
 
 
 def _distillable(name: str, text: str) -> OfModel:
     """What is not known to be distillable is not, as it is when a request is routed."""
-    wanted = _one(name, text, ("true", "false")) == "true"
+    wanted = one_of(name, text, ("true", "false")) == "true"
     return lambda model, _: (model.distillable is True) is wanted
 
 
@@ -166,7 +165,7 @@ def _long(name: str, text: str) -> OfModel:
 
 
 def _priced(name: str, text: str, *, part: str, most: bool) -> OfModel:
-    bound = _number(name, text)
+    bound = number_of(name, text)
 
     def test(model: Model, _: Ground) -> bool:
         asked = price(model, part)
@@ -189,9 +188,9 @@ def _aged(name: str, text: str, *, most: bool) -> OfModel:
 
 def _sound(name: str, text: str, *, most: bool) -> OfModel:
     """OpenRouter's figure is of how answers end; ours of how many have calls that can be used."""
-    bound = float(_number(name, text))
+    bound = float(number_of(name, text))
     if bound > 1:
-        raise _refused(name, "must be a share from 0 to 1")
+        raise refused(name, "must be a share from 0 to 1")
 
     def test(model: Model, ground: Ground) -> bool:
         share = ground.live.sound_calls(model)
@@ -204,12 +203,12 @@ def _sound(name: str, text: str, *, most: bool) -> OfModel:
 
 
 def _able(name: str, text: str) -> OfEndpoint:
-    words = _words(name, text, PARAMETERS)
+    words = words_of(name, text, PARAMETERS)
     return lambda _, endpoint: words.issubset(supported(endpoint))
 
 
 def _hosted(name: str, text: str) -> OfEndpoint:
-    names = _names(name, text)
+    names = names_of(name, text)
     known: dict[tuple[str, str], bool] = {}  # there are more endpoints than ways to name them
 
     def test(_: Model, endpoint: Endpoint) -> bool:
@@ -222,13 +221,13 @@ def _hosted(name: str, text: str) -> OfEndpoint:
 
 
 def _unkept(name: str, text: str) -> OfEndpoint:
-    _one(name, text, ("true",))
+    one_of(name, text, ("true",))
     return without_retention
 
 
 def _placed(name: str, text: str) -> OfEndpoint:
     """All data centres must be there: which of them answers, nobody promises."""
-    inside = REGIONS[_one(name, text, tuple(REGIONS))]
+    inside = REGIONS[one_of(name, text, tuple(REGIONS))]
 
     def test(_: Model, endpoint: Endpoint) -> bool:
         places = endpoint.provider.datacenters
@@ -262,36 +261,7 @@ _OF_ENDPOINT: Final[Mapping[str, Callable[[str, str], OfEndpoint]]] = {
 }
 
 
-# Values.
-
-
-def _one(name: str, text: str, known: Sequence[str]) -> str:
-    if text not in known:
-        raise _refused(name, f"must be {' or '.join(known)}")
-    return text
-
-
-def _words(name: str, text: str, known: Sequence[str]) -> frozenset[str]:
-    words = frozenset(word.strip() for word in text.split(","))
-    if not words.issubset(known):
-        first, *others = known
-        told = f"{ALL}, or of {', '.join(others)}" if first == ALL else f"of {', '.join(known)}"
-        raise _refused(name, f"must be {told}")
-    return words
-
-
-def _names(name: str, text: str) -> frozenset[str]:
-    names = frozenset(one.strip().lower() for one in text.split(","))
-    if len(names) > LISTED_MAX:
-        raise _refused(name, f"must be at most {LISTED_MAX} names")
-    return names
-
-
-def _number(name: str, text: str) -> Decimal:
-    if not _NUMBER.fullmatch(text):
-        raise _refused(name, "must be a number from 0")
-    return Decimal(text)
-
-
-def _refused(name: str, why: str) -> GatewayError:
-    return GatewayError("invalid_request", f"{name}: {why}")
+TAKEN: Final = UNMEASURED.union(
+    _OF_MODEL, _OF_ENDPOINT, ("sort", "use_rss", "offset", "limit", "after_id", "before_id")
+)
+"""All that a list takes, its pages and its feed included."""

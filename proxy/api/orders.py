@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from proxy.api.live import Live
+from proxy.api.rows import first_of
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Model, shown
 from proxy.wire.slices import Steps
@@ -28,7 +29,8 @@ _MILLION: Final = 10**6
 
 def price(model: Model, part: str) -> Decimal | None:
     """What its row shows, in USD per million tokens."""
-    pricing = model.endpoints[0].pricing if model.endpoints else None
+    first = first_of(model)
+    pricing = None if first is None else first.pricing
     return None if pricing is None else getattr(pricing, part) * _MILLION
 
 

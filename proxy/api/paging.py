@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from proxy.api.rows import first_of
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Model
 
@@ -54,7 +55,7 @@ def page_of(models: Sequence[Model], query: Mapping[str, str]) -> dict[str, Any]
 
 def info_row(model: Model) -> dict[str, Any]:
     """One model in Anthropic's form."""
-    first = model.endpoints[0] if model.endpoints else None
+    first = first_of(model)
     created = datetime.fromtimestamp(min(model.created or 0, _YEAR_9999_S), UTC)
     return {
         "type": "model",

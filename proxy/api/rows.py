@@ -48,7 +48,7 @@ class Rows:
 
 def model_row(model: Model) -> dict[str, Any]:
     """One model of the list: OpenRouter's `Model`."""
-    first = model.endpoints[0] if model.endpoints else None
+    first = first_of(model)
     return {
         "id": model.id,
         "canonical_slug": model.id,
@@ -72,6 +72,14 @@ def model_row(model: Model) -> dict[str, Any]:
         "expiration_date": None,
         "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
     }
+
+
+def first_of(model: Model) -> Endpoint | None:
+    """The endpoint whose price and limits stand for the model: the first that is asked without a
+    wish for a service tier, if there is one.
+    """
+    ordinary = (endpoint for endpoint in model.endpoints if endpoint.tier is None)
+    return next(ordinary, next(iter(model.endpoints), None))
 
 
 def architecture(model: Model) -> dict[str, Any]:

@@ -4,15 +4,17 @@ A request to it may be led to any of them, so that only what all can do is promi
 is known afterwards, which is said as OpenRouter says it of its routers: a price of -1.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
 from proxy.aliases import Alias
+from proxy.api.routers import costless, routers
 from proxy.api.rows import supported
 from proxy.errors import GatewayError
-from proxy.routing.catalogue import Catalogue, Model
-from proxy.routing.names import resolve
+from proxy.routing.catalogue import Catalogue, Endpoint, Model, shown
+from proxy.routing.names import SORTS, resolve, split
+from proxy.routing.routers import BUILT
 
 
 def standins(catalogue: Catalogue) -> Iterator[Model]:
@@ -54,11 +56,50 @@ def arms(alias: Alias, catalogue: Catalogue) -> list[Model]:
     found: dict[str, Model] = {}
     for arm in alias.split:
         try:
-            model = resolve(arm.model, catalogue).model
+            model = _one(arm.model, catalogue)
         except GatewayError:
             continue
         found[model.id] = model
     return list(found.values())
+
+
+def meant(name: str, catalogue: Catalogue) -> Model:
+    """The model, alias or router of that name, with the endpoints that its variants leave. Those
+    that only sort are nothing to an alias or a router.
+
+    Raises GatewayError as `resolve` does.
+    """
+    alias = catalogue.aliases.get(_unsorted(name))
+    found = None if alias is None else standin(alias, catalogue)
+    return found or _one(name, catalogue)
+
+
+def _one(name: str, catalogue: Catalogue) -> Model:
+    """The same of what is no alias."""
+    base = _unsorted(name)
+    of_ours = routers(catalogue) if base in BUILT else ()
+    if router := next((one for one in of_ours if one.id == base), None):
+        return router
+    found = resolve(name, catalogue)
+    if not found.free:
+        return found.model
+    free = narrowed(found.model, costless)
+    if free is None:
+        raise GatewayError("no_endpoint", f"No endpoints found for {shown(name)}.")
+    return replace(free, id=f"{free.id}:free")
+
+
+def _unsorted(name: str) -> str:
+    base, variants = split(name)
+    return base if SORTS.keys() >= set(variants) else name
+
+
+def narrowed(model: Model, keep: Callable[[Endpoint], bool]) -> Model | None:
+    """The model with those of its endpoints; None where none is left."""
+    endpoints = tuple(filter(keep, model.endpoints))
+    if not endpoints:
+        return None
+    return model if len(endpoints) == len(model.endpoints) else replace(model, endpoints=endpoints)
 
 
 def _abilities(model: Model) -> tuple[str, ...]:

@@ -245,9 +245,12 @@ def test_a_generation_says_what_it_cost_and_who_answered() -> None:
     assert (data["finish_reason"], data["native_finish_reason"]) == ("stop", "end_turn")
     assert data["origin"] == data["http_referer"] == "https://app.example"
     first, second = data["provider_responses"]
-    assert (first["status"], first["id"], first["endpoint_id"]) == (None, None, "p0/m")
+    assert (first["status"], first["endpoint_id"]) == (None, "p0/m")
+    assert "id" not in first  # OpenRouter's specification has no null for it
     assert (second["status"], second["id"], second["latency"]) == (200, "chatcmpl-1", 110)
     assert data["routing"] == routing_row(ROW)
+    nameless = generation_row(replace(ROW, upstream_id=None))["provider_responses"]
+    assert [("id" in one) for one in nameless] == [False, False]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from openrouter import OpenRouter, components, operations
 
+from proxy.aliases import Alias, Arm
 from proxy.api.catalogue import page
 from proxy.api.live import Live
 from proxy.api.orders import MODELS_PER_STEP
@@ -281,7 +282,7 @@ async def test_models_of_a_user_are_those_that_credits_pay_for() -> None:
         assert [row["id"] for row in body["data"]] == ids
         prices = {row["id"]: row["pricing"]["prompt"] for row in body["data"]}
         assert prices["acme/half"] == ("0" if enforce else "-1")
-    query = "limit=1&sort=pricing-low-to-high"
+    query = "limit=1&sort=pricing-high-to-low"
     body = (await call(app, "GET", "/api/v1/models/user", headers=headers, query=query)).json
     assert [row["id"] for row in body["data"]] == ["acme/dear"]
     assert body["links"]["next"].startswith("/api/v1/models/user?limit=1&sort=")
@@ -443,3 +444,57 @@ async def test_anthropics_list_may_be_filtered_as_well(id: str) -> None:
     assert [row["id"] for row in answer.json["data"]] == [id]
     one = await call(app, "GET", f"/v1/models/{id}", headers=headers)
     assert one.json["id"] == id
+
+
+# Queries that say nothing, or too much.
+
+
+LISTS = ("/models", "/models/count", "/models/user", "/embeddings/models")
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("query", ["limit=&offset=&q=", "utm=1&utm=2", "q=&q=acme"])
+async def test_a_query_that_says_nothing_changes_nothing(path: str, query: str) -> None:
+    app = app_of(model(), embedder())
+    plain = await call(app, "GET", f"/v1{path}")
+    assert (await call(app, "GET", f"/v1{path}", query=query)).status == 200
+    assert (await call(app, "GET", f"/v1{path}", query="limit=&utm=1")).body == plain.body
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "supported_parameters=tools&supported_parameters=seed",
+        "limit=1&limit=2",
+        "zdr=true&zdr=true",
+    ],
+)
+async def test_a_wish_that_is_said_twice_is_refused(path: str, query: str) -> None:
+    """One of the two would be passed over in silence."""
+    answer = await call(app_of(model()), "GET", f"/v1{path}", query=query)
+    assert answer.status == 400
+    assert answer.error["message"].startswith(f"{query.partition('=')[0]}: must be said once")
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("output_modalities=all", ["acme/embed", "acme/both"]),
+        ("output_modalities=embeddings", ["acme/embed", "acme/both"]),
+        ("output_modalities=text", ["acme/both"]),
+        ("output_modalities=image", []),
+    ],
+)
+async def test_what_else_embeddings_models_put_out_is_heeded(query: str, ids: list[str]) -> None:
+    both = replace(embedder("acme/both"), output_modalities=("embeddings", "text"))
+    app = app_of(model(), embedder(), both)
+    found = (await call(app, "GET", "/v1/embeddings/models", query=query)).json
+    assert [row["id"] for row in found["data"]] == ids
+
+
+async def test_an_alias_may_have_variants_that_sort() -> None:
+    alias = Alias(id="team/chat", split=(Arm(model="acme/large", weight=1),))
+    for name, status in (("team/chat:nitro", 200), ("team/chat:thinking", 404)):
+        answer = await call(app_of(model(), aliases=(alias,)), "GET", f"/v1/model/{name}")
+        assert answer.status == status

@@ -2,15 +2,25 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from openrouter.components import InputModality, OutputModality
 from openrouter.operations import GetModelsRequest
 
-from proxy.api.finding import REGIONS, UNMEASURED, Ground, find, reachable, without_retention
+from proxy.api.finding import (
+    INPUTS,
+    OUTPUTS,
+    REGIONS,
+    UNMEASURED,
+    Ground,
+    find,
+    reachable,
+    without_retention,
+)
 from proxy.api.live import Live
 from proxy.errors import GatewayError
 from proxy.money import FREE
@@ -205,6 +215,13 @@ async def test_what_nothing_is_known_of_is_refused(name: str, path: str) -> None
     answer = await call(app_of(model()), "GET", f"/api/v1{path}", query=f"{name}=0")
     assert answer.status == 400
     assert answer.error["message"] == f"{name}: not supported yet"
+    answer = await call(app_of(model()), "GET", f"/api/v1{path}", query=f"{name}=false")
+    assert answer.status == (200 if name == "use_rss_chat_links" else 400)
+
+
+def test_every_modality_of_the_official_sdk_is_known() -> None:
+    said = [get_args(get_args(one)[0]) for one in (OutputModality, InputModality)]
+    assert [set(words) for words in said] == [set(OUTPUTS), set(INPUTS)]
 
 
 def test_every_parameter_of_the_official_sdk_is_known() -> None:

@@ -5,6 +5,7 @@ from anthropic.types import ModelInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.aliases import Alias, Arm
 from proxy.api.paging import info_row, page_of
 from proxy.errors import GatewayError
 from proxy.routing.catalogue import Model
@@ -35,6 +36,17 @@ async def test_one_model_alone_is_told_in_anthropics_form_only() -> None:
     assert (await call(app, "GET", "/v1/models/acme/large")).status == 404
     unknown = await call(app, "GET", "/v1/models/acme/small", headers=SDK)
     assert unknown.json["error"]["type"] == "not_found_error"
+
+
+async def test_what_anthropics_sdk_is_listed_it_can_ask_for() -> None:
+    alias = Alias(id="team/chat", split=(Arm(model="acme/large", weight=1),))
+    app = app_of(model(), aliases=(alias,))
+    listed = (await call(app, "GET", "/v1/models", headers=SDK)).json["data"]
+    assert [row["id"] for row in listed] == ["acme/large", "team/chat"]
+    for row in listed:
+        assert (await call(app, "GET", f"/v1/models/{row['id']}", headers=SDK)).json == row
+    for name in ("large", "acme/large:nitro"):  # as a request may name it
+        assert (await call(app, "GET", f"/v1/models/{name}", headers=SDK)).json == listed[0]
 
 
 @given(st.integers(0, 12), st.integers(1, 5))

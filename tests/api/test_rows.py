@@ -79,6 +79,20 @@ async def test_a_model_says_what_is_known_of_it() -> None:
     assert row["supported_parameters"] == ["temperature", "tools"]
 
 
+async def test_a_price_that_must_be_wished_for_is_not_the_models() -> None:
+    """A request that names no service tier would pay ten times what the list said."""
+    flex = endpoint(tag="acme/flex", tier="flex", pricing=FREE, max_completion_tokens=1)
+    both = model("acme/both", flex, endpoint(), endpoint(tag="acme/two", pricing=FREE))
+    app = app_of(both, model("acme/flex", flex))
+    rows = (await call(app, "GET", "/v1/models")).json["data"]
+    assert [row["pricing"]["prompt"] for row in rows] == ["0.000003", "0"]
+    assert [row["top_provider"]["max_completion_tokens"] for row in rows] == [4096, 1]
+    cheap = await call(app, "GET", "/v1/models", query="max_price=1")
+    assert [row["id"] for row in cheap.json["data"]] == ["acme/flex"]
+    sorted_ = await call(app, "GET", "/v1/models", query="sort=pricing-high-to-low")
+    assert sorted_.json["data"][0]["id"] == "acme/both"
+
+
 async def test_what_nobody_says_is_null_or_empty() -> None:
     (row,) = (await call(app_of(UNSAID), "GET", "/v1/models")).json["data"]
     assert (row["created"], row["description"], row["context_length"]) == (0, "", None)

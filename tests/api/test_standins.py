@@ -7,7 +7,9 @@ from openrouter import components, operations
 
 from proxy.aliases import Alias, Arm
 from proxy.api.rows import model_row
-from proxy.api.standins import arms, standin, standins
+from proxy.api.standins import arms, meant, standin, standins
+from proxy.errors import GatewayError
+from proxy.money import FREE
 from proxy.routing.catalogue import Catalogue
 from tests.asgi import call
 from tests.wares import app_of, endpoint, model
@@ -62,6 +64,40 @@ def test_arms_that_lead_nowhere_are_left_out() -> None:
 def test_variants_of_one_model_are_one_model() -> None:
     both = alias("team/both", **{"one": 1, "one:nitro": 1})
     assert arms(both, Catalogue((ONE,))) == [ONE]
+
+
+MIXED = model("acme/mixed", endpoint(tag="dear"), endpoint(tag="gratis", pricing=FREE))
+
+
+def test_an_arm_is_narrowed_by_its_variants() -> None:
+    catalogue = Catalogue((MIXED,), (alias("team/free", **{"mixed:free": 1}),))
+    found = meant("team/free:nitro", catalogue)
+    assert (found.id, [one.tag for one in found.endpoints]) == ("team/free", ["gratis"])
+    dear = Catalogue((ONE,), (alias("team/free", **{"one:free": 1}),))
+    assert list(standins(dear)) == []
+
+
+def test_an_arm_may_be_a_router() -> None:
+    split = (Arm(model="openrouter/auto:floor", weight=1), Arm(model="acme/two", weight=1))
+    both = Alias(id="team/auto", split=split)
+    catalogue = Catalogue((ONE, TWO), (both,))
+    assert [one.id for one in arms(both, catalogue)] == ["openrouter/auto", "acme/two"]
+    assert meant("team/auto", catalogue).input_modalities == ("text",)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("team/gone", "model_unknown"),
+        ("team/chat:free", "model_unknown"),
+        ("acme/one:free", "no_endpoint"),
+        ("openrouter/free", "model_unknown"),
+    ],
+)
+def test_a_name_without_a_model_is_refused(name: str, kind: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        meant(name, CATALOGUE)
+    assert caught.value.kind == kind
 
 
 async def get(path: str, query: str = "", *, enforce: bool = False) -> Any:
