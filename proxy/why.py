@@ -95,7 +95,7 @@ _CHOSEN: Final = {
 
 def _stayed(row: Generation) -> Iterator[str]:
     if row.stayed:
-        yield "asked first where the conversation's prompt is cached"
+        yield "asked first where the conversation went before, and may be cached"
     if row.saved_nano > 0:
         yield f"cached tokens saved {usd(row.saved_nano)} USD"
     elif row.saved_nano < 0:
@@ -114,8 +114,7 @@ def _candidates(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     if not rows:
         return
     yield "\ncandidates in the order of the plan (price: a million tokens in and a million out)"
-    rules = dict.fromkeys(one["rule"] for one in rows if one["excluded"] is None)
-    yield from (f"order: {rule or DEFAULT}" for rule in rules)
+    yield from _orders(rows)
     lines = [
         [
             f"  {number}",
@@ -127,6 +126,17 @@ def _candidates(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         for number, one in enumerate(rows, start=1)
     ]
     yield from table(["", "endpoint", "standing", "price", ""], lines).splitlines()
+
+
+def _orders(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Each rule, and of whom it is where there are several: another model may have another."""
+    rules: dict[str, list[str]] = {}
+    for number, one in enumerate(rows, start=1):
+        if one["excluded"] is None:
+            rules.setdefault(one["rule"] or DEFAULT, []).append(str(number))
+    for rule, numbers in rules.items():
+        among = f" of {', '.join(numbers)}" if len(rules) > 1 else ""
+        yield f"order{among}: {rule}"
 
 
 def _price(one: dict[str, Any]) -> str:
@@ -143,7 +153,7 @@ def _attempts(row: Generation, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "\nattempts"
     for number, one in enumerate(rows, start=1):
         status = "no answer" if one["status"] is None else f"status {one['status']}"
-        result = "answered" if one["error"] is None else one["error"]
+        result = "answered" if one["error"] is None else _failed(one["error"])
         race = ", raced the one before" if one["hedge"] else ""
         # The request itself ended with its drain.
         drained = one["error"] == "drained"
@@ -154,6 +164,35 @@ def _attempts(row: Generation, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"  {number}  at {one['began_ms']} ms  {one['provider']}/{one['model']}: "
             f"{status}, {result}, {one['latency_ms']} ms{race}{until}{dropped}"
         )
+
+
+_FAILED: Final = {
+    "draining": "the gateway was closing",
+    "drained": "the caller hung up",
+    "hung_up": "the caller hung up",
+    "lost": "another one was faster",
+    "provider_context_length": "found the prompt too long",
+    "provider_credential": "refused the gateway's key",
+    "provider_cut": "broke off",
+    "provider_empty": "said nothing",
+    "provider_lacks_media": "an attachment could not be fetched for it",
+    "provider_lacks_model": "has no such model any more",
+    "provider_malformed": "sent what can not be read",
+    "provider_moderated": "will not answer what the prompt says",
+    "provider_overloaded": "has too much to do",
+    "provider_rate_limited": "asked for a pause",
+    "provider_rejected": "refused the request",
+    "provider_timeout": "took too long",
+    "provider_unavailable": "failed",
+    "provider_unfit": "has no form for a part of the request, and was not asked",
+    "provider_unreachable": "could not be reached",
+}
+
+
+def _failed(error: str) -> str:
+    """For people, and the word by which docs/errors.md and programs know it."""
+    words = _FAILED.get(error)
+    return error if words is None else f"{words} ({error})"
 
 
 def _money(row: Generation) -> Iterator[str]:
@@ -168,9 +207,12 @@ def _money(row: Generation) -> Iterator[str]:
     yield f"largest hold: {usd(row.held_nano)} USD"
     if row.cost_nano is None:
         yield "cost: nobody knows the price"
+    elif row.upstream_nano and not row.cost_nano:
+        yield "the caller pays nothing: what fails or has no content is free"
+        yield f"its price would be {usd(row.upstream_nano)} USD"
     else:
         yield f"the caller pays {usd(row.cost_nano)} USD"
-    if row.upstream_nano is not None and row.upstream_nano != row.cost_nano:
-        yield f"without the margin it is {usd(row.upstream_nano)} USD"
+        if row.upstream_nano is not None and row.upstream_nano != row.cost_nano:
+            yield f"without the margin it is {usd(row.upstream_nano)} USD"
     if row.house_nano:
         yield f"the house bears {usd(row.house_nano)} USD"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.api.explain import routing_row
-from proxy.pipeline.notes import DRAINED, HUNG_UP
+from proxy.errors import KINDS
+from proxy.pipeline.notes import DRAINED, HUNG_UP, LOST
 from proxy.routing.wording import DEFAULT
 from proxy.why import told as why
 from proxy.wire.record import Candidate, Generation, Try
@@ -69,7 +70,7 @@ def test_why_tells_the_whole_way() -> None:
     ]
     assert lines[12:15] == [
         "attempts",
-        "  1  at 0 ms  beta/l: status 429, provider_rate_limited, 7 ms",
+        "  1  at 0 ms  beta/l: status 429, asked for a pause (provider_rate_limited), 7 ms",
         "  2  at 9 ms  acme/large-2025: status 200, answered, 110 ms, raced the one before,"
         " without what it does not support: seed, top_k",
     ]
@@ -119,7 +120,7 @@ def test_why_tells_the_whole_way() -> None:
             "this request was given openrouter/auto, which chose the best buy for the request: a/b",
         ),
         ({"choice": "a/b: 3.0; c/d: 2.0"}, "\n  a/b: 3.0\n  c/d: 2.0\n"),
-        ({"stayed": True}, "\nasked first where the conversation's prompt is cached\n"),
+        ({"stayed": True}, "\nasked first where the conversation went before, and may be cached\n"),
         ({"saved_nano": 2_000}, "\ncached tokens saved 0.000002 USD\n"),
         ({"saved_nano": -2_000}, "\nthe caching cost 0.000002 USD more than it saved\n"),
         ({"service_tier": "flex"}, "\nserved at service_tier flex\n"),
@@ -166,14 +167,56 @@ def test_why_calls_a_hang_up_no_answer() -> None:
     assert "answered" not in told
     assert (
         "\nattempts\n"
-        "  1  at 10 ms  beta/l: no answer, hung_up, 40 ms\n"
-        "  2  at 50 ms  acme/l: no answer, hung_up, 40 ms, raced the one before\n"
+        "  1  at 10 ms  beta/l: no answer, the caller hung up (hung_up), 40 ms\n"
+        "  2  at 50 ms  acme/l: no answer, the caller hung up (hung_up), 40 ms,"
+        " raced the one before\n"
     ) in told
+
+
+@pytest.mark.parametrize("kind", [*KINDS, LOST, HUNG_UP, DRAINED, "unheard_of"])
+def test_why_says_what_went_wrong_at_a_provider(kind: str) -> None:
+    one = Try(
+        provider="p", provider_name="P", model="m", status=None, latency_ms=7, error=kind
+    )  # fmt: skip
+    line = why(Generation(id="g", created_at=NOW, attempts=(one,)), as_json=False)
+    known = kind.startswith("provider_") or kind in (LOST, HUNG_UP, DRAINED)
+    assert f"({kind}), 7 ms" in line or not known
+    assert kind in line
+
+
+def test_why_tells_each_order_and_whose_it_is() -> None:
+    rows = tuple(
+        Candidate(provider="acme", model=model, rule=rule, excluded=excluded)
+        for model, rule, excluded in (
+            ("a", "by price", None), ("a", "by price", "is full"), ("b", None, None),
+            ("a", "by price", None),
+        )
+    )  # fmt: skip
+    told = why(Generation(id="g", created_at=NOW, candidates=rows), as_json=False)
+    assert f"\norder of 1, 4: by price\norder of 3: {DEFAULT}\n" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"cost_nano": 0}, "the caller pays 0.00 USD"),
+        ({"cost_nano": 0, "upstream_nano": 0}, "the caller pays 0.00 USD"),
+        (
+            {"cost_nano": 0, "upstream_nano": 1000, "house_nano": 1000},
+            "the caller pays nothing: what fails or has no content is free\n"
+            "its price would be 0.000001 USD\n"
+            "the house bears 0.000001 USD",
+        ),
+    ],
+)
+def test_why_tells_why_nothing_is_paid(row: dict[str, Any], said: str) -> None:
+    assert why(Generation(id="g", created_at=NOW, **row), as_json=False).endswith(said)
 
 
 def test_why_tells_until_when_a_provider_was_heard_out() -> None:
     told = why(_hung_up(DRAINED), as_json=False)
-    assert "  1  at 10 ms  beta/l: no answer, drained, 40 ms, heard out until 800 ms\n" in told
+    line = "beta/l: no answer, the caller hung up (drained), 40 ms, heard out until 800 ms\n"
+    assert f"  1  at 10 ms  {line}" in told
 
 
 def test_why_for_programs_is_the_row_of_the_api() -> None:

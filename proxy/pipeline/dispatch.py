@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.dialects import Outbound, outbound
+from proxy.dialects import Outbound, deaf, outbound
 from proxy.dialects.asking import Target
 from proxy.dialects.fitting import dropped, fitted
 from proxy.dialects.options import spread
@@ -65,8 +65,17 @@ def prepared(exchange: Exchange, model: Model, endpoint: Endpoint) -> tuple[Ask,
     if endpoint.supported_parameters is not None and ask.task in TALK:
         whole, ask = ask, fitted(ask, endpoint.supported_parameters)
         if ask is not whole:
-            exchange.dropped[endpoint.tag] = dropped(whole, ask)
+            exchange.dropped[endpoint.tag, endpoint.model] = dropped(whole, ask)
     target = Target(
         endpoint.provider, endpoint.model, endpoint.max_completion_tokens, endpoint.tier
     )
-    return ask, target, outbound(endpoint.provider, endpoint.model, ask)
+    row, wish = outbound(endpoint.provider, endpoint.model, ask), ask.thinking
+    if (
+        wish is not None
+        and (wish.effort or wish.max_tokens)
+        and deaf(row, endpoint.provider.quirks)
+    ):
+        id = endpoint.tag, endpoint.model
+        names = exchange.dropped.get(id, ())
+        exchange.dropped[id] = tuple(sorted({*names, "reasoning"}))
+    return ask, target, row

@@ -16,6 +16,7 @@ from proxy.money import NO_MARGIN, Cost
 from proxy.pipeline.heard import Heard
 from proxy.pipeline.provision import Provisioner, Provisions
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
+from proxy.routing.health import EndpointId
 from proxy.routing.plan import Plan
 from proxy.serving.caller import Caller
 from proxy.upstream.egress import Egress
@@ -149,7 +150,7 @@ class Exchange:
         self.on_gone: Callable[[], None] = nothing  # what a hang-up must tell
         self.tries: list[Try] = []
         self.skips: list[tuple[Endpoint, str]] = []  # not tried though planned, and why
-        self.dropped: dict[str, tuple[str, ...]] = {}  # what endpoints were not sent, by tag
+        self.dropped: dict[EndpointId, tuple[str, ...]] = {}  # what endpoints were not sent
         self.lost: list[tuple[Endpoint, Usage]] = []  # what losers of a race may have cost
         self.heard = Heard()
 

@@ -264,7 +264,7 @@ class Flow:
             return
         if not caller.started:
             await caller.start(200, stream_head(exchange, dialect))
-        await caller.finish(encoder.encode_failure(error))
+        await caller.finish(encoder.encode_failure(error, told(exchange) if ask.told else None))
 
     def stop(self) -> None:
         """Ends every answer under way with an error; the drain has waited long enough."""

@@ -36,7 +36,7 @@ def note(exchange: Exchange, visit: Visit, error: GatewayError | str | None, now
         error=error.kind if isinstance(error, GatewayError) else error,
         began_ms=int((attempt.began_at - exchange.started_at) * 1000),
         hedge=visit.hedge,
-        dropped=exchange.dropped.get(visit.endpoint.tag, ()),
+        dropped=exchange.dropped.get((visit.endpoint.tag, visit.endpoint.model), ()),
     )
     exchange.tries.append(noted)
     if isinstance(error, GatewayError):

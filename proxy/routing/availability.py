@@ -12,6 +12,7 @@ from proxy.errors import GatewayError
 from proxy.routing.catalogue import Catalogue, Endpoint, Model, shown
 from proxy.routing.filters import Choice, Reason, excluded
 from proxy.routing.kinds import PATHS
+from proxy.routing.names import free_elsewhere
 from proxy.routing.ranking import Entry
 from proxy.wire.request import Task
 
@@ -121,6 +122,8 @@ def nobody(
     names = choice.wish.names
     wanted = ", ".join(shown(name) for name in names)
     pairs = [(one.pair[1], one.excluded) for one in unfit if one.excluded is not None]
+    # What is for a tier that nobody asked for is no news beside what is for everybody.
+    pairs = [pair for pair in pairs if pair[1].by != "service_tier"] or pairs
     if not pairs:
         named = ", ".join(model.id for model in models)
         told = availability("temporarily_unavailable", names)
@@ -222,7 +225,9 @@ def others(
     likely = (
         model
         for model in ranked
-        if model.id not in asked and made.issubset(model.output_modalities)
+        if model.id not in asked
+        and made.issubset(model.output_modalities)
+        and not (choice.free and free_elsewhere(model, catalogue))
     )
     able = (
         model.id if model.id.endswith(":free") or not choice.free else f"{model.id}:free"

@@ -39,6 +39,11 @@ request.
 _WORDS: Final = frozenset((FREE, *SORTS, *_OWN, *UNBUILT))
 
 
+def free_elsewhere(model: Model, catalogue: Catalogue) -> bool:
+    """Whether another model has the name by which what costs nothing of `model` would be meant."""
+    return f"{model.id}:{FREE}" in catalogue.models
+
+
 class Named(NamedTuple):
     """A model and the variants that its name asks for, each once."""
 

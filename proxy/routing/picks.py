@@ -30,6 +30,7 @@ from proxy.money import tariff_of
 from proxy.routing.catalogue import Catalogue, Endpoint, Model
 from proxy.routing.filters import Choice, Wish, excluded
 from proxy.routing.health import EndpointId, Pool
+from proxy.routing.names import free_elsewhere
 from proxy.routing.slugs import may_reason
 from proxy.wire.request import TALK, Ask
 from proxy.wire.tokens import likely_tokens
@@ -163,6 +164,8 @@ def _picks(
     for model in catalogue.models.values():
         if model.id.startswith((HOUSE, "~")):
             continue  # a provider's own routers and moving names
+        if free and free_elsewhere(model, catalogue):
+            continue
         if fit := [one for one in model.endpoints if not excluded(model, one, choice, None)]:
             able.append((model, fit))
     if wish.inputs:  # what is only guessed to read them is asked where nothing is known to

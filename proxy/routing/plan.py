@@ -191,7 +191,8 @@ def _judged(named: Named, wish: Wish, tools: Iterator[frozenset[str]]) -> list[E
         Entry(model, endpoint, excluded(model, endpoint, choice, next(tools, None)))
         for endpoint in model.endpoints
     ]
-    for name in sorted(wish.soft - wish.required):
+    # Where nobody has all of them, a request is worth less without its tools than without a form.
+    for name in sorted(wish.soft - wish.required, key=lambda name: (name != "tools", name)):
         able = {entry.id for entry in entries if not lacking(entry.pair[1], (name,))}
         _prefer(entries, able, _unsupported(name))
     if wish.tier == "flex":

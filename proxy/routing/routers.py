@@ -42,9 +42,9 @@ def routed(
     rng: Callable[[], float],
     priced_only: bool = False,
 ) -> tuple[Ask, str | None]:
-    """`ask` with the models that a router chose in its place, best first, and why, in words; the
-    same object and None where no name is a router's. `now`, `rng` and `priced_only` are as `plan`
-    has them.
+    """`ask` with the models that a router chose in its place, best first, and why, in words, None
+    where it found none; the same object and None where no name is a router's. `now`, `rng` and
+    `priced_only` are as `plan` has them.
 
     Raises GatewayError: `no_endpoint` where no model fits and no other is named; `not_supported`
     for OpenRouter's other routers.
@@ -67,7 +67,8 @@ def routed(
             first = int(rng() * len(picks))
             picks = picks[first:] + picks[:first]
             variants = (FREE, *variants)
-            why.append(f"drawn among {len(picks)} that can do it and cost nothing")
+            if picks:
+                why.append(f"drawn among {len(picks)} that can do it and cost nothing")
         else:
             free = FREE in variants
             picks = ranked(ask, catalogue, pool=pool, now=now, free=free, priced_only=priced_only)
@@ -78,7 +79,7 @@ def routed(
     chosen = tuple(dict.fromkeys(names))
     if chosen == ask.models:
         return ask, None
-    return replace(ask, models=chosen), "; ".join(dict.fromkeys(why))
+    return replace(ask, models=chosen), "; ".join(dict.fromkeys(why)) or None
 
 
 def _varied(id_: str, variants: Iterable[str]) -> str:

@@ -123,4 +123,4 @@ def _throughput(tps: float) -> str:
 
 
 def _latency(s: float) -> str:
-    return f"{s:.2g} s to the first token"
+    return f"{s:.2g} s to the first token" if s < 10 else f"{s:.0f} s to the first token"

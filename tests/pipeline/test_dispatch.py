@@ -13,9 +13,10 @@ from proxy.errors import GatewayError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.exchange import Exchange
+from proxy.providers import Quirks
 from proxy.upstream.signing import Credential, Signing
 from proxy.upstream.transport import Call
-from proxy.wire.request import Ask, Task, Tier
+from proxy.wire.request import Ask, Task, Thinking, Tier
 from tests.plain import ASK
 from tests.stage import endpoint, model, snapshot
 
@@ -50,6 +51,7 @@ def sent(
     tier: Tier | None = None,
     supported: tuple[str, ...] | None = None,
     named: str = "p0-model",
+    dropped: dict[tuple[str, str], tuple[str, ...]] | None = None,
     **row: Any,
 ) -> tuple[Call, Attempt, Key]:
     plain = endpoint("p0", connect_s=7.0)
@@ -60,6 +62,7 @@ def sent(
     )  # fmt: skip
     exchange = Exchange(id="gen-1", created_at=1.0, started_at=1.0, snapshot=snapshot())
     exchange.ask, exchange.provisions = ask, provisions
+    exchange.dropped = {} if dropped is None else dropped
     attempt = Attempt(
         exchange, model("a/b", served), served,
         encoder=None, ring=lambda: None, clock=lambda: 1.0,
@@ -173,6 +176,37 @@ def test_a_parameter_that_the_endpoint_does_not_support_is_not_sent() -> None:
     assert orjson.loads(call.body or b"")["seed"] == 3, "nobody knows what it supports"
     embeds = Ask(models=("m",), body={"input": ["x"], "dimensions": 3}, task="embeddings")
     assert orjson.loads(sent(embeds, supported=())[0].body or b"")["dimensions"] == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "row", "dropped"),
+    [
+        (Thinking(wish={}, effort="high"), {}, ("reasoning",)),
+        (Thinking(wish={}, max_tokens=2000), {}, ("reasoning",)),
+        (Thinking(wish={}, effort="high"), {"supported": ("seed",)}, ("reasoning",)),
+        (Thinking(wish={}, hidden=True), {}, None),  # which is ours to do
+        (None, {}, None),
+        (Thinking(wish={}, effort="high"), {"dialect": "gemini"}, None),
+        (Thinking(wish={}, effort="low"), {"quirks": Quirks(reasoning_control="effort")}, None),
+        (Thinking(wish={}, effort="low"), {"quirks": Quirks(reasoning_switch="thinking")}, None),
+    ],
+)
+def test_a_wish_to_reason_that_can_not_be_said_is_told_as_left_out(
+    wish: Thinking | None, row: dict[str, Any], dropped: tuple[str, ...] | None
+) -> None:
+    user = [{"role": "user", "content": "hi"}]
+    told: dict[tuple[str, str], tuple[str, ...]] = {}
+    sent(replace(ASK, body={"messages": user}, thinking=wish), dropped=told, **row)
+    assert told.get(("p0", "p0-model")) == dropped
+
+
+def test_what_one_model_of_a_provider_was_not_sent_is_not_told_of_another() -> None:
+    told: dict[tuple[str, str], tuple[str, ...]] = {}
+    sent(replace(ASK, body={"messages": [], "seed": 1}), supported=(), named="a", dropped=told)
+    sent(
+        replace(ASK, body={"messages": [], "seed": 1}), supported=("seed",), named="b", dropped=told
+    )
+    assert told == {("p0", "a"): ("seed",)}
 
 
 @pytest.mark.parametrize(

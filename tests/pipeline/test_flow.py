@@ -639,10 +639,12 @@ def test_an_error_is_told_by_the_encoder_of_the_answer_that_began() -> None:
             told.append((self, [event]))
             return super().encode(event)
 
-        def encode_failure(self, error: GatewayError) -> bytes:
+        def encode_failure(
+            self, error: GatewayError, routing: dict[str, Any] | None = None
+        ) -> bytes:
             assert [encoder for encoder, _ in told] == [self] * len(told)
             assert any(isinstance(event, Text) for _, [event] in told)
-            return super().encode_failure(error)
+            return super().encode_failure(error, routing)
 
     client, _ = _tell_in(CHAT._replace(encoder=Remembering), CUT)
     assert client.error["code"] == 502

@@ -38,7 +38,7 @@ class Tongue:
     def encode_end(self, bill: Bill) -> bytes:
         return f"<{bill.usage.completion_tokens}>".encode()
 
-    def encode_failure(self, error: GatewayError) -> bytes:
+    def encode_failure(self, error: GatewayError, routing: dict[str, Any] | None = None) -> bytes:
         return b"!"
 
 

@@ -230,6 +230,41 @@ def test_the_message_is_of_the_last_hurdle_and_all_are_listed() -> None:
     assert mixed.message == POLICY.format("Zero data retention")
 
 
+@pytest.mark.parametrize(
+    ("model", "provider", "code", "by"),
+    [
+        ("acme/tiers", {"ignore": ["azure"]}, "constraint_filtered", "ignored_providers"),
+        ("acme/tiers", {"zdr": True}, "privacy_restricted", "data_policy:zdr"),
+        ("acme/tiers", {"max_price": {"prompt": 1}}, "constraint_filtered", "max_price"),
+        ("acme/tiers:free", None, "free_variant_ended", "variant:free"),
+        ("acme/flex", {"ignore": ["azure"]}, "no_endpoints", "service_tier"),
+    ],
+)
+def test_a_tier_that_nobody_asked_for_is_told_of_where_there_is_nothing_else(
+    model: str, provider: dict[str, Any] | None, code: str, by: str
+) -> None:
+    rows = row("azure", 12), row("azure", 6, tier="flex")
+    house = catalogue(
+        ModelRow(id="acme/tiers", endpoints=rows, **TEXT),
+        ModelRow(id="acme/flex", endpoints=rows[1:], **TEXT),
+    )
+    said = told(refused(model, provider, house=house))
+    assert (said["code"], said["excluded_by"]) == (code, [by])
+    assert "service_tier" not in str(said) or by == "service_tier"
+
+
+def test_the_free_name_of_another_model_is_named_once() -> None:
+    house = catalogue(
+        ModelRow(id="acme/large", endpoints=(row("azure", 12),), **TEXT),
+        ModelRow(id="acme/small", endpoints=(row("azure", 0),), **TEXT),
+        ModelRow(id="acme/small:free", endpoints=(row("safe", 0),), **TEXT),
+    )
+    assert told(refused("acme/large:free", house=house))["fallback_models"] == ["acme/small:free"]
+    # The free endpoint of the other one goes by no name, so nothing leads to it.
+    only = {"only": ["azure"]}
+    assert "fallback_models" not in told(refused("acme/large:free", only, house=house))
+
+
 def test_a_constraint_names_only_so_many_endpoints() -> None:
     rows = tuple(row("azure", 12, variant=f"v{number}") for number in range(8))
     house = catalogue(ModelRow(id="acme/large", endpoints=rows, **TEXT))

@@ -549,3 +549,15 @@ def test_a_parameter_is_preferred_where_somebody_supports_it(name: str) -> None:
     assert wished.candidates[-1].excluded == f"does not support {name}, as others do"
     assert len(found("a/some", frozenset()).attempts) == 3
     assert len(found("a/none", frozenset((name,))).attempts) == 1
+
+
+def test_tools_count_before_other_parameters_where_nobody_has_all() -> None:
+    rows = tuple(
+        EndpointRow(provider=slug, model=name, supported_parameters=(name,))
+        for slug, name in (("one", "response_format"), ("one", "tools"), ("two", "verbosity"))
+    )
+    catalogue = catalogue_of(ModelRow(id="a/some", endpoints=rows))
+    for soft in (("tools",), ("response_format", "tools"), ("tools", "verbosity")):
+        wished = frozenset(soft)
+        found = plan(["a/some"], catalogue, pool=Pool(), now=0.0, rng=lambda: 0.0, soft=wished)
+        assert [endpoint.model for _, endpoint in found.attempts] == ["tools"]

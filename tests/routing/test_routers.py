@@ -119,6 +119,16 @@ def test_each_free_model_is_the_first_equally_often_and_the_others_follow() -> N
     assert {len(set(names)) for names in drawn} == {CHOICES_MAX}
 
 
+def test_a_free_name_that_is_another_model_s_is_never_given_to_this_one() -> None:
+    """`b/gift-3:free` is a model of its own, with other endpoints than `b/gift-3`."""
+    house = catalogue_of(row("b/gift-3", "0", "tools"), row("b/gift-3:free", "0"))
+    for router in ("openrouter/free", "openrouter/auto:free"):
+        assert sent(router, catalogue=house) == ("b/gift-3:free",)
+        with pytest.raises(GatewayError, match=BARRED):
+            sent(router, catalogue=house, required=frozenset(("tools",)))
+    assert sent("openrouter/auto", catalogue=house, required=frozenset(("tools",))) == ("b/gift-3",)
+
+
 def test_the_choice_is_explained() -> None:
     def why(*names: str) -> str | None:
         ask = Ask(models=names, body={"messages": []})
@@ -129,6 +139,10 @@ def test_the_choice_is_explained() -> None:
     assert said == [f"{pick.model.id}: {pick.words}" for pick in picks[:CHOICES_MAX]]
     assert why("openrouter/free") == "drawn among 4 that can do it and cost nothing"
     assert why("openrouter/free", "openrouter/free") == why("openrouter/free")
+    dear = catalogue_of(row("a/m", "1"))
+    ask = Ask(models=("openrouter/free", "a/m"), body={"messages": []})
+    kept, words = routed(ask, dear, pool=Pool(), now=0.0, rng=lambda: 0.0)
+    assert (kept.models, words) == (("a/m",), None)
 
 
 def test_what_is_chosen_can_be_planned() -> None:

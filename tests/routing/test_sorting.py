@@ -553,3 +553,11 @@ def test_the_record_tells_what_is_measured_now() -> None:
     answered(found.pool, DEAR, latency_s=9.0)  # its place stays the same
     assert measures(found, provider=wished, now=NOW + 1)["d"] == "9 s to the first token"
     assert found.plan(provider=wished, now=NOW + 2) is found.plan(provider=wished, now=NOW + 2)
+
+
+def test_a_long_wait_is_told_in_whole_seconds() -> None:
+    found = fair()
+    answered(found.pool, DEAR, latency_s=150.0)
+    said = measures(found, provider={"sort": "latency"})["d"]
+    assert said is not None
+    assert 140 < int(said.removesuffix(" s to the first token")) < 160
