@@ -7,7 +7,9 @@ stopped again, and a test that leaves something open fails.
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
+import random
 import re
 import secrets
 import signal
@@ -15,16 +17,17 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import hypercorn.asyncio
 import hypercorn.config
 import uvicorn
 from starlette.types import ASGIApp
 
-from proxy import hosting
+from proxy import gateway, hosting
 from proxy.accounts.keys import mint
 from proxy.app import refuse
 from proxy.gateway import Gateway
@@ -35,6 +38,8 @@ from proxy.upstream.fake import Fake, Scenario, fake, load_scenario
 
 FREE_PORTS = range(16_000, 32_000)
 """The system gives them to nobody by itself, neither to who listens nor to who connects."""
+
+FIRST_LISTS_S = 20.0
 
 SERVERS = ("weir", "weir with hypercorn", "hypercorn", "uvicorn")
 """Weir's own start, with its own HTTP/1.1 and with Hypercorn's, and the two others as they are."""
@@ -52,10 +57,22 @@ class Running(NamedTuple):
         return f"{self.url}/api/v1"
 
 
+@functools.cache
+def _ports() -> Iterator[int]:
+    """Those of this process, which shares them with nobody else of its test run, in an order that
+    is its own: between here and there nobody takes one that was given out.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = list(FREE_PORTS[number::count])
+    random.SystemRandom().shuffle(mine)
+    return itertools.cycle(mine)
+
+
 def free_port() -> int:
     """A port nobody listens on, whatever other tests do at the same time."""
     while True:
-        port = secrets.choice(FREE_PORTS)
+        port = next(_ports())
         with contextlib.suppress(OSError), socket.socket() as sock:
             sock.bind(("127.0.0.1", port))
             return port
@@ -167,8 +184,9 @@ def config_text(
 
 
 PRICING = '{ prompt = "0.000001", completion = "0.000002" }'
-DEARER = '{ prompt = "0.001", completion = "0.002" }'
-"""So much that an endpoint of `PRICING` is asked first, but for once in a million times."""
+DEARER = '{ prompt = "0.1", completion = "0.2" }'
+TIMES_DEARER = 100_000
+"""So much that an endpoint of `PRICING` is asked first, but for once in 10**10 times."""
 
 
 def model_text(id: str, *endpoints: tuple[str, str], pricing: str = "", waits: str = "") -> str:
@@ -185,7 +203,7 @@ def model_text(id: str, *endpoints: tuple[str, str], pricing: str = "", waits: s
     return f'[[models]]\nid = "{id}"\ncontext_length = 32768\n{rows}\n'
 
 
-def mint_key(store_path: Path, name: str = "test", *, usd: int = 1_000_000, **more: Any) -> str:
+def mint_key(store_path: Path, name: str = "test", *, usd: int = 10_000_000, **more: Any) -> str:
     """A key in the store at that path, as `weir keys create` makes it, and credit to spend."""
     secret, key = mint(name, token_hex=secrets.token_hex, now=time.time(), **more)
     store = SqlStore.open(f"sqlite:///{store_path}")
@@ -221,7 +239,10 @@ async def weir(
         secret, made = _first_key()
         store.write_bytes(made)
     hosted = hosting.Hosted(hosting.load(file, {}), lambda: hosting.load(file, {}))
-    async with serving(hosted, server, bind) as url:
+    async with contextlib.AsyncExitStack() as stack:
+        # A busy machine may need longer for the first lists of models than a start waits for them.
+        with mock.patch.object(gateway, "FIRST_LISTS_S", FIRST_LISTS_S):
+            url = await stack.enter_async_context(serving(hosted, server, bind))
         assert hosted.gateway is not None
         yield Running(url, secret, hosted.gateway)
 
@@ -289,9 +310,11 @@ async def _read(
 
 
 async def eventually(
-    condition: Callable[[], Any] | Callable[[], Awaitable[Any]], within_s: float = 5.0
+    condition: Callable[[], Any] | Callable[[], Awaitable[Any]], within_s: float = 20.0
 ) -> None:
-    """Returns as soon as `condition` holds; fails when it did not in that time."""
+    """Returns as soon as `condition` holds; fails when it did not in that time, which is more than
+    a busy machine needs for anything.
+    """
     deadline = time.monotonic() + within_s
     while True:  # a condition of another process or library has no event to wait for
         value = condition()

@@ -27,7 +27,7 @@ async def crewed() -> AsyncIterator[Crew]:
     finally:
         for worker in list(crew.workers.values()):
             worker.process.kill()
-        await asyncio.wait_for(crew.gone(), 5)
+        await asyncio.wait_for(crew.gone(), 20)
     assert crew.workers == {}
 
 
@@ -46,9 +46,9 @@ async def test_workers_are_numbered_and_heard(puppets: Puppets) -> None:
         assert (one.number, two.number, two.pause_s) == (1, 2, 7.0)
         assert [worker.serving for worker in crew.workers.values()] == [True, True]
         assert sorted(said) == [(1, [1, 0]), (2, [2, 0])]
-        assert await crew.ask("echo", [1], timeout_s=5) == [[1], [1]]
+        assert await crew.ask("echo", [1], timeout_s=20) == [[1], [1]]
         crew.tell("stop")
-        await asyncio.wait_for(crew.gone(), 5)
+        await asyncio.wait_for(crew.gone(), 20)
         assert sorted(died) == [1, 2]
         assert [worker.serving for worker in (one, two)] == [False, False]
         assert (await crew.start()).number == 3
@@ -94,7 +94,7 @@ async def test_who_is_lost_is_told_once_unless_it_was_to_leave(
         two.leaving = True
         for worker in (one, two):
             os.kill(worker.process.pid, signal.SIGKILL)
-        await asyncio.wait_for(crew.gone(), 5)
+        await asyncio.wait_for(crew.gone(), 20)
     assert lost == [1]
     ended = [record for record in caplog.records if record.message == "worker ended"]
     assert {vars(record)["code"] for record in ended} == {-signal.SIGKILL}
@@ -103,7 +103,7 @@ async def test_who_is_lost_is_told_once_unless_it_was_to_leave(
 async def test_metrics_are_those_of_all_and_never_go_backwards(
     puppets: Puppets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "COUNTS_S", 0.3)
+    monkeypatch.setattr(module, "COUNTS_S", 1.0)  # so long is the mute one waited for
     puppets.set(w3="mute")
     async with crewed() as crew:
         for _ in range(3):

@@ -119,7 +119,7 @@ async def test_the_provider_alone_ends_on_a_signal() -> None:
     await eventually(lambda: said)
     assert re.fullmatch(r"The simulated provider listens on http://127\.0\.0\.1:\d+/v1", said[0])
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await task
 
 
@@ -135,7 +135,7 @@ async def test_the_demo_says_how_to_go_on_and_ends_on_a_signal(
     await eventually(lambda: any("Ctrl-C" in line for line in said))
     assert said[0].startswith(first)
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await task
 
 

@@ -142,13 +142,17 @@ async def model_ids(running: Process) -> list[str]:
         return [model["id"] for model in (await response.json())["data"]]
 
 
+async def _are(running: Process, models: list[str]) -> bool:
+    return await model_ids(running) == models
+
+
 async def test_the_file_is_followed_and_sighup_obeyed(tmp_path: Path) -> None:
     async with provider('models = ["test/one"]') as (_, base_url):
         bind = f'bind = ["127.0.0.1:{free_port()}"]'
         file = tmp_path / "config.toml"
         file.write_text(config_text(tmp_path, base_url, server=bind))
         async with process("serve", cwd=tmp_path) as running:
-            assert await model_ids(running) == ["test/one"]
+            await eventually(lambda: _are(running, ["test/one"]))
 
             file.write_text("[server]\ncolour = 1\n")
             await eventually(lambda: logged(running, "reload refused"))
@@ -172,7 +176,7 @@ async def test_an_idle_gateway_ends_at_once(tmp_path: Path) -> None:
     async with process(*arguments, cwd=tmp_path) as running:
         await eventually(lambda: (tmp_path / "weir.sock").exists())
         running.process.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await running.process.wait() == 0
     assert not (tmp_path / "weir.sock").exists()
 
@@ -191,7 +195,7 @@ async def test_a_gateway_of_one_process_is_told_as_by_signals(
             hosted, config, watched=None, on_listening=lambda _: listening.set(), stop=stop
         )
     )
-    await asyncio.wait_for(listening.wait(), 5)
+    await asyncio.wait_for(listening.wait(), 20)
 
     def messages() -> list[str]:
         return [record.message for record in caplog.records]
@@ -201,7 +205,7 @@ async def test_a_gateway_of_one_process_is_told_as_by_signals(
     signal.raise_signal(signal.SIGUSR2)
     await eventually(lambda: "a rolling restart needs several workers" in messages())
     signal.raise_signal(signal.SIGTERM)
-    await asyncio.wait_for(serving, 5)
+    await asyncio.wait_for(serving, 20)
     assert stop.is_set()
 
 

@@ -26,6 +26,7 @@ from proxy.stores.schema import StoreUnavailable
 from proxy.stores.sql import SqlStore
 from proxy.stores.writer import Writer
 from proxy.wire.record import Generation, Try
+from tests.running import eventually
 
 NOW = 1_750_000_000.0
 USD = 10**9
@@ -215,8 +216,7 @@ async def test_a_store_that_takes_nothing_keeps_its_leases(
     async with office(tmp_path) as one:
         monkeypatch.setattr(SqlLedger, "settle", refuses)
         one.finished(settlement("a"))
-        await asyncio.sleep(0.1)
-        assert not one.healthy
+        await eventually(lambda: not one.healthy)
     monkeypatch.undo()
     writer = Writer.open(f"sqlite:///{tmp_path}/weir.db")
     beats = await writer.call(lambda store: store.ledger.beat("me"))

@@ -21,7 +21,7 @@ from proxy.config import decode
 from proxy.credentials import keys_looked_for
 from proxy.gateway import Gateway
 from proxy.supply import build_catalogue
-from tests.running import Running, free_port, mint_key, process, provider
+from tests.running import Running, eventually, free_port, mint_key, process, provider
 from tests.sdk.coding import AGENTS
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -85,7 +85,19 @@ async def running(setup: Setup, folder: Path, models: list[str]) -> AsyncIterato
             told = [word.replace("127.0.0.1:9000", f"127.0.0.1:{port}") for word in arguments]
             started = await stack.enter_async_context(process(*told, cwd=folder, **keys))
             url = started.url
+        await eventually(lambda: _lists_models(url, folder))
         yield url
+
+
+async def _lists_models(url: str, folder: Path) -> bool:
+    """A busy machine may need longer for the first lists than a start waits for them."""
+    connector = aiohttp.UnixConnector(str(folder / url[5:])) if url.startswith("unix:") else None
+    base = "http://weir" if connector else url
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.get(f"{base}/v1/models") as response,
+    ):
+        return bool((await response.json())["data"])
 
 
 async def ask(url: str, model: str, key: str | None = None) -> str:
@@ -202,6 +214,7 @@ async def own_key(folder: Path, models: list[str]) -> AsyncIterator[tuple[str, s
         (folder / "config.toml").write_text(text)
         bind = ("--bind", "127.0.0.1:0")
         async with process(*commands[2][1:], *bind, cwd=folder, **keys) as weir:
+            await eventually(lambda: _lists_models(weir.url, folder))
             yield weir.url, secret
 
 

@@ -165,7 +165,7 @@ async def test_models_have_a_line_for_each_endpoint(tmp_path: Path) -> None:
     assert head[:2] == ["model", "endpoint"]
     assert lines == [
         ["test/own", "p0/flex", "mine", "text", "32,768", "1", "2"],
-        ["test/own", "p1", "yours", "text", "32,768", "1000", "2000"],
+        ["test/own", "p1", "yours", "text", "32,768", "100000", "200000"],
         ["test/ranks", "p0", "ranker", "rerank", "32,768", "0", "0", "0.002", "search_unit"],
         ["test/one", "p0", "test/one", "text", "131,072", "?", "?"],
         ["test/one", "p1", "test/one", "text", "131,072", "?", "?"],

@@ -24,8 +24,9 @@ from proxy import workers as module
 from proxy.crew import Failed
 from proxy.settings import ConfigError
 from proxy.stores.schema import StoreError
-from proxy.upstream.fake import Fake, Rule, Scenario
+from proxy.upstream.fake import Rule, Scenario, fake
 from proxy.workers import Supervisor
+from tests.gate import Gate
 from tests.puppet import Puppets, puppets
 from tests.running import (
     Process,
@@ -34,7 +35,7 @@ from tests.running import (
     mint_key,
     model_text,
     process,
-    provider,
+    serving,
 )
 
 __all__ = ["puppets"]
@@ -42,7 +43,7 @@ __all__ = ["puppets"]
 WORDS = 40
 SCENARIO = Scenario(
     rules=(
-        Rule(model="paced", tokens=WORDS, tokens_per_s=20),
+        Rule(model="paced", tokens=WORDS, tokens_per_s=40),
         Rule(model="quick", tokens=3),
     )
 )
@@ -54,7 +55,7 @@ class Bench(NamedTuple):
 
     running: Process
     headers: dict[str, str]
-    fake: Fake
+    gate: Gate
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.running.lines if line.startswith("{")]
@@ -90,7 +91,7 @@ class Bench(NamedTuple):
         counts = await self.metrics()
         return sum(n for name, n in counts.items() if name.startswith("weir_requests_total"))
 
-    async def ended(self, within_s: float = 10) -> int:
+    async def ended(self, within_s: float = 20) -> int:
         return await asyncio.wait_for(self.running.process.wait(), within_s)
 
 
@@ -109,12 +110,13 @@ async def quick(session: aiohttp.ClientSession, url: str, model: str = "quick") 
 
 @contextlib.asynccontextmanager
 async def bench(folder: Path, *bind: str, more: str = "", workers: int = 2) -> AsyncIterator[Bench]:
-    async with provider(SCENARIO) as (fake, base_url):
-        (folder / "config.toml").write_text(config_text(folder, base_url, more=more) + MODELS)
+    gate = Gate(fake(SCENARIO))
+    async with serving(gate) as url:
+        (folder / "config.toml").write_text(config_text(folder, f"{url}/v1", more=more) + MODELS)
         headers = {"Authorization": f"Bearer {mint_key(folder / 'weir.db')}"}
         addresses = [word for one in ("127.0.0.1:0", *bind) for word in ("--bind", one)]
         async with process("serve", *addresses, "--workers", str(workers), cwd=folder) as running:
-            yield Bench(running, headers, fake)
+            yield Bench(running, headers, gate)
         assert running.traces == ""
 
 
@@ -153,7 +155,7 @@ class Stream:
 async def streams(tried: Bench, session: aiohttp.ClientSession, count: int = 24) -> list[Stream]:
     """So many answers under way."""
     begun = [Stream(tried, session) for _ in range(count)]
-    await asyncio.wait_for(asyncio.gather(*(one.begun.wait() for one in begun)), 5)
+    await asyncio.wait_for(asyncio.gather(*(one.begun.wait() for one in begun)), 20)
     return begun
 
 
@@ -204,10 +206,12 @@ async def test_a_worker_that_is_killed_harms_only_its_own_streams(tmp_path: Path
             await tried.quick(closing)
         await eventually(lambda: len(tried.logged("request")) == 10)  # lines wait for a moment
         before = await tried.metrics()
+        tried.gate.open.clear()
         harmed = await streams_of(tried, 1, session)
         spared = await streams_of(tried, 2, session)
         os.kill(tried.pids()[1], signal.SIGKILL)
         assert [await one.whole() for one in harmed] == [False] * len(harmed)
+        tried.gate.open.set()
         assert [await one.whole() for one in spared] == [True] * len(spared)
         await eventually(lambda: len(tried.logged("request")) == 10 + len(spared))
         by_two = [line["generation"] for line in tried.logged("request") if line["worker"] == 2]
@@ -284,15 +288,17 @@ async def test_a_rolling_restart_refuses_nothing(tmp_path: Path) -> None:
                 *(keep(going, pausing) for _ in range(4)),
             ]
             working = asyncio.gather(*load)
+            tried.gate.open.clear()
             flowing = await streams(tried, streaming, 6)
             for count in (1, 2):
                 tried.signal(signal.SIGUSR2)
-                await eventually(lambda n=count: len(tried.logged("restarted")) == n, within_s=20)
+                await eventually(lambda n=count: len(tried.logged("restarted")) == n, within_s=40)
+            tried.gate.open.set()
             going.clear()
             counts = await working
             assert all(counts)
             assert [await one.whole() for one in flowing] == [True] * 6
-        await eventually(lambda: len(tried.logged("worker ended")) == 4, within_s=10)
+        await eventually(lambda: len(tried.logged("worker ended")) == 4)
         assert {line["code"] for line in tried.logged("worker ended")} == {0}
         assert set(tried.pids()) == set(range(1, 7))
         assert await tried.requests() == sum(counts) + 6
@@ -324,7 +330,7 @@ async def busy(folder: Path, held_s: float) -> AsyncIterator[None]:
 async def test_a_restart_bears_a_store_that_others_write_to(tmp_path: Path) -> None:
     async with bench(tmp_path) as tried, busy(tmp_path, held_s=0.6):
         tried.signal(signal.SIGUSR2)
-        await eventually(lambda: tried.logged("restarted"), within_s=20)
+        await eventually(lambda: tried.logged("restarted"), within_s=40)
         async with tried.session() as session:
             await tried.quick(session)
         assert set(tried.pids()) == {1, 2, 3, 4}
@@ -332,23 +338,27 @@ async def test_a_restart_bears_a_store_that_others_write_to(tmp_path: Path) -> N
 
 async def test_the_end_waits_for_every_stream(tmp_path: Path) -> None:
     async with bench(tmp_path) as tried, tried.session() as session:
+        tried.gate.open.clear()
         flowing = await streams(tried, session)
         tried.signal(signal.SIGTERM)
         await eventually(lambda: len(tried.logged("draining")) == 2)
         async with tried.session() as late, tried.post(late, "quick") as response:
             assert response.status == 503
             assert response.headers["Connection"] == "close"
+        tried.gate.open.set()
         assert [await one.whole() for one in flowing] == [True] * len(flowing)
         assert await tried.ended() == 0
 
 
 async def test_nobody_is_orphaned(tmp_path: Path) -> None:
     async with bench(tmp_path) as tried, tried.session() as session:
+        tried.gate.open.clear()
         flowing = await streams(tried, session)
         tried.signal(signal.SIGKILL)
         await eventually(lambda: len(tried.logged("the supervisor is gone")) == 2)
         await eventually(lambda: _refused(tried.running.url))  # its address is free at once
         assert any(map(alive, tried.pids().values()))
+        tried.gate.open.set()
         assert [await one.whole() for one in flowing] == [True] * len(flowing)
         await eventually(lambda: not any(map(alive, tried.pids().values())))
 
@@ -402,7 +412,7 @@ async def played(folder: Path, more: str = "") -> AsyncIterator[Played]:
     finally:
         supervisor._orders.stop.set()
         with contextlib.suppress(Failed):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 20)
     assert supervisor.crew.workers == {}
 
 
@@ -477,7 +487,7 @@ async def test_it_gives_up_when_none_lives_and_none_starts(
         assert not tried.task.done()
         tried.kill(2)
         with pytest.raises(Failed, match="no disk"):
-            await asyncio.wait_for(asyncio.shield(tried.task), 5)
+            await asyncio.wait_for(asyncio.shield(tried.task), 20)
 
 
 async def test_a_restart_stops_at_the_first_that_does_not_start(
@@ -553,17 +563,17 @@ async def test_a_second_signal_hurries_all(puppets: Puppets, tmp_path: Path) -> 
         await asyncio.sleep(0.1)
         assert not tried.task.done()
         tried.order("hurry")
-        await asyncio.wait_for(tried.task, 5)
+        await asyncio.wait_for(tried.task, 20)
 
 
 async def test_who_hangs_at_the_end_is_killed(
     puppets: Puppets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
-    monkeypatch.setattr(module, "ENDING_S", 0.1)
+    monkeypatch.setattr(module, "ENDING_S", 0.7)  # in which the other ends by itself
     puppets.set(w2="deaf")
     async with played(tmp_path, "[timeouts]\ndrain_s = 0\n") as tried:
         tried.order("stop")
-        await asyncio.wait_for(tried.task, 5)
+        await asyncio.wait_for(tried.task, 20)
     assert [one["worker"] for one in messages("worker hangs and is killed")] == [2]
 
 

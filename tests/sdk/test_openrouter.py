@@ -268,7 +268,7 @@ async def test_the_catalogue(client: OpenRouter) -> None:
     assert endpoints.id == "test/limited"
     assert [endpoint.provider_name for endpoint in endpoints.endpoints] == ["P0", "P1"]
     prices = [endpoint.pricing.completion for endpoint in endpoints.endpoints]
-    assert prices == ["0.000002", "0.002"]
+    assert prices == ["0.000002", "0.2"]
     providers = (await client.providers.list_async()).data
     assert [(provider.slug, provider.name) for provider in providers] == [
         ("p0", "P0"),

@@ -104,7 +104,7 @@ async def hall(app: Any, keep_alive_s: float = 5.0) -> AsyncIterator[Hall]:
         one.end()
         one.cut()
         one.close()
-        await asyncio.wait_for(one.emptied(), 1)
+        await asyncio.wait_for(one.emptied(), 20)
         assert (one.blocked, one._idle, one._leaving) == ({}, {}, {})
 
 

@@ -18,7 +18,7 @@ from proxy.serving import channel as module
 from proxy.serving.channel import Channel, Handler, Refused
 from tests.running import eventually
 
-WITHIN_S = 5.0
+WITHIN_S = 20.0
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.binary(),

@@ -46,7 +46,7 @@ async def test_a_body_nobody_reads_does_not_delay_the_end(monkeypatch: pytest.Mo
             writer.write(b"a" * 1000)
             await asyncio.sleep(0.01)
     assert app.cancelled == 1
-    assert asyncio.get_running_loop().time() - began < 2
+    assert asyncio.get_running_loop().time() - began < 4
     writer.close()
 
 
@@ -109,7 +109,7 @@ async def test_closed_doors_wait_for_handshakes(
                 writer.write(request("/", "Connection: close"))
                 assert b"two" in await reader.read()
                 writer.close()
-            await asyncio.wait_for(emptied, 2)
+            await asyncio.wait_for(emptied, 20)
 
 
 async def test_idle_connections_do_not_delay_the_end() -> None:
@@ -118,7 +118,7 @@ async def test_idle_connections_do_not_delay_the_end() -> None:
         reader, writer = await connect(url)
         await asyncio.sleep(0.05)
         began = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - began < 0.5
+    assert asyncio.get_running_loop().time() - began < doors.CLOSE_S - 1
     assert await reader.read() == b""
     assert app.stopped
     writer.close()
@@ -160,7 +160,7 @@ async def test_two_share_a_socket_and_one_leaves(tmp_path: Path) -> None:
         assert len(apps[0].scopes) == before
         assert emptied.done() == (before == 0)
         apps[0].go.set()
-        await asyncio.wait_for(emptied, 5)
+        await asyncio.wait_for(emptied, 4)  # sooner than an idle connection is closed
         for reader, writer in inside:
             assert (await reader.read()).endswith(b"0\r\n\r\n")
             writer.close()

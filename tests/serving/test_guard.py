@@ -273,9 +273,9 @@ async def test_a_caller_that_stops_reading_is_cut(server: str) -> None:
         reader, writer = await connect(url)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(request())
-        await asyncio.wait_for(app.ended.wait(), 5)
+        await asyncio.wait_for(app.ended.wait(), 20)
         assert isinstance(app.error, CallerGone)
-        await asyncio.wait_for(guarded.drained(), 1)
+        await asyncio.wait_for(guarded.drained(), 20)
         assert guarded.under_way == 0
         writer.transport.abort()
         del reader

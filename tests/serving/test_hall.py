@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.errors import GatewayError
 from proxy.serving.guard import Guard
-from proxy.serving.hall import TICK_S, plainly
+from proxy.serving.hall import plainly
 from tests.running import eventually
 from tests.serving.pipe import Heard, Pipe, hall, settle
 from tests.serving.raw import request
@@ -22,7 +22,7 @@ async def test_the_date_is_of_now() -> None:
         said = email.utils.parsedate_to_datetime(value.decode()).timestamp()
         assert abs(said - time.time()) < 2
         here.date = b""
-        await eventually(lambda: here.date != b"", within_s=2)
+        await eventually(lambda: here.date != b"", within_s=4)
 
 
 async def test_who_waits_longest_is_closed_first() -> None:
@@ -31,7 +31,7 @@ async def test_who_waits_longest_is_closed_first() -> None:
         here.wait(pipes[0].connection)  # it said something
         for pipe, ago_s in zip([*pipes[1:], pipes[0]], (300, 200, 50, 10), strict=True):
             here._idle[pipe.connection] = here.now - ago_s
-        await eventually(pipes[1].is_closing, within_s=4 * TICK_S)
+        await eventually(pipes[1].is_closing, within_s=4)
         assert [pipe.is_closing() for pipe in pipes] == [False, True, True, False]
 
 
@@ -49,7 +49,7 @@ async def test_it_is_empty_when_connections_and_their_requests_have_ended() -> N
         await settle()
         assert (len(here.connections), len(here.cycles), emptied.done()) == (0, 1, False)
         go.set()
-        await asyncio.wait_for(emptied, 1)
+        await asyncio.wait_for(emptied, 20)
 
 
 async def test_the_guard_that_an_application_names_is_asked_instead() -> None:
@@ -79,7 +79,7 @@ async def test_a_request_that_is_cut_before_it_begins_is_counted_out() -> None:
         pipe.connection.data_received(request("/"))
         assert guard.under_way == 1
         here.cut()
-        await asyncio.wait_for(here.emptied(), 1)
+        await asyncio.wait_for(here.emptied(), 20)
         assert guard.under_way == 0
 
 
@@ -99,7 +99,7 @@ async def test_what_is_left_is_cut() -> None:
         here.end()
         assert not pipe.is_closing()
         here.cut()
-        await asyncio.wait_for(here.emptied(), 1)
+        await asyncio.wait_for(here.emptied(), 20)
         assert ended == ["cancelled"]
         assert pipe.said == b""
 
@@ -129,4 +129,4 @@ async def test_a_guard_counts_and_need_not_be_called() -> None:
         await Pipe(here).hear(request("/"))
         await Pipe(here).hear(request("/bad"))
         assert (counts, guard.under_way) == ([1, 1], 0)
-        await asyncio.wait_for(guard.drained(), 1)
+        await asyncio.wait_for(guard.drained(), 20)

@@ -54,8 +54,8 @@ async def test_a_body_nobody_reads_does_not_hide_a_hang_up() -> None:
             writer.write(b"a" * 1000)
             await asyncio.sleep(0.01)
         writer.transport.abort()
-        await eventually(lambda: app.cancelled == 1, within_s=1)
-        await asyncio.wait_for(guarded.drained(), 1)
+        await eventually(lambda: app.cancelled == 1, within_s=4)
+        await asyncio.wait_for(guarded.drained(), 20)
 
 
 async def test_what_is_broken_off_ends_its_own_stream_of_http_2() -> None:

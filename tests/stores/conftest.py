@@ -62,7 +62,7 @@ def new_key() -> Callable[..., Key]:
 def until() -> Callable[..., Awaitable[None]]:
     """Waits for what another thread or process does, and fails where it does not."""
 
-    async def wait(met: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def wait(met: Callable[[], bool], timeout_s: float = 20.0) -> None:
         async with asyncio.timeout(timeout_s):
             for _ in iter(met, True):
                 await asyncio.sleep(0.005)

@@ -31,7 +31,7 @@ class Sleeper:
     def end(self) -> None:
         self.work.append(-1)
         self.alarm.hurry()
-        self._thread.join(5)
+        self._thread.join(20)
         assert not self._thread.is_alive()
 
 
@@ -42,19 +42,19 @@ def test_what_is_urgent_is_done_at_once() -> None:
         sleeper.work.append(number)
         sleeper.alarm.hurry()
         if number % 3 == 0:  # the others meet a thread that is awake, or falls asleep
-            assert sleeper.seen.wait(5)
+            assert sleeper.seen.wait(20)
     sleeper.end()
     assert sleeper.done == [*range(2000), -1]
 
 
 def test_what_is_not_urgent_waits_for_company() -> None:
-    sleeper = Sleeper(pause_s=0.05)
+    sleeper = Sleeper(pause_s=0.5)  # in which a busy machine comes to ring fifty times
     began = time.monotonic()
     for number in range(50):
         sleeper.work.append(number)
         sleeper.alarm.ring()
-    assert sleeper.seen.wait(5)
-    assert time.monotonic() - began >= 0.05
+    assert sleeper.seen.wait(20)
+    assert time.monotonic() - began >= 0.5
     assert (sleeper.groups, len(sleeper.done)) == (1, 50)
     sleeper.end()
 
@@ -65,7 +65,7 @@ def test_a_pause_is_cut_short_by_what_is_urgent() -> None:
     sleeper.alarm.ring()
     assert not sleeper.seen.wait(0.02)
     sleeper.alarm.hurry()
-    assert sleeper.seen.wait(5)
+    assert sleeper.seen.wait(20)
     sleeper.end()
 
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
+from proxy.errors import GatewayError
 from proxy.providers import Provider, Quirks, known
 from tests.stage import (
     DONE,
@@ -89,6 +90,17 @@ def test_the_route_of_an_error() -> None:
     assert client.status == told["error"]["code"] == 429
     assert told["openrouter_metadata"]["summary"] == "available=1, selected=none"
     assert "x-provider-name" not in client.headers
+
+
+def test_the_route_of_a_stream_that_broke_off() -> None:
+    cut: Script = [(0.1, HEAD), (0.2, chunk("hel")), (0.3, GatewayError("provider_cut", "no"))]
+    client, _ = tell(cut, act=TOLD)
+    last = client.events[-1]
+    assert last["error"]["code"] == 502
+    assert last["openrouter_metadata"]["summary"] == "available=1, selected=none"
+    assert [one["status"] for one in last["openrouter_metadata"]["attempts"]] == [200]
+    client, _ = tell(cut)
+    assert "openrouter_metadata" not in client.events[-1]
 
 
 def test_a_request_that_reached_nobody() -> None:

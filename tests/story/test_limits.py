@@ -41,6 +41,7 @@ from tests.running import Process, config_text, eventually, model_text, serving
 
 CALLERS: Final = 200
 LONG: Final = "WEIR_ROUNDS" in os.environ
+KNOWN_S: Final = 1 if LONG else 3  # until a busy machine knows of a change
 TRIES_S: Final = 0.1
 CROWD_S: Final = 0.3
 TOKENS: Final = 60  # of each answer
@@ -298,7 +299,7 @@ async def _slots(tried: Bench, keys: list[str], limit: int, *, callers: int) -> 
         key = keys[number % len(keys)]
         while (answer := await tried.ask(key, "held", max_tokens=5)).status != 200:
             refused.append(answer)
-            assert time.monotonic() < began_at + 30, "never served"
+            assert time.monotonic() < began_at + 60, "never served"
             await asyncio.sleep(TRIES_S)
 
     await asyncio.gather(*(served_at_last(number) for number in range(callers)))
@@ -315,10 +316,13 @@ async def _slots(tried: Bench, keys: list[str], limit: int, *, callers: int) -> 
 @pytest.mark.slow
 @ALL
 async def test_free_models_have_the_limits_of_the_contract(tmp_path: Path, workers: int) -> None:
+    await _within_a_day()
     async with bench(tmp_path, workers) as tried:
         key = await tried.key("poor", 0)
+        began_at = time.monotonic()
         answers, texts = await _free(tried, key)
-        assert 20 <= len(good(answers)) <= 21  # 20, and one more every three seconds
+        took_s = time.monotonic() - began_at
+        assert 20 <= len(good(answers)) <= 20 + took_s / 3  # one more every three seconds
         assert texts == {"Rate limit exceeded: free-models-per-min. "}
         first = len(good(answers))
     limits = "free_requests_per_minute = 0\nfree_requests_per_day_with_credit = 60"
@@ -330,13 +334,25 @@ async def test_free_models_have_the_limits_of_the_contract(tmp_path: Path, worke
         today = int(time.time() // 86_400)
         await eventually(lambda: tried.store.ledger.free_today(today) == {"poor": 50})
         tried.weir("credits", "grant", "10", "--account", "poor")
-        await asyncio.sleep(1)
+        await eventually(lambda: _served(tried, key))  # who answers knows of the credit
+        await asyncio.sleep(KNOWN_S if workers > 1 else 0)  # and so do the others
         answers, texts = await _free(tried, key, callers=50)
-        assert len(good(answers)) == 10
+        assert len(good(answers)) == 10 - 1
         assert texts == {"Rate limit exceeded: free-models-per-day-high-balance. "}
         refused = next(answer for answer in answers if answer.status == 429)
         reset_s = int(refused.error["metadata"]["headers"]["X-RateLimit-Reset"]) / 1000
         assert datetime.fromtimestamp(reset_s, UTC).time().isoformat() == "00:00:00"
+
+
+async def _served(tried: Bench, key: str) -> bool:
+    return (await tried.ask(key, "gift:free")).status == 200
+
+
+async def _within_a_day() -> None:
+    """What follows takes less than a minute, and no day begins in it."""
+    left_s = 86_400 - time.time() % 86_400
+    if left_s < 60:
+        await asyncio.sleep(left_s)
 
 
 async def _free(tried: Bench, key: str, *, callers: int = CALLERS) -> tuple[list[Answer], set[str]]:
@@ -348,6 +364,7 @@ async def _free(tried: Bench, key: str, *, callers: int = CALLERS) -> tuple[list
 
 async def _commands(tried: Bench) -> None:
     """Keys of the command line end where it said."""
+    await _within_a_day()
     tried.weir("credits", "grant", "5")
     ends_at = time.time() + 4
     until = datetime.fromtimestamp(ends_at, UTC).isoformat()
@@ -358,7 +375,7 @@ async def _commands(tried: Bench) -> None:
     key = tried.weir("keys", "create", "other")
     await known(tried.session, tried.url, key, tried.workers)
     tried.weir("keys", "disable", "other")
-    refused = await _refused_from(tried, key, time.monotonic() + 1)
+    refused = await _refused_from(tried, key, time.monotonic() + KNOWN_S)
     assert refused.error["message"] == "API key disabled."
     refused = await _refused_from(tried, expiring, time.monotonic() + ends_at - time.time())
     assert refused.error["message"] == "API key expired."

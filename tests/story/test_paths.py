@@ -251,19 +251,19 @@ SCENARIO: Final = Scenario(
 )
 
 PRICES: Final[Mapping[str, tuple[str, str]]] = {
-    "": ('prompt = "0.000001", completion = "0.000002"', 'prompt = "0.001", completion = "0.002"'),
-    "image": (
-        'prompt = "0.000005", completion = "0.00004"', 'prompt = "0.005", completion = "0.04"',
-    ),
+    "": ('prompt = "0.000001", completion = "0.000002"', 'prompt = "0.1", completion = "0.2"'),
+    "image": ('prompt = "0.000005", completion = "0.00004"', 'prompt = "0.5", completion = "4"'),
     "speech": (
         'prompt = "0", completion = "0", character = "0.00001"',
-        'prompt = "0.001", completion = "0", character = "0.01"',
+        'prompt = "0.1", completion = "0", character = "1"',
     ),
     "speech-events": (
-        'prompt = "0.0000006", completion = "0.000012"', 'prompt = "0.0006", completion = "0.012"',
+        'prompt = "0.0000006", completion = "0.000012"', 'prompt = "0.06", completion = "1.2"',
     ),
 }  # fmt: skip
-"""Of the first endpoint, and of one that is so dear that it is asked next."""
+"""Of the first endpoint, and of one that is so dear that it is asked next, but for once in 10**10
+times.
+"""
 
 ROOTS: Final = {"openai": "/v1", "responses": "/v1", "anthropic": ""}
 

@@ -29,7 +29,8 @@ PER_S = 220
 PER_S_MIN = 200
 SHARE_MAX = 1.25
 BACK_S_MAX = 60.0
-TIMEOUTS = "[timeouts]\nfirst_byte_s = 2\nfirst_token_s = 2\nanswer_s = 2\n"
+WAIT_S = 2 if LONG else 30  # only a long storm has a silent provider
+TIMEOUTS = f"[timeouts]\nfirst_byte_s = {WAIT_S}\nfirst_token_s = {WAIT_S}\nanswer_s = {WAIT_S}\n"
 HEALTHY = Scenario(models=())
 STATUSES = {kind.status for name, kind in KINDS.items() if name.startswith("provider_")}
 STORMS = {

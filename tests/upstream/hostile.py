@@ -80,7 +80,7 @@ class Told:
         self.ended.set()
 
     async def end_of_it(self) -> "Told":
-        await asyncio.wait_for(self.ended.wait(), 5)
+        await asyncio.wait_for(self.ended.wait(), 20)
         return self
 
 

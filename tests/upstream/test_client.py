@@ -164,7 +164,7 @@ async def test_who_waits_too_long_is_hung_up(
         assert origin_of(client).idle
         assert client._sweeper is not None
         monkeypatch.setattr(module, "IDLE_S", 0.0)
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 20)
         assert not origin_of(client).open
         await eventually(lambda: client._sweeper is None)
 

@@ -189,7 +189,7 @@ async def test_a_list_serves_although_the_store_can_not_keep_it(
 async def test_every_provider_is_asked_again_and_again_until_the_end(world: World) -> None:
     listings = world.listings(refresh_s=0.001)
     await listings.start()
-    await asyncio.wait_for(world.asked_often.wait(), 2)
+    await asyncio.wait_for(world.asked_often.wait(), 20)
     await listings.stop()
     assert set(world.asked) == {"one", "two"}
     asked = len(world.asked)
@@ -232,7 +232,7 @@ async def play(
         sleep=sleep,
     )
     await listings.start()
-    await asyncio.wait_for(done.wait(), 2)
+    await asyncio.wait_for(done.wait(), 20)
     await listings.stop()
     return waits, seen
 

@@ -102,7 +102,7 @@ async def test_only_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     started = _sleeper(monkeypatch, FOREVER)
     reader = Reader()
     busy = [asyncio.create_task(reader.text(b"x", bytes_max=9)) for _ in range(module.PLACES)]
-    await asyncio.sleep(0)
+    await eventually(lambda: len(started) == module.PLACES)
     with pytest.raises(GatewayError, match="too many others"):
         await reader.text(b"x", bytes_max=9)
     for task in busy:

@@ -71,7 +71,7 @@ async def test_pieces_are_told_as_they_come(transport: Http) -> None:
     async with server(handler) as url:
         told = Told()
         transport.send(call(url), told)
-        await asyncio.wait_for(told.headed.wait(), 2)
+        await asyncio.wait_for(told.headed.wait(), 20)
         assert (told.status, told.headers["content-type"]) == (200, "text/event-stream")
         assert transport.open_calls == 1
         for body in (b"", b"one", b"onetwo"):
@@ -287,7 +287,7 @@ async def test_a_provider_is_held_back(transport: Http) -> None:
     async with server(handler) as url:
         told = Told()
         sent = transport.send(call(url), told)
-        await asyncio.wait_for(told.headed.wait(), 2)
+        await asyncio.wait_for(told.headed.wait(), 20)
         sent.pause()
         still = -1
         while still != written:  # until all buffers on the way are full
@@ -321,14 +321,14 @@ async def test_a_cancelled_call_is_hung_up_and_tells_nothing_more(
     async with server(handler) as url:
         told = Told()
         sent = transport.send(call(url), told)
-        await asyncio.wait_for(asked.wait(), 2)
+        await asyncio.wait_for(asked.wait(), 20)
         if when != "before the head":
             await eventually(lambda: told.body == b"abc")
         if when == "while held back":
             sent.pause()
         before = list(told.calls)
         sent.cancel()
-        await asyncio.wait_for(gone.wait(), 1)
+        await asyncio.wait_for(gone.wait(), 20)
         sent.cancel()  # any number of times
         assert told.calls == before
         await eventually(lambda: transport.open_calls == 0)
@@ -358,7 +358,7 @@ async def test_closing_hangs_everything_up(made: Callable[[], Http]) -> None:
     async with server(handler) as url:
         told = Told()
         transport.send(call(url), told)
-        await asyncio.wait_for(asked.wait(), 2)
+        await asyncio.wait_for(asked.wait(), 20)
         await transport.close()
         assert transport.open_calls == 0
     assert told.calls == []
@@ -431,8 +431,10 @@ async def test_a_kept_connection_that_turned_out_stale_is_replaced_once(
     kind: str | None,
     connections: int,
 ) -> None:
+    # A busy machine is not to be taken for a provider that works first.
+    stale_s = 0.1 if then is _works_first else 60.0
     for module in (connection, session):
-        monkeypatch.setattr(module, "STALE_S", 0.1)
+        monkeypatch.setattr(module, "STALE_S", stale_s)
     kept = Kept(then)
     async with server(kept) as url:
         assert (await ask(transport, url)).body == b"ok"
